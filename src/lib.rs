@@ -1,0 +1,1 @@
+//! Highwater: a persistent node for Redis Cluster.

@@ -1,1 +1,4 @@
 //! Highwater: a persistent node for Redis Cluster.
+
+pub mod clock;
+pub mod resp;

@@ -1,0 +1,166 @@
+//! Inline commands: a line of words, as people type them into a bare connection.
+
+use super::limits::LINE_BYTES_MAX;
+use super::number::push_usize;
+use super::request::ProtocolError;
+
+/// What stands at the start of a buffer that does not begin with an array.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// No line end yet.
+    Incomplete,
+    /// A line without words, of so many bytes.
+    Empty {
+        /// Bytes, line end included.
+        bytes: usize,
+    },
+    /// A request, encoded as a RESP array.
+    Request {
+        /// Bytes, line end included.
+        bytes: usize,
+        /// The same words as a RESP array.
+        encoded: Vec<u8>,
+    },
+}
+
+/// Reads one line of words.
+///
+/// # Errors
+/// The line is longer than [`LINE_BYTES_MAX`], or its quotes are not balanced.
+pub fn parse(buffer: &[u8]) -> Result<Line, ProtocolError> {
+    let Some(end) = memchr::memchr(b'\n', buffer) else {
+        if buffer.len() > LINE_BYTES_MAX {
+            return Err(ProtocolError("too big inline request".to_owned()));
+        }
+        return Ok(Line::Incomplete);
+    };
+    let bytes = end + 1;
+    let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+    let words = split_words(line)
+        .ok_or_else(|| ProtocolError("unbalanced quotes in request".to_owned()))?;
+    if words.is_empty() {
+        return Ok(Line::Empty { bytes });
+    }
+    Ok(Line::Request { bytes, encoded: encode(&words) })
+}
+
+/// Encodes words as a RESP array of bulk strings.
+pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(words.iter().map(|word| word.as_ref().len() + 16).sum());
+    out.push(b'*');
+    push_usize(&mut out, words.len());
+    out.extend_from_slice(b"\r\n");
+    for word in words {
+        out.push(b'$');
+        push_usize(&mut out, word.as_ref().len());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(word.as_ref());
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// Splits a line into words: blanks separate; `"..."` knows `\n \r \t \b \a \xHH \\ \"`, `'...'` knows `\'`; a closing
+/// quote must be followed by a blank. Nothing when the quotes are not balanced.
+pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() || rest[0] == 0 {
+            return Some(words);
+        }
+        let mut word = Vec::new();
+        rest = read_word(rest, &mut word)?;
+        words.push(word);
+    }
+}
+
+/// Reads one word at the start of `rest`; returns what is behind it.
+fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        match rest {
+            [] | [b' ' | b'\n' | b'\r' | b'\t' | 0, ..] => return Some(rest),
+            [quote @ (b'"' | b'\''), inner @ ..] => {
+                rest = read_quoted(inner, *quote, word)?;
+                return match rest {
+                    [] | [b' ' | b'\n' | b'\r' | b'\t' | 0x0b | 0x0c, ..] => Some(rest),
+                    _ => None,
+                };
+            }
+            [byte, behind @ ..] => {
+                word.push(*byte);
+                rest = behind;
+            }
+        }
+    }
+}
+
+/// Reads up to the closing `quote`; returns what is behind it.
+fn read_quoted<'a>(mut rest: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        rest = match rest {
+            [] => return None,
+            [byte, behind @ ..] if *byte == quote => return Some(behind),
+            [b'\\', b'\'', behind @ ..] if quote == b'\'' => {
+                word.push(b'\'');
+                behind
+            }
+            [b'\\', b'x', high, low, behind @ ..]
+                if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                word.push(hex(*high) << 4 | hex(*low));
+                behind
+            }
+            [b'\\', escaped, behind @ ..] if quote == b'"' => {
+                word.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 8,
+                    b'a' => 7,
+                    other => *other,
+                });
+                behind
+            }
+            [byte, behind @ ..] => {
+                word.push(*byte);
+                behind
+            }
+        };
+    }
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit - b'A' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_quotes() {
+        let check = |line: &str, expected: Option<&[&str]>| {
+            let found = split_words(line.as_bytes());
+            let found = found.map(|words| {
+                words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect::<Vec<_>>()
+            });
+            let expected =
+                expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            assert_eq!(found, expected, "{line:?}");
+        };
+        check("  a  b\tc ", Some(&["a", "b", "c"]));
+        check(r#""a b" 'c d'"#, Some(&["a b", "c d"]));
+        check(r#""\x41\n\"" '\'x\n'"#, Some(&["A\n\"", "'x\\n"]));
+        check(r#"foo"bar baz" x"#, Some(&["foobar baz", "x"]));
+        check(r#""""#, Some(&[""]));
+        check("\"open", None);
+        check("\"a\"b", None);
+        check("", Some(&[]));
+    }
+}

@@ -1,1 +1,4 @@
 //! Logs and snapshots.
+
+pub mod checksum;
+pub mod snapshot;

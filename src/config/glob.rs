@@ -1,0 +1,112 @@
+//! Patterns of CONFIG GET and `include`: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, `\` before a literal.
+
+/// Whether `name` matches `pattern`, letters of either case being the same.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    matches_case(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
+}
+
+/// Whether `name` matches `pattern` exactly.
+pub(super) fn matches_case(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where to go on when a literal fails: behind the last star, one byte of the name later. Only the last star ever
+    // needs to be tried again, so the work is bounded by the product of the lengths.
+    let mut again: Option<(usize, usize)> = None;
+    loop {
+        if pattern.get(p) == Some(&b'*') {
+            p += 1;
+            again = Some((p, n));
+            continue;
+        }
+        if n == name.len() && p == pattern.len() {
+            return true;
+        }
+        if n < name.len()
+            && let Some(next) = one(&pattern[p..], name[n])
+        {
+            p += next;
+            n += 1;
+            continue;
+        }
+        match again {
+            Some((star, from)) if from < name.len() => {
+                (p, n) = (star, from + 1);
+                again = Some((star, from + 1));
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Matches one byte against the head of `pattern`: the length of that head, or `None`.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match *pattern {
+        [] => None,
+        [b'?', ..] => Some(1),
+        [b'[', ref rest @ ..] => {
+            let (hit, length) = class(rest, byte);
+            hit.then_some(1 + length)
+        }
+        [b'\\', literal, ..] => (literal == byte).then_some(2),
+        [literal, ..] => (literal == byte).then_some(1),
+    }
+}
+
+/// Whether `byte` is in the class whose text, behind the `[`, starts `rest`; and how long that text is, `]` included.
+fn class(rest: &[u8], byte: u8) -> (bool, usize) {
+    let negated = rest.first() == Some(&b'^');
+    let mut at = usize::from(negated);
+    let mut hit = false;
+    while let Some(&low) = rest.get(at) {
+        match (low, rest.get(at + 1), rest.get(at + 2)) {
+            (b']', ..) => return (hit != negated, at + 1),
+            (b'\\', Some(&literal), _) => {
+                hit |= literal == byte;
+                at += 2;
+            }
+            (_, Some(b'-'), Some(&high)) => {
+                hit |= (low.min(high)..=low.max(high)).contains(&byte);
+                at += 3;
+            }
+            _ => {
+                hit |= low == byte;
+                at += 1;
+            }
+        }
+    }
+    // A class that is not closed ends with the pattern.
+    (hit != negated, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        let check = |pattern, name, expected| {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        };
+        check("*", "port", true);
+        check("*", "", true);
+        check("p?rt", "port", true);
+        check("P*T", "port", true);
+        check("p*x", "port", false);
+        check("*max*mem*", "maxmemory-clients", true);
+        check("[a-q]ort", "port", true);
+        check("[^p]ort", "port", false);
+        check("[^a]ort", "port", true);
+        check("[", "a", false);
+        check("[a", "a", true);
+        check("\\*", "*", true);
+        check("\\*", "x", false);
+        check("port*", "port", true);
+        check("port", "ports", false);
+        check("", "", true);
+    }
+
+    #[test]
+    fn many_stars_stay_cheap() {
+        assert!(!matches(&"*a".repeat(200), &"a".repeat(150)));
+    }
+}

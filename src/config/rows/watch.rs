@@ -1,0 +1,45 @@
+//! Scripts, keyspace events, slow log, latency.
+
+use super::I64_MAX;
+use crate::config::row::{Row, Special, flag, number};
+use crate::config::special::{KeyspaceEvents, parse_percentiles};
+
+const EVENTS: Special = Special {
+    form: "letters",
+    set: |values, words, _| {
+        values.notify_keyspace_events = KeyspaceEvents::parse(&words[0])?;
+        Ok(())
+    },
+    get: |values| values.notify_keyspace_events.print(),
+    lines: |values| vec![vec![values.notify_keyspace_events.print()]],
+    words: (1, 1),
+};
+
+const PERCENTILES: Special = Special {
+    form: "percentiles",
+    set: |values, words, _| {
+        values.latency_tracking_info_percentiles = parse_percentiles(words)?;
+        Ok(())
+    },
+    get: |values| {
+        let all = values.latency_tracking_info_percentiles.iter();
+        all.map(f64::to_string).collect::<Vec<_>>().join(" ")
+    },
+    lines: |values| {
+        let all = values.latency_tracking_info_percentiles.iter();
+        let words: Vec<String> = all.map(f64::to_string).collect();
+        vec![if words.is_empty() { vec![String::new()] } else { words }]
+    },
+    words: (1, usize::MAX),
+};
+
+pub(super) const ROWS: &[Row] = &[
+    Row::number("busy-reply-threshold", "5000", (0, I64_MAX), number!(busy_reply_threshold), "Milliseconds after which a running script lets others be answered with -BUSY.").alias("lua-time-limit"),
+    Row::special("notify-keyspace-events", "", EVENTS, "Classes of events that are published, one letter each; empty for none."),
+    Row::number("slowlog-log-slower-than", "10000", (i64::MIN, I64_MAX), number!(slowlog_log_slower_than), "Microseconds from which on a command is kept in the slow log; negative for never."),
+    Row::number("slowlog-max-len", "128", (0, I64_MAX), number!(slowlog_max_len), "Entries of the slow log."),
+    Row::number("latency-monitor-threshold", "0", (0, I64_MAX), number!(latency_monitor_threshold), "Milliseconds from which on an event is kept for LATENCY; 0 for never."),
+    Row::flag("latency-tracking", "yes", flag!(latency_tracking), "Keeps a histogram of latencies per command."),
+    Row::special("latency-tracking-info-percentiles", "50 99 99.9", PERCENTILES, "Percentiles of those that INFO shows."),
+    Row::number("tracking-table-max-keys", "1000000", (0, I64_MAX), number!(tracking_table_max_keys), "Keys remembered for clients that cache; 0 for no limit."),
+];

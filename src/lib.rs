@@ -1,4 +1,8 @@
 //! Highwater: a persistent node for Redis Cluster.
 
 pub mod clock;
+pub mod config;
 pub mod resp;
+
+/// The Redis release whose commands, settings and texts this server has.
+pub const REDIS_VERSION: &str = "7.2.4";

@@ -45,8 +45,7 @@ pub fn load(base: Config, sources: &[Source]) -> Result<Config, LoadError> {
             }
             Source::Stdin => {
                 let mut text = Vec::new();
-                let unreadable =
-                    |error| LoadError::Unreadable { path: PathBuf::from("-"), error };
+                let unreadable = |error| LoadError::Unreadable { path: PathBuf::from("-"), error };
                 std::io::stdin().lock().read_to_end(&mut text).map_err(unreadable)?;
                 reader.text("standard input", &text, 0)?;
             }
@@ -57,8 +56,7 @@ pub fn load(base: Config, sources: &[Source]) -> Result<Config, LoadError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path)
-        .map_err(|error| LoadError::Unreadable { path: path.to_path_buf(), error })
+    std::fs::read(path).map_err(|error| LoadError::Unreadable { path: path.to_path_buf(), error })
 }
 
 fn text_of(path: &Path) -> String {
@@ -240,7 +238,8 @@ mod tests {
 
     #[test]
     fn later_lines_win_and_some_add_up() {
-        let text = "port 1\nPORT 2\nsave 60 1\nsave 30 5\nrename-command a b\nrename-command c \"\"";
+        let text =
+            "port 1\nPORT 2\nsave 60 1\nsave 30 5\nrename-command a b\nrename-command c \"\"";
         let config = from_lines(text).unwrap();
         assert_eq!(config.port, 2);
         assert_eq!(config.save.len(), 2, "the defaults are gone");

@@ -55,7 +55,8 @@ impl Default for Config {
         let mut values = Values { dir: ".".to_owned(), ..Values::default() };
         for row in rows::all().filter(|row| !row.file_only && row.name != "dir") {
             let words = default_words(row);
-            row.parse(&mut values, &words, false).expect("the default of a row is within its range");
+            row.parse(&mut values, &words, false)
+                .expect("the default of a row is within its range");
         }
         Self { values, file: None }
     }

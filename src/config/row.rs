@@ -306,10 +306,7 @@ impl Row {
             }
             Kind::Choice { listed, set, .. } => {
                 if !set(values, &word) {
-                    return Err(format!(
-                        "argument(s) must be one of the following: {}",
-                        listed()
-                    ));
+                    return Err(format!("argument(s) must be one of the following: {}", listed()));
                 }
             }
             Kind::Text { set, check, .. } => {

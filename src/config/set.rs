@@ -154,10 +154,7 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
             .collect();
         let client = Client { local: true, loading: false };
-        config
-            .set(&pairs, client)
-            .map(|changes| changes.names)
-            .map_err(|error| error.to_string())
+        config.set(&pairs, client).map(|changes| changes.names).map_err(|error| error.to_string())
     }
 
     fn check_error(pairs: &[(&str, &str)], expected: &str) {
@@ -193,7 +190,10 @@ mod tests {
         check_error(&[("port", "1"), ("PORT", "2")], &failed("PORT", "duplicate parameter"));
         check_error(&[("logfile", "x")], &failed("logfile", "can't set immutable config"));
         check_error(&[("dbfilename", "x")], &failed("dbfilename", "can't set protected config"));
-        check_error(&[("maxmemory", "-1")], &failed("maxmemory", "argument must be a memory value"));
+        check_error(
+            &[("maxmemory", "-1")],
+            &failed("maxmemory", "argument must be a memory value"),
+        );
         check_error(
             &[("port", "70000")],
             &failed("port", "argument must be between 0 and 65535 inclusive"),
@@ -204,7 +204,10 @@ mod tests {
         );
         check_error(
             &[("appendfsync", "zz")],
-            &failed("appendfsync", "argument(s) must be one of the following: everysec, always, no"),
+            &failed(
+                "appendfsync",
+                "argument(s) must be one of the following: everysec, always, no",
+            ),
         );
         check_error(&[("save", "3600")], &failed("save", "Invalid save parameters"));
     }

@@ -353,7 +353,8 @@ pub(super) fn parse_percentiles(words: &[String]) -> Result<Vec<f64>, String> {
         if (0.0..=100.0).contains(&value) {
             return Ok(value);
         }
-        Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned())
+        Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+            .to_owned())
     };
     words.iter().map(percentile).collect()
 }

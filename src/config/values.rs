@@ -14,7 +14,10 @@ use super::special::{
 /// Sizes are in bytes. Times are in the unit that the row of the setting names. `Values::default()` is all zeros and no
 /// use by itself: [`Config::default`](super::Config) fills it from the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(missing_docs, reason = "the row of each setting documents it; docs/settings.md lists them")]
+#[expect(
+    missing_docs,
+    reason = "the row of each setting documents it; docs/settings.md lists them"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "one field per setting, and many are yes or no")]
 pub struct Values {
     // Network.

@@ -34,12 +34,58 @@ const PERCENTILES: Special = Special {
 };
 
 pub(super) const ROWS: &[Row] = &[
-    Row::number("busy-reply-threshold", "5000", (0, I64_MAX), number!(busy_reply_threshold), "Milliseconds after which a running script lets others be answered with -BUSY.").alias("lua-time-limit"),
-    Row::special("notify-keyspace-events", "", EVENTS, "Classes of events that are published, one letter each; empty for none."),
-    Row::number("slowlog-log-slower-than", "10000", (i64::MIN, I64_MAX), number!(slowlog_log_slower_than), "Microseconds from which on a command is kept in the slow log; negative for never."),
-    Row::number("slowlog-max-len", "128", (0, I64_MAX), number!(slowlog_max_len), "Entries of the slow log."),
-    Row::number("latency-monitor-threshold", "0", (0, I64_MAX), number!(latency_monitor_threshold), "Milliseconds from which on an event is kept for LATENCY; 0 for never."),
-    Row::flag("latency-tracking", "yes", flag!(latency_tracking), "Keeps a histogram of latencies per command."),
-    Row::special("latency-tracking-info-percentiles", "50 99 99.9", PERCENTILES, "Percentiles of those that INFO shows."),
-    Row::number("tracking-table-max-keys", "1000000", (0, I64_MAX), number!(tracking_table_max_keys), "Keys remembered for clients that cache; 0 for no limit."),
+    Row::number(
+        "busy-reply-threshold",
+        "5000",
+        (0, I64_MAX),
+        number!(busy_reply_threshold),
+        "Milliseconds after which a running script lets others be answered with -BUSY.",
+    )
+    .alias("lua-time-limit"),
+    Row::special(
+        "notify-keyspace-events",
+        "",
+        EVENTS,
+        "Classes of events that are published, one letter each; empty for none.",
+    ),
+    Row::number(
+        "slowlog-log-slower-than",
+        "10000",
+        (i64::MIN, I64_MAX),
+        number!(slowlog_log_slower_than),
+        "Microseconds from which on a command is kept in the slow log; negative for never.",
+    ),
+    Row::number(
+        "slowlog-max-len",
+        "128",
+        (0, I64_MAX),
+        number!(slowlog_max_len),
+        "Entries of the slow log.",
+    ),
+    Row::number(
+        "latency-monitor-threshold",
+        "0",
+        (0, I64_MAX),
+        number!(latency_monitor_threshold),
+        "Milliseconds from which on an event is kept for LATENCY; 0 for never.",
+    ),
+    Row::flag(
+        "latency-tracking",
+        "yes",
+        flag!(latency_tracking),
+        "Keeps a histogram of latencies per command.",
+    ),
+    Row::special(
+        "latency-tracking-info-percentiles",
+        "50 99 99.9",
+        PERCENTILES,
+        "Percentiles of those that INFO shows.",
+    ),
+    Row::number(
+        "tracking-table-max-keys",
+        "1000000",
+        (0, I64_MAX),
+        number!(tracking_table_max_keys),
+        "Keys remembered for clients that cache; 0 for no limit.",
+    ),
 ];

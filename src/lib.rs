@@ -1,8 +1,12 @@
 //! Highwater: a persistent node for Redis Cluster.
 
+pub mod alloc;
 pub mod clock;
 pub mod config;
+pub mod keyspace;
+pub mod random;
 pub mod resp;
+pub mod types;
 
 /// The Redis release whose commands, settings and texts this server has.
 pub const REDIS_VERSION: &str = "7.2.4";

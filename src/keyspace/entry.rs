@@ -1,0 +1,496 @@
+//! An entry: key, value and everything known about the key, in one allocation behind one thin pointer.
+//!
+//! ```text
+//!   0  tag      u8   kind of value (2 bits), flags
+//!   1  marks    u8   one bit per running walk
+//!   2  access   u24  LRU clock or LFU counter
+//!   5  embedded u8   length of an embedded string
+//!   6  key_len  u16  (LONG_KEY: the word below counts instead)
+//!   8  expiry   u64  milliseconds since 1970, only with HAS_EXPIRY
+//!   +  key_len  u64  only with LONG_KEY
+//!   +  value    u64  integer or pointer; absent for embedded strings
+//!   +  key bytes
+//!   +  bytes of an embedded string
+//! ```
+//!
+//! A key of 16 bytes with a string of 32 takes one allocation of 56 bytes and 8 for the pointer. Separate
+//! boxes for key and value, each with length and capacity, would take twice as much. This is the only module of
+//! the keyspace with `unsafe`; all offsets are computed in one place, [`Entry::offset`], from the header.
+
+#![expect(
+    unsafe_code,
+    reason = "a thin pointer to a header with bytes behind it; halves the memory per key"
+)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use super::value::{Value, ValueRef};
+use crate::alloc::size_class;
+use crate::types::Object;
+
+/// Longest string kept inside the entry; longer ones are shared with walks and replies.
+pub const EMBEDDED_BYTES_MAX: usize = 255;
+
+const KIND_MASK: u8 = 0b11;
+const EMBEDDED: u8 = 0;
+const INTEGER: u8 = 1;
+const SHARED: u8 = 2;
+const OBJECT: u8 = 3;
+const HAS_EXPIRY: u8 = 1 << 2;
+const RAW: u8 = 1 << 3;
+const LONG_KEY: u8 = 1 << 4;
+
+const WORD: usize = 8;
+const ALIGN: usize = 8;
+
+// The value word holds an integer or one of these.
+const _: () = assert!(size_of::<Arc<Vec<u8>>>() <= WORD && align_of::<Arc<Vec<u8>>>() <= ALIGN);
+const _: () = assert!(size_of::<Arc<Object>>() <= WORD && align_of::<Arc<Object>>() <= ALIGN);
+const _: () = assert!(size_of::<Header>() == 8 && align_of::<Header>() <= ALIGN);
+const _: () = assert!(size_of::<Option<Entry>>() == 8);
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Header {
+    tag: u8,
+    marks: u8,
+    access: [u8; 3],
+    embedded: u8,
+    key_len: u16,
+}
+
+/// A key with its value. Eight bytes, and so is an `Option` of it.
+pub struct Entry {
+    block: NonNull<Header>,
+}
+
+// SAFETY: the entry owns its allocation alone, and what it holds in it (bytes, integers, `Arc`s of `Send + Sync`
+// types) may move to and be read from other threads.
+unsafe impl Send for Entry {}
+// SAFETY: as above; nothing changes behind a shared reference.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    /// A new entry without marks and with access clock 0. Strings up to [`EMBEDDED_BYTES_MAX`] are copied
+    /// into it, longer ones into a buffer of their own.
+    pub fn new(key: &[u8], value: Value<'_>, expiry_ms: Option<u64>) -> Entry {
+        let kind = match &value {
+            Value::Str(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => EMBEDDED,
+            Value::Str(_) | Value::Shared(_) => SHARED,
+            Value::Int(_) => INTEGER,
+            Value::Object(_) => OBJECT,
+        };
+        let embedded: &[u8] = match &value {
+            Value::Str(bytes) if kind == EMBEDDED => bytes,
+            _ => &[],
+        };
+        let expiry_flag = if expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
+        let (key_len, long_flag) = match u16::try_from(key.len()) {
+            Ok(length) => (length, 0),
+            Err(_) => (0, LONG_KEY),
+        };
+        let header = Header {
+            tag: kind | expiry_flag | long_flag,
+            marks: 0,
+            access: [0; 3],
+            embedded: u8::try_from(embedded.len()).expect("embedded strings are short"),
+            key_len,
+        };
+        let mut entry = Entry::allocate(header, key.len());
+        if let Some(when) = expiry_ms {
+            entry.write_word(WORD, when);
+        }
+        if long_flag != 0 {
+            entry.write_word(entry.long_key_offset(), key.len() as u64);
+        }
+        match value {
+            Value::Str(bytes) if kind == SHARED => {
+                entry.write_arc(Arc::new(bytes.to_vec()));
+            }
+            Value::Shared(bytes) => entry.write_arc(bytes),
+            Value::Object(object) => entry.write_arc(object),
+            Value::Int(number) => entry.write_word(entry.value_offset(), number.cast_unsigned()),
+            Value::Str(_) => {}
+        }
+        entry.write_bytes(entry.key_offset(), key);
+        let embedded_at = entry.key_offset() + key.len();
+        entry.write_bytes(embedded_at, embedded);
+        entry
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        self.bytes(self.key_offset(), self.key_len())
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        match self.kind() {
+            EMBEDDED => ValueRef::Str(self.embedded()),
+            INTEGER => ValueRef::Int(self.read_word(self.value_offset()).cast_signed()),
+            SHARED => ValueRef::Str(self.arc::<Vec<u8>>(SHARED).as_slice()),
+            _ => ValueRef::Object(self.arc::<Object>(OBJECT)),
+        }
+    }
+
+    /// The value as something that can be put into another entry or given to a walk: large strings and
+    /// objects are shared, not copied.
+    pub fn share(&self) -> Value<'_> {
+        match self.kind() {
+            EMBEDDED => Value::Str(self.embedded()),
+            INTEGER => Value::Int(self.read_word(self.value_offset()).cast_signed()),
+            SHARED => Value::Shared(Arc::clone(self.arc::<Vec<u8>>(SHARED))),
+            _ => Value::Object(Arc::clone(self.arc::<Object>(OBJECT))),
+        }
+    }
+
+    /// The buffer of a string too long to be embedded, for replies that go out without copying it.
+    pub fn shared_string(&self) -> Option<&Arc<Vec<u8>>> {
+        (self.kind() == SHARED).then(|| self.arc::<Vec<u8>>(SHARED))
+    }
+
+    /// Whether the value is a collection.
+    #[inline]
+    pub fn is_object(&self) -> bool {
+        self.kind() == OBJECT
+    }
+
+    /// Whether this string was changed in place, which OBJECT ENCODING shows as `raw` at any length.
+    #[inline]
+    pub fn is_raw(&self) -> bool {
+        self.header().tag & RAW != 0
+    }
+
+    /// When the key expires, in milliseconds since 1970.
+    #[inline]
+    pub fn expiry_ms(&self) -> Option<u64> {
+        (self.header().tag & HAS_EXPIRY != 0).then(|| self.read_word(WORD))
+    }
+
+    /// Sets or takes away the expiry. Allocates anew when the word for it comes or goes.
+    pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
+        if let (Some(_), Some(when)) = (self.expiry_ms(), expiry_ms) {
+            self.write_word(WORD, when);
+        } else if self.expiry_ms() != expiry_ms {
+            self.rebuild(|entry| Entry::new(entry.key(), entry.share(), expiry_ms), true);
+        }
+    }
+
+    /// Replaces the value; key, expiry, marks and access clock stay. A string is no longer raw.
+    pub fn set_value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Int(number) if self.kind() == INTEGER => {
+                self.write_word(self.value_offset(), number.cast_unsigned());
+            }
+            Value::Str(bytes) if self.fits_in_place(bytes) => {
+                let at = self.key_offset() + self.key_len();
+                self.header_mut().embedded = u8::try_from(bytes.len()).expect("it fits");
+                self.write_bytes(at, bytes);
+            }
+            value => {
+                let expiry_ms = self.expiry_ms();
+                self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms), false);
+                return;
+            }
+        }
+        self.header_mut().tag &= !RAW;
+    }
+
+    /// The string as a buffer that can grow, for APPEND, SETRANGE and SETBIT: growing it byte by byte does not
+    /// copy it each time. An embedded string or integer moves out into a buffer first; one that a walk or a reply
+    /// still reads is copied. The string is raw from now on. `None` if the value is not a string.
+    pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.kind() == OBJECT {
+            return None;
+        }
+        if self.kind() != SHARED {
+            let bytes = self.value().to_string_bytes().expect("not an object").into_owned();
+            let expiry_ms = self.expiry_ms();
+            let value = Value::Shared(Arc::new(bytes));
+            self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms), false);
+        }
+        self.header_mut().tag |= RAW;
+        Some(Arc::make_mut(self.arc_mut::<Vec<u8>>(SHARED)))
+    }
+
+    /// The collection, to be changed; a copy of it if a walk still reads it. `None` if the value is a string.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        (self.kind() == OBJECT).then(|| Arc::make_mut(self.arc_mut::<Object>(OBJECT)))
+    }
+
+    /// The same value under another key: expiry, rawness and access clock come along, marks do not.
+    pub fn copy_as(&self, key: &[u8]) -> Entry {
+        let mut copy = Entry::new(key, self.share(), self.expiry_ms());
+        copy.header_mut().access = self.header().access;
+        copy.header_mut().tag |= self.header().tag & RAW;
+        copy
+    }
+
+    /// Bytes of memory, rounded as the allocator rounds, without what a collection holds.
+    #[inline]
+    pub fn own_bytes(&self) -> usize {
+        let heap = match self.kind() {
+            SHARED => arc_class::<Vec<u8>>() + size_class(self.arc::<Vec<u8>>(SHARED).capacity()),
+            OBJECT => arc_class::<Object>(),
+            _ => 0,
+        };
+        self.layout().size() + heap
+    }
+
+    /// All bytes of memory, rounded as the allocator rounds. May walk through a collection.
+    pub fn memory_usage(&self) -> usize {
+        self.own_bytes()
+            + if let ValueRef::Object(object) = self.value() { object.memory_usage() } else { 0 }
+    }
+
+    /// The marks of running walks, one bit each.
+    #[inline]
+    pub(super) fn marks(&self) -> u8 {
+        self.header().marks
+    }
+
+    #[inline]
+    pub(super) fn set_marks(&mut self, marks: u8) {
+        self.header_mut().marks = marks;
+    }
+
+    /// The 24 bits of the access clock; what they mean is up to `access`.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        let [a, b, c] = self.header().access;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Sets the access clock to the low 24 bits of `clock`. Leaves the memory alone if it is there already.
+    #[inline]
+    pub fn set_access(&mut self, clock: u32) {
+        let [a, b, c, _] = clock.to_le_bytes();
+        if self.header().access != [a, b, c] {
+            self.header_mut().access = [a, b, c];
+        }
+    }
+
+    /// Asks the processor to fetch the entry, for loops that will look at it soon.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: a hint; any address may be given.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(self.block.as_ptr().cast());
+        }
+    }
+}
+
+/// Memory of an `Arc` of `T`: two counters in front of the value.
+fn arc_class<T>() -> usize {
+    size_class(2 * size_of::<usize>() + size_of::<T>())
+}
+
+/// Layout: everything from here on knows where things lie.
+impl Entry {
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: `block` points to an initialized header for as long as the entry lives.
+        unsafe { self.block.as_ref() }
+    }
+
+    #[inline]
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as above, and the entry is borrowed exclusively.
+        unsafe { self.block.as_mut() }
+    }
+
+    #[inline]
+    fn kind(&self) -> u8 {
+        self.header().tag & KIND_MASK
+    }
+
+    #[inline]
+    fn long_key_offset(&self) -> usize {
+        WORD + if self.header().tag & HAS_EXPIRY != 0 { WORD } else { 0 }
+    }
+
+    #[inline]
+    fn value_offset(&self) -> usize {
+        self.long_key_offset() + if self.header().tag & LONG_KEY != 0 { WORD } else { 0 }
+    }
+
+    #[inline]
+    fn key_offset(&self) -> usize {
+        self.value_offset() + if self.kind() == EMBEDDED { 0 } else { WORD }
+    }
+
+    #[inline]
+    fn key_len(&self) -> usize {
+        if self.header().tag & LONG_KEY == 0 {
+            return usize::from(self.header().key_len);
+        }
+        usize::try_from(self.read_word(self.long_key_offset())).expect("it was a usize")
+    }
+
+    #[inline]
+    fn embedded(&self) -> &[u8] {
+        let at = self.key_offset() + self.key_len();
+        self.bytes(at, usize::from(self.header().embedded))
+    }
+
+    /// The allocation: rounded up to a size class, so that strings of similar length replace one another in place.
+    #[inline]
+    fn layout(&self) -> Layout {
+        let embedded = usize::from(self.header().embedded);
+        Entry::layout_for(self.key_offset() + self.key_len() + embedded)
+    }
+
+    #[inline]
+    fn layout_for(bytes: usize) -> Layout {
+        Layout::from_size_align(size_class(bytes), ALIGN)
+            .expect("keys are far below half the memory")
+    }
+
+    fn fits_in_place(&self, bytes: &[u8]) -> bool {
+        self.kind() == EMBEDDED
+            && bytes.len() <= EMBEDDED_BYTES_MAX
+            && Entry::layout_for(self.key_offset() + self.key_len() + bytes.len()) == self.layout()
+    }
+
+    /// Memory for `header` and what it says follows; the rest of it is not initialized yet.
+    fn allocate(header: Header, key_len: usize) -> Entry {
+        let words = 1
+            + usize::from(header.tag & HAS_EXPIRY != 0)
+            + usize::from(header.tag & LONG_KEY != 0)
+            + usize::from(header.tag & KIND_MASK != EMBEDDED);
+        let layout = Entry::layout_for(words * WORD + key_len + usize::from(header.embedded));
+        // SAFETY: the size is at least that of the header, so never zero.
+        let block = unsafe { alloc(layout) }.cast::<Header>();
+        let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+        // SAFETY: the block is large enough and aligned for a header, and nobody else knows it.
+        unsafe { block.write(header) };
+        Entry { block }
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: callers stay within the layout that the header describes, which is one allocation.
+        unsafe { self.block.as_ptr().cast::<u8>().add(offset) }
+    }
+
+    #[inline]
+    fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        // SAFETY: only key and embedded string are read this way, both initialized by `new` with these lengths
+        // and changed only through `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.at(offset), length) }
+    }
+
+    #[inline]
+    fn write_bytes(&mut self, offset: usize, bytes: &[u8]) {
+        // SAFETY: the layout has room for `bytes` at `offset` (the header was set first); they cannot overlap because
+        // the entry is borrowed exclusively.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) };
+    }
+
+    #[inline]
+    fn read_word(&self, offset: usize) -> u64 {
+        // SAFETY: the header says that there is a word at `offset`; words are aligned and initialized by `new`.
+        unsafe { self.at(offset).cast::<u64>().read() }
+    }
+
+    #[inline]
+    fn write_word(&mut self, offset: usize, word: u64) {
+        // SAFETY: the header says that there is a word at `offset`, aligned.
+        unsafe { self.at(offset).cast::<u64>().write(word) };
+    }
+
+    fn write_arc<T>(&mut self, arc: Arc<T>) {
+        // SAFETY: the header says that there is a value word; it holds nothing that would have to be dropped.
+        unsafe { self.at(self.value_offset()).cast::<Arc<T>>().write(arc) };
+    }
+
+    #[inline]
+    fn arc<T>(&self, kind: u8) -> &Arc<T> {
+        assert_eq!(self.kind(), kind, "kind of value");
+        // SAFETY: SHARED entries hold an `Arc<Vec<u8>>` in their value word, OBJECT entries an `Arc<Object>`; callers
+        // pass the kind that belongs to `T`, which has just been checked.
+        unsafe { &*self.at(self.value_offset()).cast::<Arc<T>>() }
+    }
+
+    #[inline]
+    fn arc_mut<T>(&mut self, kind: u8) -> &mut Arc<T> {
+        assert_eq!(self.kind(), kind, "kind of value");
+        // SAFETY: as in `arc`, and the entry is borrowed exclusively.
+        unsafe { &mut *self.at(self.value_offset()).cast::<Arc<T>>() }
+    }
+
+    /// Puts what `build` makes of this entry in its place, with its marks and access clock.
+    fn rebuild(&mut self, build: impl FnOnce(&Entry) -> Entry, keep_raw: bool) {
+        let mut next = build(self);
+        let old = *self.header();
+        next.header_mut().marks = old.marks;
+        next.header_mut().access = old.access;
+        if keep_raw {
+            next.header_mut().tag |= old.tag & RAW;
+        }
+        *self = next;
+    }
+
+    /// Drops what the value word holds.
+    fn drop_value(&mut self) {
+        match self.kind() {
+            // SAFETY: the word holds an initialized `Arc` of this type, and is not read again.
+            SHARED => unsafe { ptr::drop_in_place(self.arc_mut::<Vec<u8>>(SHARED)) },
+            // SAFETY: as above.
+            OBJECT => unsafe { ptr::drop_in_place(self.arc_mut::<Object>(OBJECT)) },
+            _ => {}
+        }
+    }
+
+    /// The value, with the entry's memory given back.
+    pub(super) fn into_shared(self) -> Option<SharedValue> {
+        let entry = ManuallyDrop::new(self);
+        let value = match entry.kind() {
+            // SAFETY: the `Arc` is read once and not dropped by the entry, which is forgotten.
+            SHARED => Some(SharedValue::String(unsafe { ptr::read(entry.arc(SHARED)) })),
+            // SAFETY: as above.
+            OBJECT => Some(SharedValue::Object(unsafe { ptr::read(entry.arc(OBJECT)) })),
+            _ => None,
+        };
+        // SAFETY: the block was allocated with this layout and is not used any more.
+        unsafe { dealloc(entry.block.as_ptr().cast(), entry.layout()) };
+        value
+    }
+}
+
+/// The part of a value that lives outside of its entry.
+#[derive(Debug)]
+pub(super) enum SharedValue {
+    /// A long string.
+    String(Arc<Vec<u8>>),
+    /// A collection.
+    Object(Arc<Object>),
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let layout = self.layout();
+        self.drop_value();
+        // SAFETY: the block was allocated with this layout (`set_value` changes lengths only within it).
+        unsafe { dealloc(self.block.as_ptr().cast(), layout) };
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("value", &self.value())
+            .field("expiry_ms", &self.expiry_ms())
+            .field("marks", &self.marks())
+            .finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! An entry held for changing.
+
+use super::Keyspace;
+use super::entry::Entry;
+use super::key::{KeyRef, Slot};
+use super::table::Place;
+use super::value::{Value, ValueRef};
+use crate::types::Object;
+
+/// An entry that may be changed. Reading through it has no consequences; the first change hands the old value to
+/// walks, stamps the slot, notes watchers and counts as dirty, once.
+#[derive(Debug)]
+pub struct EntryMut<'k> {
+    keyspace: &'k mut Keyspace,
+    db: u32,
+    slot: Slot,
+    hash: u64,
+    place: Place,
+    /// What the entry counted for in its slot's bytes when the first change began.
+    opened_bytes: Option<u64>,
+}
+
+impl<'k> EntryMut<'k> {
+    pub(super) fn new(
+        keyspace: &'k mut Keyspace,
+        db: u32,
+        slot: Slot,
+        hash: u64,
+        place: Place,
+    ) -> EntryMut<'k> {
+        EntryMut { keyspace, db, slot, hash, place, opened_bytes: None }
+    }
+
+    /// The entry, to be read.
+    #[inline]
+    pub fn entry(&self) -> &Entry {
+        let db = self.keyspace.dbs[self.db as usize].as_deref().expect("it holds the place");
+        db.slot(self.slot).table.at(self.place)
+    }
+
+    /// Its value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        self.entry().value()
+    }
+
+    /// Gives it another value; the expiry stays.
+    pub fn set_value(&mut self, value: Value<'_>) {
+        self.open().set_value(value);
+    }
+
+    /// Sets or takes away its expiry.
+    pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
+        self.open();
+        let db = self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
+        // `change` counts bytes by itself: what `open` noted is brought up to date around it.
+        let before = db.slot(self.slot).table.at(self.place).own_bytes() as u64;
+        db.change(self.slot, self.hash, self.place, |entry| entry.set_expiry(expiry_ms));
+        let after = db.slot(self.slot).table.at(self.place).own_bytes() as u64;
+        self.opened_bytes = self.opened_bytes.map(|bytes| bytes + after - before);
+    }
+
+    /// The string as a buffer that can grow; `None` if it is not a string. See [`Entry::string_mut`].
+    pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.entry().is_object() {
+            return None;
+        }
+        self.open().string_mut()
+    }
+
+    /// The collection; `None` if it is a string.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        if !self.entry().is_object() {
+            return None;
+        }
+        self.open().object_mut()
+    }
+
+    /// Removes the key.
+    pub fn remove(mut self) {
+        self.settle_bytes();
+        let key = self.entry().key().to_vec();
+        let key = KeyRef { bytes: &key, slot: self.slot, hash: self.hash };
+        let entry = self.keyspace.unlink_place(self.db, &key, self.place);
+        self.keyspace.note_change(self.db, key.bytes);
+        self.keyspace.discard(entry);
+    }
+
+    /// Does what the first change calls for, and gives the entry.
+    fn open(&mut self) -> &mut Entry {
+        if self.opened_bytes.is_none() {
+            self.first_change();
+        }
+        let db = self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
+        db.slot_mut(self.slot).table.at_mut(self.place)
+    }
+
+    fn first_change(&mut self) {
+        self.opened_bytes = Some(self.entry().own_bytes() as u64);
+        let key = KeyRef { bytes: &[], slot: self.slot, hash: self.hash };
+        self.keyspace.tell_walks(self.db, &key, self.place);
+        self.keyspace.stamp(self.db, &key);
+        self.keyspace.dirty += 1;
+        let Keyspace { dbs, watches, .. } = &mut *self.keyspace;
+        if !watches.is_empty() {
+            let db = dbs[self.db as usize].as_deref().expect("it holds the place");
+            watches.touch(self.db, db.slot(self.slot).table.at(self.place).key());
+        }
+    }
+
+    /// Brings the slot's bytes up to date.
+    fn settle_bytes(&mut self) {
+        if let Some(before) = self.opened_bytes.take() {
+            let db =
+                self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
+            let store = db.slot_mut(self.slot);
+            let after = store.table.at(self.place).own_bytes() as u64;
+            store.bytes = store.bytes + after - before;
+        }
+    }
+}
+
+impl Drop for EntryMut<'_> {
+    fn drop(&mut self) {
+        self.settle_bytes();
+    }
+}

@@ -1,0 +1,15 @@
+//! The log: one stream of effects, kept in stock multi-part AOF files.
+//!
+//! [`annotation`] is the format of the lines that stock loaders skip; [`writer`] appends batches; [`manifest`]
+//! lists the files; [`rewrite`] changes the list. See `docs/format.md`, sections 1 to 4.
+
+pub mod annotation;
+mod ids;
+pub mod manifest;
+pub mod rewrite;
+pub mod writer;
+
+pub use ids::{Lineage, LogOffset, ParseIdError, ReplicationId};
+pub use manifest::Manifest;
+pub use rewrite::{BaseKind, LogFiles, LogNames, Prepared, Rewrite, RewriteError};
+pub use writer::{LogWriter, Salts, SyncHandle, WriteError};

@@ -1,0 +1,162 @@
+//! A folder of the file system.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Contents, Storage, StorageFile, map};
+
+/// The files below a folder.
+#[derive(Debug, Clone)]
+pub struct RealStorage {
+    root: PathBuf,
+}
+
+impl RealStorage {
+    /// The storage whose `""` is `root`. Nothing is created.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where `name` lies.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
+    }
+}
+
+impl Storage for RealStorage {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        // O_APPEND excludes O_TRUNC in std's options, so the file is emptied after it was opened.
+        let file = OpenOptions::new().append(true).create(true).open(self.path(name))?;
+        file.set_len(0)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_append(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = OpenOptions::new().append(true).open(self.path(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Contents> {
+        map::contents(&File::open(self.path(name))?)
+    }
+
+    fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        match fs::metadata(self.path(name)) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // A name that is not text is none of ours.
+            if let (true, Ok(name)) =
+                (entry.file_type()?.is_file(), entry.file_name().into_string())
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o755).create(self.path(folder))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "storage owns renames")]
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "storage owns syncs")]
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        File::open(self.path(folder))?.sync_all()
+    }
+
+    fn display(&self, name: &str) -> String {
+        Path::display(&self.path(name)).to_string()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl StorageFile for RealFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.0).write_all(bytes)
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "storage owns syncs")]
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appends_go_to_the_end_after_a_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = RealStorage::new(folder.path());
+        let file = storage.create("a").unwrap();
+        file.append(b"0123456789").unwrap();
+        file.truncate(4).unwrap();
+        file.append(b"ab").unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(&*storage.read("a").unwrap(), b"0123ab");
+        assert_eq!(file.size().unwrap(), 6);
+        storage.open_append("a").unwrap().append(b"!").unwrap();
+        assert_eq!(storage.size("a").unwrap(), Some(7));
+        storage.create("a").unwrap();
+        assert_eq!(storage.size("a").unwrap(), Some(0));
+    }
+
+    #[test]
+    fn names_are_listed_renamed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = RealStorage::new(folder.path());
+        assert_eq!(storage.list("logs").unwrap(), Vec::<String>::new());
+        storage.create_folder("logs").unwrap();
+        storage.create_folder("logs").unwrap();
+        storage.create("b").unwrap();
+        storage.create("logs/a").unwrap();
+        storage.rename("b", "logs/c").unwrap();
+        storage.sync_folder("logs").unwrap();
+        storage.sync_folder("").unwrap();
+        assert_eq!(storage.list("logs").unwrap(), ["a", "c"]);
+        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
+        storage.remove("logs/a").unwrap();
+        assert_eq!(storage.size("logs/a").unwrap(), None);
+        assert_eq!(storage.open_append("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(storage.read("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,9 +1,27 @@
 //! Snapshots (RDB files) and DUMP payloads, as streams of events.
 //!
-//! Spec: `docs/format.md`, "Snapshots".
+//! Spec: `docs/format.md`, "Snapshots". A file is
+//!
+//! ```text
+//! magic: REDIS and four digits, or VALKEY and three
+//! records: one byte that says what it is, then its data (see `format.rs`)
+//! FF, and the CRC-64/Jones of everything before it (0: not computed; absent before version 5)
+//! ```
+//!
+//! Numbers are spelled as *lengths*, most significant byte first, in as few bytes as they need; strings are a
+//! length and bytes, or an integer in disguise, or compressed with LZF.
 
+mod encoding;
 mod error;
 mod event;
+mod format;
+pub mod lzf;
+mod reader;
+mod source;
+mod stream_reader;
+mod value_reader;
 
 pub use error::SnapshotError;
 pub use event::{Checksum, Event, EventOf, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor};
+pub use format::{REDIS_VERSION_MAX, VALKEY_VERSIONS, VERSION_DEFAULT};
+pub use reader::{ReaderOptions, SnapshotReader};

@@ -4,6 +4,7 @@ pub mod alloc;
 pub mod clock;
 pub mod config;
 pub mod keyspace;
+pub mod logging;
 pub mod random;
 pub mod resp;
 pub mod types;

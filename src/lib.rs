@@ -2,11 +2,14 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod keyspace;
 pub mod logging;
+pub mod node;
 pub mod random;
 pub mod resp;
+pub mod state;
 pub mod types;
 
 /// The Redis release whose commands, settings and texts this server has.

@@ -126,6 +126,19 @@ impl<'a> Args<'a> {
         (end > start).then(|| &self.buffer[start as usize..end as usize])
     }
 
+    /// A copy that stands alone: bytes, where the arguments lie in them, and whether the bytes are in canonical form.
+    pub fn to_owned_parts(&self) -> (Vec<u8>, Vec<(u32, u32)>, bool) {
+        let words: Vec<&[u8]> = self.iter().collect();
+        let bytes = super::inline::encode(&words);
+        let mut ranges = Vec::with_capacity(words.len());
+        let mut requests = Requests::default();
+        let limits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
+        let parsed = RequestParser::default().parse(&bytes, limits, &mut requests);
+        debug_assert!(parsed.is_ok() && requests.len() == 1, "what was encoded can be read");
+        ranges.append(&mut requests.ranges);
+        (bytes, ranges, true)
+    }
+
     /// The same request without its first argument: how a subcommand sees itself.
     pub fn skip_first(&self) -> Args<'a> {
         Args { buffer: self.buffer, ranges: &self.ranges[1..], raw: (0, 0) }

@@ -1,0 +1,70 @@
+//! Which arguments of a request are keys, from the command's declaration.
+
+use crate::resp::Args;
+use crate::resp::number::parse_i64;
+
+use super::command::{Command, Find, KeySpec};
+
+/// Calls `visit` with the index of every key argument and the specification it comes from. Whether all specifications
+/// could be read: false for a count that is no number or says more keys than there are arguments.
+pub fn for_each_key(
+    command: &'static Command,
+    args: Args<'_>,
+    mut visit: impl FnMut(usize, &'static KeySpec),
+) -> bool {
+    let mut whole = true;
+    for spec in command.keys {
+        match positions(spec.find, args) {
+            Some(positions) => positions.for_each(|index| visit(index, spec)),
+            None => whole = false,
+        }
+    }
+    whole
+}
+
+fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
+    match find {
+        Find::Range { first, last, step } => {
+            let end = match usize::try_from(last) {
+                Ok(last) => last + 1,
+                Err(_) => (args.len() + 1).checked_sub(usize::from(last.unsigned_abs()))?,
+            };
+            Some((usize::from(first)..end.min(args.len())).step_by(usize::from(step.max(1))))
+        }
+        Find::Counted { at, first } => {
+            let count = usize::try_from(parse_i64(args.get(usize::from(at))?)?).ok()?;
+            let first = usize::from(first);
+            let end = first.checked_add(count)?;
+            (count > 0 && end <= args.len()).then(|| (first..end).step_by(1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::inline::encode;
+    use crate::resp::{RequestLimits, RequestParser, Requests};
+
+    fn check(find: Find, words: &[&str], expected: Option<&[usize]>) {
+        let bytes = encode(words);
+        let mut requests = Requests::default();
+        RequestParser::default().parse(&bytes, RequestLimits::default(), &mut requests).unwrap();
+        let found = positions(find, requests.get(0, &bytes)).map(Iterator::collect::<Vec<_>>);
+        assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn positions_follow_the_declaration() {
+        let range = |first, last, step| Find::Range { first, last, step };
+        check(range(1, 1, 1), &["get", "k"], Some(&[1]));
+        check(range(1, -1, 1), &["del", "a", "b", "c"], Some(&[1, 2, 3]));
+        check(range(1, -1, 2), &["mset", "a", "1", "b", "2"], Some(&[1, 3]));
+        check(range(1, -2, 1), &["blpop", "a", "b", "0"], Some(&[1, 2]));
+        let counted = Find::Counted { at: 1, first: 2 };
+        check(counted, &["lmpop", "2", "a", "b", "left"], Some(&[2, 3]));
+        check(counted, &["lmpop", "9", "a"], None);
+        check(counted, &["lmpop", "x", "a"], None);
+        check(counted, &["lmpop", "0", "a"], None);
+    }
+}

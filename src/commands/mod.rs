@@ -1,0 +1,20 @@
+//! The commands: one file per family, declaration beside implementation.
+//!
+//! Adding a command means writing its constant and its function in a family's file and naming the constant in that
+//! file's list. Nothing else has to be told.
+
+pub mod command;
+pub mod connection;
+pub mod context;
+pub mod keys;
+pub mod string;
+pub mod table;
+pub mod transaction;
+
+pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
+pub use context::{Context, Then};
+pub use table::{Entry, Table, table};
+
+/// The lists of all families.
+pub const FAMILIES: &[&[Command]] =
+    &[connection::COMMANDS, string::COMMANDS, transaction::COMMANDS];

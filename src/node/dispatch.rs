@@ -1,0 +1,290 @@
+//! From a request to its reply: lookup, gates, execution, statistics, propagation.
+
+use crate::clock::{Clock, Time};
+use crate::commands::{Context, Entry, Flag, Then, table};
+use crate::resp::{Args, CommandError, Reply, Requests, errors};
+use crate::state::client::{Client, ReplyMode};
+use crate::state::{ClientId, State};
+
+use super::Node;
+use super::gates::{self, Gate};
+
+/// What a client's connection does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Goes on reading.
+    Go,
+    /// Waits for `Output::Resume` before its next request runs.
+    Blocked,
+    /// Closes once its replies are out.
+    Close,
+}
+
+/// The result of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Requests executed; fewer than given when the client was blocked or is to be closed.
+    pub executed: usize,
+    /// Log offset that must be released before the replies leave.
+    pub hold: u64,
+    /// What comes next.
+    pub status: Status,
+}
+
+impl Node {
+    /// Executes requests of a client from index `from` on and appends the replies to `out`.
+    pub fn execute(
+        &mut self,
+        id: ClientId,
+        (requests, buffer): (&Requests, &[u8]),
+        from: usize,
+        out: &mut Vec<u8>,
+        clock: &mut dyn Clock,
+    ) -> Outcome {
+        let closed = Outcome { executed: 0, hold: 0, status: Status::Close };
+        let Some(mut client) = self.state.clients.take(id) else { return closed };
+        self.state.time = clock.now();
+        client.last_interaction = self.state.time;
+        let before = self.state.stream.end;
+        let mut observed = 0;
+        let mut started_us = self.state.time.mono_us;
+        let mut executed = from;
+        while executed < requests.len() && !client.close_after_reply && client.blocked.is_none() {
+            let args = requests.get(executed, buffer);
+            let time = Time { mono_us: started_us, ..self.state.time };
+            if self.request(&mut client, args, out, time, clock) == Ran::Postponed {
+                break;
+            }
+            observed = observed.max(self.state.keyspace.observed);
+            executed += 1;
+            started_us = clock.mono_us();
+        }
+        let status = match &client {
+            client if client.close_after_reply || client.killed => Status::Close,
+            client if client.blocked.is_some() => Status::Blocked,
+            _ => Status::Go,
+        };
+        let end = self.state.stream.end;
+        let hold = if end > before { end } else { observed.min(end) };
+        self.state.clients.put(client);
+        self.tell_watchers();
+        Outcome { executed: executed - from, hold, status }
+    }
+
+    /// One request, gates and all.
+    fn request(
+        &mut self,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+        time: Time,
+        clock: &mut dyn Clock,
+    ) -> Ran {
+        let position = out.len();
+        let ran = match gates::pass(&mut self.state, client, args) {
+            Gate::Open(entry) => {
+                self.run_unit(client, entry, args, out, time, clock);
+                Ran::Done
+            }
+            Gate::Queued => {
+                Reply::new(out, client.resp3).simple("QUEUED");
+                Ran::Done
+            }
+            Gate::Refused(entry, error) => {
+                self.refuse(client, entry, &error, out);
+                Ran::Done
+            }
+            Gate::Postponed => Ran::Postponed,
+        };
+        silence(client, out, position);
+        ran
+    }
+
+    fn refuse(
+        &mut self,
+        client: &mut Client,
+        entry: Option<&Entry>,
+        error: &CommandError,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(entry) = entry {
+            self.state.stats.command(entry.id).rejected += 1;
+        }
+        self.state.stats.count_error(error.code());
+        if let Some(transaction) = &mut client.transaction {
+            transaction.refused = true;
+        }
+        Reply::new(out, client.resp3).error(error);
+    }
+
+    /// Runs a command, or the transaction it asks for, as one execution unit and propagates its effects.
+    fn run_unit(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+        time: Time,
+        clock: &mut dyn Clock,
+    ) {
+        self.state.keyspace.no_touch = client.no_touch;
+        self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
+        let ran = call(&mut self.state, client, entry, args, out, time);
+        if ran.then == Then::Exec {
+            self.exec(client, out, time, clock);
+        }
+        super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
+        let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
+        account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+    }
+
+    /// Marks the clients whose watched keys were changed.
+    pub(super) fn tell_watchers(&mut self) {
+        if !self.state.keyspace.has_touched() {
+            return;
+        }
+        for id in self.state.keyspace.take_touched() {
+            if let Some(client) = self.state.clients.get_mut(ClientId(id)) {
+                client.watch_broken = true;
+            }
+        }
+    }
+}
+
+/// Whether a request was dealt with or has to be tried again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    Done,
+    Postponed,
+}
+
+/// What a command's function did.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) then: Then,
+    /// The request itself is an effect.
+    pub(super) own_effect: bool,
+    pub(super) failed: bool,
+}
+
+/// Calls a command's function, writes its reply or error, and finds out whether the request is its own effect.
+#[inline]
+pub(super) fn call(
+    state: &mut State,
+    client: &mut Client,
+    entry: &'static Entry,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+    time: Time,
+) -> Called {
+    let dirty = state.keyspace.dirty;
+    let resp3 = client.resp3;
+    let mut ctx = Context {
+        state,
+        client,
+        reply: Reply::new(out, resp3),
+        time,
+        entry,
+        effect_given: false,
+        then: Then::Nothing,
+    };
+    let start = ctx.reply.position();
+    let result = (entry.command.run)(&mut ctx, args);
+    let mut failed = false;
+    if let Err(error) = result {
+        failed = true;
+        ctx.reply.truncate(start);
+        ctx.reply.error(&error);
+        ctx.state.stats.count_error(error.code());
+    }
+    let (then, given) = (ctx.then, ctx.effect_given);
+    let changed = state.keyspace.dirty != dirty;
+    state.persistence.dirty += state.keyspace.dirty - dirty;
+    let forced = state.keyspace.effects.take_verbatim();
+    Called { then, own_effect: forced || (changed && !given), failed }
+}
+
+/// Counts a call and notes it where it was slow. `elapsed_us` is wall time.
+pub(super) fn account(
+    state: &mut State,
+    client: &mut Client,
+    entry: &'static Entry,
+    args: Args<'_>,
+    called: &Called,
+    elapsed_us: u64,
+    alone: bool,
+) {
+    state.stats.commands += 1;
+    let latency_tracking = state.config.latency_tracking;
+    let stats = state.stats.command(entry.id);
+    stats.calls += 1;
+    stats.usec += elapsed_us;
+    stats.failed += u64::from(called.failed);
+    if latency_tracking {
+        stats.record(elapsed_us);
+    }
+    client.last_command = &entry.full_name;
+    if i64::try_from(elapsed_us).unwrap_or(i64::MAX) >= state.config.slowlog_log_slower_than
+        && state.config.slowlog_log_slower_than >= 0
+        && !entry.flags.has(Flag::SkipSlowlog)
+    {
+        note_slow(state, client, args, elapsed_us);
+    }
+    let threshold_ms = u64::try_from(state.config.latency_monitor_threshold).unwrap_or(0);
+    if alone && threshold_ms > 0 && elapsed_us >= threshold_ms * 1000 {
+        let event = if entry.flags.has(Flag::Fast) { "fast-command" } else { "command" };
+        state.latency.add(event, state.time.unix_s(), elapsed_us / 1000);
+    }
+}
+
+#[cold]
+fn note_slow(state: &mut State, client: &Client, args: Args<'_>, elapsed_us: u64) {
+    let words: Vec<&[u8]> = args.iter().collect();
+    let max = usize::try_from(state.config.slowlog_max_len).unwrap_or(usize::MAX);
+    let from = (client.peer.address.as_str(), &client.name[..]);
+    state.slowlog.push(state.time.unix_s(), elapsed_us, words.into_iter(), from, max);
+}
+
+/// Takes back the reply of a client that wants none.
+#[inline]
+fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
+    match client.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => out.truncate(position),
+        ReplyMode::SkipNext => {
+            // CLIENT REPLY SKIP itself answers nothing; the next command is the one skipped.
+            out.truncate(position);
+            client.reply_mode = ReplyMode::SkipThis;
+        }
+        ReplyMode::SkipThis => {
+            out.truncate(position);
+            client.reply_mode = ReplyMode::On;
+        }
+    }
+}
+
+/// The command that `args` name, a container's subcommand where it has one.
+///
+/// # Errors
+/// There is no such command or subcommand, or the number of arguments does not fit.
+/// A request that names no command, or one that takes other arguments.
+pub(super) type Unresolved = (Option<&'static Entry>, CommandError);
+
+pub(super) fn resolve(args: Args<'_>) -> Result<&'static Entry, Unresolved> {
+    let Some(mut entry) = table().find(&args[0]) else {
+        return Err((None, errors::unknown_command(&args[0], args.iter_from(1))));
+    };
+    if !entry.subcommands.is_empty() && args.len() > 1 {
+        match entry.subcommand(&args[1]) {
+            Some(subcommand) => entry = subcommand,
+            None => {
+                let error = errors::unknown_subcommand(entry.command.name, &args[1]);
+                return Err((None, error));
+            }
+        }
+    }
+    if !entry.arity.fits(args.len()) {
+        return Err((Some(entry), errors::wrong_arity(&entry.full_name)));
+    }
+    Ok(entry)
+}

@@ -1,0 +1,152 @@
+//! The gates a request passes before it runs. Their order can be seen by clients and is stock's.
+
+use crate::commands::{Entry, Flag};
+use crate::config::choices::ProtectedAction;
+use crate::resp::{Args, CommandError, errors};
+use crate::state::client::{Blocked, Client, Queued};
+use crate::state::{Pause, State};
+
+use super::dispatch::resolve;
+
+/// What the gates say.
+#[derive(Debug)]
+pub(super) enum Gate {
+    /// Run it now.
+    Open(&'static Entry),
+    /// It was queued for EXEC.
+    Queued,
+    /// Answer an error; a transaction being queued is spoilt.
+    Refused(Option<&'static Entry>, CommandError),
+    /// The client is blocked; the request is to be tried again when it goes on.
+    Postponed,
+}
+
+/// Leads a request through all gates.
+#[inline]
+pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Gate {
+    let entry = match resolve(args) {
+        Ok(entry) => entry,
+        Err((entry, error)) => return Gate::Refused(entry, error),
+    };
+    if let Err(error) = check(state, client, entry) {
+        return Gate::Refused(Some(entry), error);
+    }
+    if let Some(pause) = state.pause
+        && pauses(pause, state, client, entry)
+    {
+        client.blocked = Some(Blocked::Paused);
+        return Gate::Postponed;
+    }
+    if client.transaction.is_some() && !runs_inside_multi(entry) {
+        queue(client, entry, args);
+        return Gate::Queued;
+    }
+    if state.monitors > 0 {
+        super::monitor::feed(state, client, entry, args);
+    }
+    Gate::Open(entry)
+}
+
+#[inline]
+fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    let flags = entry.flags;
+    if flags.has(Flag::Protected) {
+        protected(state, client, entry)?;
+    }
+    if client.transaction.is_some() && flags.has(Flag::NoMulti) {
+        return Err(not_in_multi(entry));
+    }
+    if !client.authenticated && !flags.has(Flag::NoAuth) {
+        return Err(errors::NOAUTH);
+    }
+    let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
+    let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
+    if state.config.maxmemory > 0 {
+        let out_of_memory = !super::tick::make_room(state);
+        let wants = flags.has(Flag::Denyoom) || queued.is_some_and(|queued| queued.grows);
+        if out_of_memory && wants {
+            return Err(errors::OOM);
+        }
+    }
+    if (writes || entry.command.name == "ping")
+        && let Some(error) = disk_error(state)
+    {
+        return Err(error);
+    }
+    if state.persistence.loading.is_some() && !flags.has(Flag::Loading) {
+        return Err(errors::LOADING);
+    }
+    Ok(())
+}
+
+#[cold]
+fn not_in_multi(entry: &Entry) -> CommandError {
+    match entry.command.name {
+        "watch" => CommandError::new("ERR WATCH inside MULTI is not allowed"),
+        _ => CommandError::new("ERR Command not allowed inside a transaction"),
+    }
+}
+
+/// DEBUG and MODULE are for those whom the configuration allows.
+#[cold]
+fn protected(state: &State, client: &Client, entry: &Entry) -> Result<(), CommandError> {
+    let name = entry.full_name.split('|').next().unwrap_or_default();
+    let (setting, directive) = match name {
+        "debug" => (state.config.enable_debug_command, "enable-debug-command"),
+        _ => (state.config.enable_module_command, "enable-module-command"),
+    };
+    let allowed = match setting {
+        ProtectedAction::Yes => true,
+        ProtectedAction::Local => client.peer.unix || client.peer.loopback,
+        ProtectedAction::No => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(CommandError::owned(format!(
+        "ERR {} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+        name.to_ascii_uppercase()
+    )))
+}
+
+/// Why writes are refused for the sake of the disk.
+fn disk_error(state: &State) -> Option<CommandError> {
+    if let Some(reason) = &state.persistence.log_error {
+        return Some(CommandError::owned(format!(
+            "MISCONF Errors writing to the AOF file: {reason}"
+        )));
+    }
+    let failing = !state.persistence.last_save_ok
+        && state.config.stop_writes_on_bgsave_error
+        && !state.config.save.is_empty();
+    failing.then_some(errors::MISCONF_RDB)
+}
+
+fn pauses(pause: Pause, state: &State, client: &Client, entry: &Entry) -> bool {
+    if pause.until_ms <= state.time.unix_ms() {
+        return false;
+    }
+    let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
+    let writes = entry.flags.has(Flag::Write)
+        || entry.flags.has(Flag::MayReplicate)
+        || queued.is_some_and(|queued| queued.writes);
+    !pause.writes_only || writes
+}
+
+/// Commands that are not queued between MULTI and EXEC.
+fn runs_inside_multi(entry: &Entry) -> bool {
+    matches!(entry.command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+        && !entry.full_name.contains('|')
+}
+
+fn queue(client: &mut Client, entry: &'static Entry, args: Args<'_>) {
+    let Some(transaction) = &mut client.transaction else { return };
+    transaction.writes |= entry.flags.has(Flag::Write);
+    transaction.grows |= entry.flags.has(Flag::Denyoom);
+    // A transaction that fails anyway keeps nothing.
+    if transaction.refused || client.watch_broken {
+        return;
+    }
+    let (bytes, ranges, canonical) = args.to_owned_parts();
+    transaction.queue.push(Queued { bytes, ranges, canonical });
+}

@@ -1,0 +1,94 @@
+//! The node: one owner of all state, as a synchronous value.
+//!
+//! Bytes and time go in, replies and an ordered list of outputs come out. A node reads no clock, does no I/O and starts
+//! no task; `net` does, and a test may in its place.
+
+mod dispatch;
+mod gates;
+mod jobs;
+mod monitor;
+mod propagate;
+pub mod replay;
+mod settings;
+mod tick;
+mod transactions;
+
+use crate::clock::Time;
+use crate::commands::table;
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::state::client::Peer;
+use crate::state::output::Note;
+use crate::state::run::Run;
+use crate::state::{ClientId, Output, State};
+
+pub use dispatch::{Outcome, Status};
+pub use jobs::Begun;
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    /// All data. Public, so that drivers and tests can look; they change it through the node's methods.
+    pub state: State,
+}
+
+impl Node {
+    /// A node without data, ready to serve.
+    pub fn new(config: Config, keyspace: Keyspace, run: Run, time: Time) -> Self {
+        let mut state = State::new(config, keyspace, run, time);
+        state.stats.by_command.resize_with(table().ids(), Default::default);
+        let mut node = Self { state };
+        node.apply_settings();
+        node
+    }
+
+    /// A client has connected. `None`: there are too many, or the client is not welcome; the bytes are the error to send
+    /// before closing.
+    ///
+    /// # Errors
+    /// The reply to send before the connection is closed.
+    pub fn connect(&mut self, peer: Peer, time: Time) -> Result<ClientId, &'static str> {
+        let state = &mut self.state;
+        if state.clients.len() >= usize::try_from(state.config.maxclients).unwrap_or(usize::MAX) {
+            state.stats.rejected_connections += 1;
+            return Err("-ERR max number of clients reached\r\n");
+        }
+        let open = state.config.requirepass.is_empty();
+        if open && state.config.protected_mode && !peer.loopback && !peer.unix {
+            state.stats.rejected_connections += 1;
+            return Err(PROTECTED);
+        }
+        state.stats.connections += 1;
+        Ok(state.clients.connect(peer, open, time))
+    }
+
+    /// A client's connection is gone.
+    pub fn disconnect(&mut self, id: ClientId) {
+        let Some(client) = self.state.clients.disconnect(id) else { return };
+        if client.watching {
+            self.state.keyspace.unwatch(id.0);
+        }
+        self.state.monitors -= usize::from(client.monitor);
+    }
+
+    /// What the driver is to do, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.state.outputs)
+    }
+}
+
+/// A line for the log.
+fn note(text: String) -> Output {
+    Output::Note(Note { warning: false, text })
+}
+
+/// A line for the log that an operator should look at.
+fn warning(text: String) -> Output {
+    Output::Note(Note { warning: true, text })
+}
+
+/// What protected mode answers to strangers.
+const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere: set a password with 'requirepass' in the configuration file or 'CONFIG SET requirepass' from a loopback client, or turn the protection off with 'protected-mode no' if the network around this node can be trusted. \r\n";
+
+#[cfg(test)]
+mod tests;

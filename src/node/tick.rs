@@ -1,0 +1,110 @@
+//! What happens by itself: pauses that end, expiry, rates, save points, automatic rewrites, idle clients.
+
+use crate::clock::Time;
+use crate::state::client::Blocked;
+use crate::state::{Output, State};
+
+use super::{Node, propagate};
+
+/// Frees memory until `maxmemory` is kept. False when that is not possible.
+pub(super) fn make_room(state: &mut State) -> bool {
+    let _ = state;
+    true
+}
+
+impl Node {
+    /// Does what is due. To be called `hz` times a second.
+    pub fn tick(&mut self, time: Time) {
+        self.state.time = time;
+        self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
+        self.end_pause(time);
+        propagate::flush_each(&mut self.state);
+        let net = [self.state.stats.commands, self.state.stats.net_in, self.state.stats.net_out];
+        self.state.stats.rates.sample(net, time.mono_us);
+        let used = crate::alloc::used_memory() as u64;
+        self.state.stats.peak_memory = self.state.stats.peak_memory.max(used);
+        self.close_idle(time);
+        self.start_due_jobs(time);
+        self.state.keyspace.sweep_walks(1000);
+        self.tell_watchers();
+    }
+
+    /// Lets paused clients go on once the pause is over.
+    pub(super) fn end_pause(&mut self, time: Time) {
+        let Some(pause) = self.state.pause else { return };
+        if pause.until_ms > time.unix_ms() {
+            return;
+        }
+        self.state.pause = None;
+        let State { clients, outputs, .. } = &mut self.state;
+        for client in clients.iter_mut().filter(|client| client.blocked == Some(Blocked::Paused)) {
+            client.blocked = None;
+            outputs.push(Output::Resume { client: client.id });
+        }
+    }
+
+    /// Closes clients that have been silent for `timeout` seconds.
+    fn close_idle(&mut self, time: Time) {
+        let timeout_us = u64::from(self.state.config.timeout) * 1_000_000;
+        if timeout_us == 0 {
+            return;
+        }
+        let State { clients, outputs, .. } = &mut self.state;
+        for client in clients.iter().filter(|client| client.blocked.is_none() && !client.monitor) {
+            if time.mono_us.saturating_sub(client.last_interaction.mono_us) > timeout_us {
+                outputs.push(Output::Close { client: client.id });
+            }
+        }
+    }
+
+    /// Starts snapshots and rewrites that are due.
+    fn start_due_jobs(&mut self, time: Time) {
+        let now_s = time.unix_s();
+        let persistence = &self.state.persistence;
+        if persistence.loading.is_some() || self.state.has_job() {
+            return;
+        }
+        if persistence.rewrite_scheduled {
+            self.state.request_rewrite();
+        } else if persistence.snapshot_scheduled || self.save_point_reached(now_s) {
+            self.state.request_snapshot();
+        } else if self.rewrite_due(now_s) {
+            self.state.outputs.push(super::note(format!(
+                "Starting automatic rewriting of AOF on {}% growth",
+                self.growth_percent()
+            )));
+            self.state.request_rewrite();
+        }
+    }
+
+    fn save_point_reached(&self, now_s: u64) -> bool {
+        /// Seconds between a failed snapshot and the next try.
+        const RETRY_S: u64 = 5;
+        let persistence = &self.state.persistence;
+        if !persistence.last_save_ok && now_s < persistence.last_save_try_s + RETRY_S {
+            return false;
+        }
+        let since_s = now_s.saturating_sub(persistence.last_save_s);
+        let dirty = persistence.dirty;
+        self.state
+            .config
+            .save
+            .iter()
+            .any(|rule| dirty >= rule.changes && dirty > 0 && since_s > rule.seconds)
+    }
+
+    fn growth_percent(&self) -> u64 {
+        let base = self.state.persistence.aof_base_size.max(1);
+        (self.state.persistence.aof_current_size.saturating_mul(100) / base).saturating_sub(100)
+    }
+
+    fn rewrite_due(&self, now_s: u64) -> bool {
+        let (persistence, config) = (&self.state.persistence, &self.state.config);
+        let percentage = u64::from(config.auto_aof_rewrite_percentage);
+        persistence.aof_enabled
+            && percentage > 0
+            && persistence.rewrite_retry_s <= now_s
+            && persistence.aof_current_size > config.auto_aof_rewrite_min_size
+            && self.growth_percent() >= percentage
+    }
+}

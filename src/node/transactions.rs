@@ -1,0 +1,43 @@
+//! EXEC: the queued commands as one execution unit.
+
+use crate::clock::{Clock, Time};
+use crate::resp::{Args, Reply};
+use crate::state::client::Client;
+
+use super::Node;
+use super::dispatch::{account, call, resolve};
+
+impl Node {
+    /// Runs the client's queue. All effects join the unit that is open; nobody sees half of it.
+    pub(super) fn exec(
+        &mut self,
+        client: &mut Client,
+        out: &mut Vec<u8>,
+        time: Time,
+        clock: &mut dyn Clock,
+    ) {
+        let Some(transaction) = client.transaction.take() else { return };
+        if std::mem::take(&mut client.watching) {
+            self.state.keyspace.unwatch(client.id.0);
+        }
+        Reply::new(out, client.resp3).array(transaction.queue.len());
+        let mut started_us = time.mono_us;
+        for queued in &transaction.queue {
+            let raw = queued.canonical.then(|| (0, u32::try_from(queued.bytes.len()).unwrap_or(0)));
+            let args = Args::new(&queued.bytes, &queued.ranges, raw);
+            let entry = resolve(args).expect("a queued command was resolved when it was queued");
+            if self.state.monitors > 0 {
+                super::monitor::feed(&mut self.state, client, entry, args);
+            }
+            let db = client.db;
+            let called = call(&mut self.state, client, entry, args, out, time);
+            if called.own_effect {
+                super::propagate::own_effect(&mut self.state, db, args);
+            }
+            let now_us = clock.mono_us();
+            let elapsed_us = now_us.saturating_sub(started_us);
+            account(&mut self.state, client, entry, args, &called, elapsed_us, false);
+            started_us = now_us;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a node knows of one client.
+
+use crate::clock::Time;
+
+/// Number of a connection; grows, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// Whether a client's replies are sent (CLIENT REPLY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// All of them.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// Not that of the next command.
+    SkipNext,
+    /// Not that of the command running now.
+    SkipThis,
+}
+
+/// Why a client's next request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// CLIENT PAUSE.
+    Paused,
+    /// SAVE, DEBUG RELOAD and the like: until a job of persistence ends.
+    Job,
+    /// A command that waits for keys or replicas, up to a moment (milliseconds since 1970; 0 for ever).
+    Waiting {
+        /// When it gives up.
+        until_ms: u64,
+    },
+}
+
+/// A request waiting for EXEC.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// The request as a RESP array.
+    pub bytes: Vec<u8>,
+    /// Where its arguments lie in `bytes`.
+    pub ranges: Vec<(u32, u32)>,
+    /// Whether `bytes` is in canonical form.
+    pub canonical: bool,
+}
+
+/// A transaction being queued.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The requests so far.
+    pub queue: Vec<Queued>,
+    /// Whether a request was refused, so that EXEC must fail.
+    pub refused: bool,
+    /// Whether a queued command may write.
+    pub writes: bool,
+    /// Whether a queued command is refused when memory is full.
+    pub grows: bool,
+}
+
+/// Facts of the connection, fixed when it was accepted.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// `ip:port` or `path:0` of the other side.
+    pub address: String,
+    /// The same of this side.
+    pub local_address: String,
+    /// File descriptor.
+    pub fd: i32,
+    /// Connected through the unix socket.
+    pub unix: bool,
+    /// Connected from this host.
+    pub loopback: bool,
+}
+
+/// One connected client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number.
+    pub id: ClientId,
+    /// Its connection.
+    pub peer: Peer,
+    /// Selected database.
+    pub db: u32,
+    /// Whether it speaks RESP3.
+    pub resp3: bool,
+    /// Whether it has authenticated, or need not.
+    pub authenticated: bool,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// MULTI in progress.
+    pub transaction: Option<Transaction>,
+    /// Whether it watches keys (the keyspace knows which).
+    pub watching: bool,
+    /// Whether a watched key has changed.
+    pub watch_broken: bool,
+    /// Watches all commands (MONITOR).
+    pub monitor: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// Why its next request waits.
+    pub blocked: Option<Blocked>,
+    /// The connection is to be closed once the replies are out.
+    pub close_after_reply: bool,
+    /// The connection is to be closed now (CLIENT KILL).
+    pub killed: bool,
+    /// Full name of the last command, for CLIENT LIST.
+    pub last_command: &'static str,
+    /// When it connected.
+    pub created: Time,
+    /// When it last sent something.
+    pub last_interaction: Time,
+    /// Bytes waiting in its query buffer, told by the driver.
+    pub query_bytes: usize,
+    /// Bytes waiting in its output buffer, told by the driver.
+    pub output_bytes: usize,
+    /// Bytes received.
+    pub net_in: u64,
+    /// Bytes sent.
+    pub net_out: u64,
+    /// The soft limit of the output buffer has been passed since then (monotonic milliseconds).
+    pub soft_limit_since_ms: Option<u64>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(id: ClientId, peer: Peer, authenticated: bool, time: Time) -> Self {
+        Self {
+            id,
+            peer,
+            db: 0,
+            resp3: false,
+            authenticated,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            transaction: None,
+            watching: false,
+            watch_broken: false,
+            monitor: false,
+            no_evict: false,
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            blocked: None,
+            close_after_reply: false,
+            killed: false,
+            last_command: "NULL",
+            created: time,
+            last_interaction: time,
+            query_bytes: 0,
+            output_bytes: 0,
+            net_in: 0,
+            net_out: 0,
+            soft_limit_since_ms: None,
+        }
+    }
+}

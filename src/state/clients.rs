@@ -1,0 +1,71 @@
+//! All connected clients, by number.
+
+use std::collections::BTreeMap;
+
+use super::client::{Client, ClientId, Peer};
+use crate::clock::Time;
+
+/// The clients. While a command runs, its client is out of here ([`Clients::take`]) and in the command's hands.
+#[derive(Debug, Default)]
+pub struct Clients {
+    /// Ordered by number, which is the order of connecting: CLIENT LIST shows it so.
+    by_id: BTreeMap<ClientId, Option<Box<Client>>>,
+    last: u64,
+}
+
+impl Clients {
+    /// Adds a client and gives it a number.
+    pub fn connect(&mut self, peer: Peer, authenticated: bool, time: Time) -> ClientId {
+        self.last += 1;
+        let id = ClientId(self.last);
+        self.by_id.insert(id, Some(Box::new(Client::new(id, peer, authenticated, time))));
+        id
+    }
+
+    /// Removes a client for good.
+    pub fn disconnect(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.by_id.remove(&id).flatten()
+    }
+
+    /// Takes a client out while it executes; [`Clients::put`] brings it back.
+    pub fn take(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.by_id.get_mut(&id)?.take()
+    }
+
+    /// Brings a client back.
+    pub fn put(&mut self, client: Box<Client>) {
+        if let Some(place) = self.by_id.get_mut(&client.id) {
+            *place = Some(client);
+        }
+    }
+
+    /// A client that is not executing now.
+    pub fn get(&self, id: ClientId) -> Option<&Client> {
+        self.by_id.get(&id)?.as_deref()
+    }
+
+    /// A client that is not executing now.
+    pub fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.by_id.get_mut(&id)?.as_deref_mut()
+    }
+
+    /// All clients that are not executing now, in order of connecting.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.by_id.values().filter_map(Option::as_deref)
+    }
+
+    /// All clients that are not executing now, in order of connecting.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.by_id.values_mut().filter_map(Option::as_deref_mut)
+    }
+
+    /// How many are connected, the one executing included.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}

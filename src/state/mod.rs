@@ -1,0 +1,84 @@
+//! The data of a node as plain structs. No decisions about commands, no I/O.
+
+pub mod client;
+pub mod clients;
+pub mod latency;
+pub mod output;
+pub mod persistence;
+pub mod run;
+pub mod slowlog;
+pub mod stats;
+pub mod stream;
+
+pub use client::{Client, ClientId};
+pub use clients::Clients;
+pub use output::Output;
+pub use stream::Stream;
+
+use crate::clock::Time;
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+
+/// Everything a node knows. Commands get it behind the node's lock, the client they run for aside.
+#[derive(Debug)]
+pub struct State {
+    /// The settings in force.
+    pub config: Config,
+    /// All data.
+    pub keyspace: Keyspace,
+    /// The log: ids, offset, and bytes not yet taken by the committer.
+    pub stream: Stream,
+    /// Connected clients.
+    pub clients: Clients,
+    /// Counters of INFO and COMMANDSTATS.
+    pub stats: stats::Stats,
+    /// Commands that took long.
+    pub slowlog: slowlog::SlowLog,
+    /// Events that took long.
+    pub latency: latency::Latency,
+    /// What snapshots, rewrites and loads are doing.
+    pub persistence: persistence::Persistence,
+    /// Facts of this process.
+    pub run: run::Run,
+    /// What the driver is to do, in order.
+    pub outputs: Vec<Output>,
+    /// The moment of the last batch or tick.
+    pub time: Time,
+    /// Writes, or everything, wait until then (CLIENT PAUSE).
+    pub pause: Option<Pause>,
+    /// How many clients run MONITOR.
+    pub monitors: usize,
+    /// Libraries of functions found in a snapshot, as they stand there: kept, and written again.
+    pub functions: Vec<Vec<u8>>,
+}
+
+/// A pause of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// End of the pause in milliseconds since 1970.
+    pub until_ms: u64,
+    /// Whether only commands that may write wait.
+    pub writes_only: bool,
+}
+
+impl State {
+    /// The state of a node that has not loaded anything.
+    pub fn new(config: Config, keyspace: Keyspace, run: run::Run, time: Time) -> Self {
+        Self {
+            keyspace,
+            stream: Stream::new(run.first_replication_id.clone()),
+            clients: Clients::default(),
+            stats: stats::Stats::default(),
+            slowlog: slowlog::SlowLog::default(),
+            latency: latency::Latency::default(),
+            persistence: persistence::Persistence::new(time.unix_s()),
+            run,
+            outputs: Vec::new(),
+            time,
+            pause: None,
+            monitors: 0,
+            functions: Vec::new(),
+            config,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a node asks its driver to do, as data.
+
+use super::client::ClientId;
+
+/// One thing for the driver; it carries out a node's outputs in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Append bytes to a client's output.
+    Push {
+        /// Whose.
+        client: ClientId,
+        /// Whole replies.
+        bytes: Vec<u8>,
+    },
+    /// A client that was blocked goes on with its requests.
+    Resume {
+        /// Which.
+        client: ClientId,
+    },
+    /// Close a client's connection, unsent output and all.
+    Close {
+        /// Which.
+        client: ClientId,
+    },
+    /// Write a snapshot of everything as it is now to `dbfilename`.
+    StartSnapshot,
+    /// Rewrite the log from everything as it will be at a cut of the driver's choosing.
+    StartRewrite,
+    /// Switch the append-only file on or off.
+    SetAppendOnly(bool),
+    /// Settings changed; the driver applies those it holds itself.
+    ConfigChanged(Vec<&'static str>),
+    /// Write the settings back to the configuration file and tell the client.
+    RewriteConfig {
+        /// Who waits for the result.
+        client: ClientId,
+    },
+    /// Save, empty the dataset and load it again (DEBUG RELOAD, DEBUG LOADAOF).
+    Reload {
+        /// Who waits for the result.
+        client: ClientId,
+        /// Load the log, not a snapshot.
+        log: bool,
+        /// Save first.
+        save: bool,
+    },
+    /// Stop the process in an orderly way.
+    Shutdown(Shutdown),
+    /// A line for the log of events.
+    Note(Note),
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shutdown {
+    /// Write a snapshot first: yes, no, or as the save points say.
+    pub save: Option<bool>,
+    /// Stop even if the snapshot fails.
+    pub force: bool,
+    /// Who asked, to be told of a failure.
+    pub client: Option<ClientId>,
+}
+
+/// A line for the log, with its level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// An operator should look.
+    pub warning: bool,
+    /// The line.
+    pub text: String,
+}

@@ -1,0 +1,118 @@
+//! The log as the node sees it: replication ids, the offset, and bytes the committer has not taken yet.
+
+use crate::resp::number::push_usize;
+
+/// A point in the pending bytes at which the committer does something between two units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of `pending` before it.
+    pub at: usize,
+    /// Log offset there.
+    pub offset: u64,
+    /// Database selected in the stream there, if any.
+    pub db: Option<u32>,
+}
+
+/// The stream of effects.
+#[derive(Debug)]
+pub struct Stream {
+    /// Replication id: 40 hex digits.
+    pub id: String,
+    /// The id before, and the offset up to which it is valid.
+    pub former: Option<(String, u64)>,
+    /// Offset after the last byte.
+    pub end: u64,
+    /// Bytes not yet taken: whole execution units, maybe with timestamp lines between them.
+    pub pending: Vec<u8>,
+    /// Where the log is to go on in another file.
+    pub cut: Option<Cut>,
+    /// Database selected in the stream; none: the next unit selects.
+    pub db: Option<u32>,
+    /// Whether anybody takes the bytes. If not, only the offset moves.
+    pub recording: bool,
+    /// Second of the last timestamp line.
+    pub timestamp_s: u64,
+}
+
+impl Stream {
+    /// An empty history under `id`.
+    pub fn new(id: String) -> Self {
+        Self {
+            id,
+            former: None,
+            end: 0,
+            pending: Vec::new(),
+            cut: None,
+            db: None,
+            recording: false,
+            timestamp_s: 0,
+        }
+    }
+
+    /// Appends bytes that are part of the stream.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        if self.recording {
+            self.pending.extend_from_slice(bytes);
+        }
+    }
+
+    /// Appends `SELECT db` if the stream is in another database.
+    #[inline]
+    pub fn select(&mut self, db: u32) {
+        if self.db != Some(db) {
+            self.append(&select_command(db));
+            self.db = Some(db);
+        }
+    }
+
+    /// Appends a timestamp line if the second has changed; the line is no part of the stream.
+    pub fn timestamp(&mut self, now_s: u64) {
+        if self.recording && self.timestamp_s != now_s {
+            self.timestamp_s = now_s;
+            self.pending.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+        }
+    }
+
+    /// Marks that the log goes on in another file from here.
+    ///
+    /// # Panics
+    /// If a cut is still waiting: one rewrite runs at a time.
+    pub fn cut_here(&mut self) -> Cut {
+        assert!(self.cut.is_none(), "a cut is still waiting at {:?}", self.cut);
+        let cut = Cut { at: self.pending.len(), offset: self.end, db: self.db };
+        self.cut = Some(cut);
+        cut
+    }
+}
+
+/// `SELECT db` as a RESP array.
+pub fn select_command(db: u32) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(10);
+    push_usize(&mut digits, db as usize);
+    crate::resp::inline::encode(&[b"SELECT", &digits[..]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_count_stream_bytes_only() {
+        let mut stream = Stream::new("a".repeat(40));
+        stream.recording = true;
+        stream.timestamp(7);
+        stream.select(0);
+        stream.select(0);
+        assert_eq!(stream.end, 23);
+        assert_eq!(stream.pending, b"#TS:7\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n");
+    }
+
+    #[test]
+    fn the_offset_moves_without_a_reader() {
+        let mut stream = Stream::new("a".repeat(40));
+        stream.select(11);
+        assert_eq!((stream.end, stream.pending.len()), (24, 0));
+    }
+}

@@ -494,3 +494,6 @@ impl fmt::Debug for Entry {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,12 +52,11 @@ impl<'k> EntryMut<'k> {
     /// Sets or takes away its expiry.
     pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
         self.open();
+        // `change` counts bytes by itself, so the count is settled before and noted again behind it.
+        self.settle_bytes();
         let db = self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
-        // `change` counts bytes by itself: what `open` noted is brought up to date around it.
-        let before = db.slot(self.slot).table.at(self.place).own_bytes() as u64;
         db.change(self.slot, self.hash, self.place, |entry| entry.set_expiry(expiry_ms));
-        let after = db.slot(self.slot).table.at(self.place).own_bytes() as u64;
-        self.opened_bytes = self.opened_bytes.map(|bytes| bytes + after - before);
+        self.opened_bytes = Some(self.entry().own_bytes() as u64);
     }
 
     /// The string as a buffer that can grow; `None` if it is not a string. See [`Entry::string_mut`].

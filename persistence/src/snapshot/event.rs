@@ -85,6 +85,17 @@ impl fmt::Display for StreamId {
     }
 }
 
+/// What a snapshot says of a key, beside its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyMeta {
+    /// Unix time in milliseconds at which it expires.
+    pub expires_ms: Option<i64>,
+    /// Seconds since it was last used (LRU).
+    pub idle_s: Option<u64>,
+    /// How often it is used (LFU), a logarithmic counter.
+    pub freq: Option<u8>,
+}
+
 /// What a snapshot says of a whole stream, beside its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StreamMeta {

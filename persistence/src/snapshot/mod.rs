@@ -11,17 +11,29 @@
 //! Numbers are spelled as *lengths*, most significant byte first, in as few bytes as they need; strings are a
 //! length and bytes, or an integer in disguise, or compressed with LZF.
 
+mod dump;
+mod encoder;
 mod encoding;
 mod error;
 mod event;
 mod format;
 pub mod lzf;
+mod primitive;
 mod reader;
 mod source;
+mod stream_encoder;
 mod stream_reader;
+mod thresholds;
 mod value_reader;
+mod writer;
 
+pub use dump::{Dump, DumpError, DumpReader, decode_dump, encode_dump, seal_dump, verify_dump};
+pub use encoder::{EncoderOptions, ValueEncoder};
 pub use error::SnapshotError;
-pub use event::{Checksum, Event, EventOf, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor};
+pub use event::{
+    Checksum, Event, EventOf, KeyMeta, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor,
+};
 pub use format::{REDIS_VERSION_MAX, VALKEY_VERSIONS, VERSION_DEFAULT};
 pub use reader::{ReaderOptions, SnapshotReader};
+pub use thresholds::Thresholds;
+pub use writer::{SnapshotWriter, WriterOptions};

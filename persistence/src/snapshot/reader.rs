@@ -5,7 +5,7 @@ use std::io::Read;
 use super::format::{CHECKSUM_SINCE, MAGIC_BYTES, kind, module_opcode, opcode, parse_magic};
 use super::source::{Source, Span};
 use super::value_reader::{Token, ValueReader};
-use super::{Checksum, Event, ModuleId, SnapshotError, Vendor};
+use super::{Checksum, Event, KeyMeta, ModuleId, SnapshotError, Vendor};
 
 /// How a snapshot is read.
 #[derive(Debug, Clone)]
@@ -34,14 +34,6 @@ enum Stage {
         left: u64,
     },
     End,
-}
-
-/// What precedes a key and belongs to it.
-#[derive(Default)]
-struct KeyMeta {
-    expires_ms: Option<i64>,
-    idle_s: Option<u64>,
-    freq: Option<u8>,
 }
 
 /// Reads a snapshot from any source of bytes.
@@ -225,11 +217,7 @@ impl<R: Read> SnapshotReader<R> {
             }
             opcode::SLOT_IMPORT_OR_KEY_META if self.vendor == Vendor::Valkey => self.slot_import(),
             opcode::SLOT_IMPORT_OR_KEY_META if self.version >= KEY_META_SINCE => {
-                src.reading("key metadata");
-                for _ in 0..src.length()? {
-                    let _class: [u8; 4] = src.array()?;
-                    skip_module_data(src)?;
-                }
+                skip_key_metadata(src)?;
                 Ok(Token::Skipped { what: "metadata of a key" })
             }
             _ => Err(unknown_record(code, offset)),
@@ -274,6 +262,16 @@ const KEY_META_SINCE: u32 = 13;
 
 fn unknown_record(code: u8, offset: u64) -> SnapshotError {
     SnapshotError::UnsupportedType { offset, code, what: "unknown record".to_owned() }
+}
+
+/// Passes over what modules noted about a key (Redis 8.6 and later).
+pub(crate) fn skip_key_metadata<R: Read>(src: &mut Source<R>) -> Result<(), SnapshotError> {
+    src.reading("key metadata");
+    for _ in 0..src.length()? {
+        let _class: [u8; 4] = src.array()?;
+        skip_module_data(src)?;
+    }
+    Ok(())
 }
 
 /// Passes over data of a module up to its end mark.

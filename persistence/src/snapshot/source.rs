@@ -100,6 +100,11 @@ impl<R: Read> Source<R> {
         self.base + self.at as u64
     }
 
+    /// Whether all of an input of known size has been used.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.left() == Some(0)
+    }
+
     /// Ends the current event: its spans are no longer good.
     pub(crate) fn begin_event(&mut self) {
         self.event = self.at;

@@ -25,7 +25,7 @@ const END: u8 = 0xff;
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
 /// Bytes of a listpack without items.
-pub(crate) const LISTPACK_OVERHEAD: usize = HEADER_BYTES + 1;
+const LISTPACK_OVERHEAD: usize = HEADER_BYTES + 1;
 
 /// Walks over a listpack from its first item to its last.
 #[derive(Debug, Clone)]
@@ -159,9 +159,9 @@ fn integer_bytes(value: i64) -> usize {
 }
 
 /// Builds a listpack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ListpackWriter {
-    /// The header comes first, filled in at the end; empty means nothing was begun.
+    /// The header comes first, filled in at the end.
     blob: Vec<u8>,
     count: u64,
 }
@@ -195,7 +195,6 @@ impl ListpackWriter {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "each arm's range fits what is kept of it")]
     pub(crate) fn push_integer(&mut self, value: i64) {
         let start = self.blob.len();
         let bytes = value.to_le_bytes();
@@ -231,6 +230,13 @@ impl ListpackWriter {
     fn tagged(&mut self, tag: u8, bytes: &[u8]) {
         self.blob.push(tag);
         self.blob.extend_from_slice(bytes);
+    }
+
+    /// Moves the items of another writer behind those of this one.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        self.blob.extend_from_slice(&other.blob[HEADER_BYTES..]);
+        self.count += other.count;
+        other.clear();
     }
 
     fn close(&mut self, start: usize) {

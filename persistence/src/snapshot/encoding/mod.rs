@@ -11,7 +11,7 @@ mod ziplist;
 mod zipmap;
 
 pub(crate) use intset::IntsetWriter;
-pub(crate) use listpack::{LISTPACK_OVERHEAD, ListpackWriter, encoded_bytes};
+pub(crate) use listpack::{ListpackWriter, encoded_bytes};
 pub(crate) use number::{parse_integer, parse_score, push_integer, push_score};
 
 use intset::Intset;

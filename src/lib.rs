@@ -1,11 +1,13 @@
 //! Highwater: a persistent node for Redis Cluster.
 
 pub mod alloc;
+pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod keyspace;
 pub mod logging;
+pub mod net;
 pub mod node;
 pub mod random;
 pub mod resp;

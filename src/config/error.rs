@@ -90,6 +90,11 @@ pub enum RewriteError {
     NoFile,
     /// The file cannot be read or replaced.
     File(io::Error),
+    /// The new file would not give the settings of now, because of what it includes.
+    WouldDiffer {
+        /// The first setting that would differ.
+        name: &'static str,
+    },
 }
 
 impl fmt::Display for RewriteError {
@@ -97,6 +102,10 @@ impl fmt::Display for RewriteError {
         match self {
             Self::NoFile => write!(f, "The server is running without a config file"),
             Self::File(error) => write!(f, "Rewriting config file: {error}"),
+            Self::WouldDiffer { name } => write!(
+                f,
+                "Rewriting config file: '{name}' would not keep its value, because of an included file"
+            ),
         }
     }
 }

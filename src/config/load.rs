@@ -55,6 +55,17 @@ pub fn load(base: Config, sources: &[Source]) -> Result<Config, LoadError> {
     reader.finish(&own_dir)
 }
 
+/// Reads `text` as though it stood at `path`, on top of the defaults.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_text(text: &[u8], path: &Path) -> Result<Config, LoadError> {
+    let mut reader = Reader { config: Config::default(), seen: HashMap::new() };
+    reader.config.values.dir = text_of(Path::new("/"));
+    reader.text(&path.display().to_string(), text, 0)?;
+    reader.finish(Path::new("/"))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     std::fs::read(path).map_err(|error| LoadError::Unreadable { path: path.to_path_buf(), error })
 }

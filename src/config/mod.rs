@@ -7,9 +7,12 @@
 
 mod arguments;
 pub mod choices;
+#[cfg(test)]
+mod documentation;
 mod error;
 mod glob;
 mod load;
+mod rewrite;
 mod row;
 mod rows;
 mod set;

@@ -70,6 +70,12 @@ pub(super) enum Kind {
     Special(Special),
 }
 
+/// What reads and what writes a field: made by the macros below.
+type FlagField = (fn(&Values) -> bool, fn(&mut Values, bool));
+type ChoiceField = (fn() -> String, fn(&Values) -> &'static str, SetWord);
+type TextField = (fn(&Values) -> &str, fn(&mut Values, String));
+type SecretField = (fn(&Values) -> &[u8], fn(&mut Values, Vec<u8>));
+
 /// Sets a field to the value of a word; false if there is no such word.
 pub(super) type SetWord = fn(&mut Values, &str) -> bool;
 
@@ -118,7 +124,7 @@ impl Row {
     pub(super) const fn flag(
         name: &'static str,
         default: &'static str,
-        (get, set): (fn(&Values) -> bool, fn(&mut Values, bool)),
+        (get, set): FlagField,
         doc: &'static str,
     ) -> Self {
         Self::new(name, default, Kind::Flag { get, set }, doc)
@@ -156,7 +162,7 @@ impl Row {
     pub(super) const fn choice(
         name: &'static str,
         default: &'static str,
-        (listed, get, set): (fn() -> String, fn(&Values) -> &'static str, SetWord),
+        (listed, get, set): ChoiceField,
         doc: &'static str,
     ) -> Self {
         Self::new(name, default, Kind::Choice { listed, get, set }, doc)
@@ -165,7 +171,7 @@ impl Row {
     pub(super) const fn text(
         name: &'static str,
         default: &'static str,
-        (get, set): (fn(&Values) -> &str, fn(&mut Values, String)),
+        (get, set): TextField,
         doc: &'static str,
     ) -> Self {
         Self::new(name, default, Kind::Text { get, set, check: |_| Ok(()) }, doc)
@@ -173,7 +179,7 @@ impl Row {
 
     pub(super) const fn secret(
         name: &'static str,
-        (get, set): (fn(&Values) -> &[u8], fn(&mut Values, Vec<u8>)),
+        (get, set): SecretField,
         doc: &'static str,
     ) -> Self {
         Self::new(name, "", Kind::Secret { get, set }, doc)
@@ -236,6 +242,11 @@ impl Row {
         matches!(self.kind, Kind::Special(Special { words: (_, 2..), .. }))
     }
 
+    /// Whether the value is not for everybody's eyes.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret { .. })
+    }
+
     /// The value as CONFIG GET shows it.
     pub(super) fn print(&self, values: &Values) -> Vec<u8> {
         let text = match self.kind {
@@ -250,6 +261,27 @@ impl Row {
             Kind::Special(special) => (special.get)(values),
         };
         text.into_bytes()
+    }
+
+    /// The value as lines of redis.conf, each as its words without the name.
+    pub(super) fn lines(&self, values: &Values) -> Vec<Vec<Vec<u8>>> {
+        let Kind::Special(special) = self.kind else { return vec![vec![self.print(values)]] };
+        let bytes = |line: Vec<String>| line.into_iter().map(String::into_bytes).collect();
+        (special.lines)(values).into_iter().map(bytes).collect()
+    }
+
+    /// The type, as the documentation names it.
+    pub(super) fn form(&self) -> String {
+        match self.kind {
+            Kind::Flag { .. } => "yes or no".to_owned(),
+            Kind::Number { min, max, .. } => range("number", i128::from(min), i128::from(max)),
+            Kind::Octal { max, .. } => format!("permissions, 0 to {max:o}"),
+            Kind::Memory { min, max, .. } => range("bytes", i128::from(min), i128::from(max)),
+            Kind::Choice { listed, .. } => listed(),
+            Kind::Text { .. } => "text".to_owned(),
+            Kind::Secret { .. } => "text or bytes".to_owned(),
+            Kind::Special(special) => special.form.to_owned(),
+        }
     }
 
     /// Sets the field from the words of a line, the name left out.
@@ -316,6 +348,16 @@ impl Row {
             Kind::Secret { .. } | Kind::Special(_) => unreachable!("taken by the caller"),
         }
         Ok(())
+    }
+}
+
+/// A type and its range; ends without a meaning of their own are left out.
+fn range(unit: &str, min: i128, max: i128) -> String {
+    let open = max >= i128::from(i32::MAX);
+    match (min <= i128::from(i32::MIN), open) {
+        (true, _) => unit.to_owned(),
+        (false, true) => format!("{unit}, from {min}"),
+        (false, false) => format!("{unit}, {min} to {max}"),
     }
 }
 

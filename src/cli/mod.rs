@@ -1,0 +1,77 @@
+//! The programs that this binary is: `highwater` with its subcommands, and by the name of a link those of stock.
+
+mod args;
+mod server;
+mod system_check;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, Highwater};
+use server::Flavour;
+
+/// Exit status for something that this program cannot do.
+const CANNOT: u8 = 2;
+
+/// Runs the program that `arguments` ask for; the first is the name by which it was called.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let name = arguments.first().map(|first| base_name(first)).unwrap_or_default();
+    let rest = || arguments.iter().skip(1).cloned().collect::<Vec<OsString>>();
+    match name.as_str() {
+        "redis-server" => server::run(&rest(), Flavour::Stock),
+        "redis-check-aof" | "redis-check-rdb" | "redis-cli" | "redis-sentinel" => absent(&name),
+        _ => highwater(arguments),
+    }
+}
+
+/// The last part of a path.
+fn base_name(path: &OsStr) -> String {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn highwater(arguments: Vec<OsString>) -> ExitCode {
+    let parsed = match Highwater::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        // Help and version come this way too; clap knows which goes where, and with which status.
+        Err(error) => error.exit(),
+    };
+    match parsed.command {
+        Command::Server { arguments } => server::run(&arguments, Flavour::Own),
+        Command::Check { .. } => absent("highwater check"),
+        Command::Log { .. } => absent("highwater log"),
+        Command::Cli { .. } => absent("highwater cli"),
+        Command::Cluster { .. } => absent("highwater cluster"),
+    }
+}
+
+/// Says that a program is missing, rather than pretend.
+fn absent(name: &str) -> ExitCode {
+    complain(&format!("{name}: not part of this version"));
+    ExitCode::from(CANNOT)
+}
+
+/// Writes `text` and a line feed to standard output. A reader that has gone away is no error.
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{text}"));
+}
+
+/// Writes `text` and a line feed to standard error.
+fn complain(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_is_the_last_part_of_the_path() {
+        assert_eq!(base_name(OsStr::new("/usr/bin/redis-server")), "redis-server");
+        assert_eq!(base_name(OsStr::new("highwater")), "highwater");
+    }
+}

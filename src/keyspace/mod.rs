@@ -14,9 +14,12 @@ mod door;
 mod effects;
 mod entry;
 mod entry_mut;
+mod evict;
+mod expire;
 mod garbage;
 mod key;
 mod slot;
+mod split;
 mod table;
 mod value;
 mod walk;
@@ -30,13 +33,18 @@ pub use door::{Access, Ttl};
 pub use effects::{ArgWriter, Effects};
 pub use entry::{EMBEDDED_BYTES_MAX, Entry};
 pub use entry_mut::EntryMut;
+pub use evict::Evicted;
+pub use expire::{ExpireBudget, ExpireOutcome};
 pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};
+pub use split::part_of;
 pub use value::{Value, ValueRef, canonical_integer};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 
+use evict::EvictionPool;
+use expire::ExpireCursor;
 use walk::Walks;
 use watch::Watches;
 
@@ -108,6 +116,10 @@ pub struct Keyspace {
     walks: Walks,
     watches: Watches,
     garbage: Vec<Garbage>,
+    expire_cursor: ExpireCursor,
+    eviction_pool: EvictionPool,
+    /// The database that the random policies look at next.
+    evict_turn: u32,
     rng: fastrand::Rng,
 }
 
@@ -132,6 +144,9 @@ impl Keyspace {
             walks: Walks::default(),
             watches: Watches::default(),
             garbage: Vec::new(),
+            expire_cursor: ExpireCursor::default(),
+            eviction_pool: EvictionPool::default(),
+            evict_turn: 0,
             rng: fastrand::Rng::with_seed(seed),
         }
     }

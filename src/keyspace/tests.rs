@@ -1,6 +1,5 @@
 //! The keyspace as commands see it, and walks against a copy taken at the cut.
 
-use super::*;
 use crate::types::Object;
 
 /// A collection of this many items.

@@ -22,12 +22,11 @@ fn text_of(value: ValueRef<'_>) -> String {
 fn state_of(keyspace: &Keyspace, range: &RangeInclusive<u16>) -> State {
     let mut state = State::new();
     for db in 0..keyspace.db_count() {
-        for slot in Slot::all().filter(|slot| range.contains(&slot.number())) {
-            state.extend(keyspace.entries_in_slot(db, slot).map(|entry| {
-                let value = (text_of(entry.value()), entry.expiry_ms());
-                ((db, entry.key().to_vec()), value)
-            }));
-        }
+        let inside = |entry: &&Entry| range.contains(&Slot::of(entry.key()).number());
+        state.extend(keyspace.entries(db).filter(inside).map(|entry| {
+            let value = (text_of(entry.value()), entry.expiry_ms());
+            ((db, entry.key().to_vec()), value)
+        }));
     }
     state
 }

@@ -3,6 +3,7 @@
 //! Adding a command means writing its constant and its function in a family's file and naming the constant in that
 //! file's list. Nothing else has to be told.
 
+pub mod arguments;
 pub mod command;
 pub mod connection;
 pub mod context;

@@ -6,10 +6,12 @@
 pub mod annotation;
 mod ids;
 pub mod manifest;
+pub mod reader;
 pub mod rewrite;
 pub mod writer;
 
 pub use ids::{Lineage, LogOffset, ParseIdError, ReplicationId};
 pub use manifest::Manifest;
-pub use rewrite::{BaseKind, LogFiles, LogNames, Prepared, Rewrite, RewriteError};
-pub use writer::{LogWriter, Salts, SyncHandle, WriteError};
+pub use reader::{Args, Entries, Entry, EntryKind, ReadError, ReadErrorKind, UnitPart};
+pub use rewrite::{BaseKind, Finished, LogFiles, LogNames, Prepared, Rewrite, RewriteError};
+pub use writer::{LogWriter, Salts, Switched, SyncHandle, WriteError};

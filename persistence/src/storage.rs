@@ -1,6 +1,6 @@
 //! The seam to the disk: everything this crate reads, writes, renames or syncs goes through [`Storage`].
 //!
-//! So a test can stand in for the disk, stop at any operation and show what a power cut
+//! So a test can stand in for the disk ([`faulty::FaultyStorage`]), stop at any operation and show what a power cut
 //! could have left. Names are relative to the node's data folder, with `/` between folder and file; the folder
 //! itself is `""`.
 //!
@@ -10,6 +10,7 @@
 //! * files created, renamed or removed, until [`Storage::sync_folder`] of their folder has returned (a synced file
 //!   whose name was never synced is a file nobody can find).
 
+pub mod faulty;
 mod map;
 mod real;
 

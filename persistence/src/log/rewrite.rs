@@ -148,15 +148,16 @@ pub struct Prepared {
 
 impl LogFiles {
     /// The files that `manifest` lists, as recovery left them. `sizes` are those of all but the last incr file,
-    /// and of the base, in bytes.
+    /// and of the base, in bytes. Names of files in `gone` are not used again.
     pub(crate) fn new(
         storage: &Arc<dyn Storage>,
         names: &LogNames,
         manifest: Manifest,
         (closed, base): (u64, u64),
+        gone: &[ManifestFile],
     ) -> Arc<Self> {
         let (mut next_base, mut next_incr) = (1, 1);
-        for file in manifest.loaded().chain(&manifest.history) {
+        for file in manifest.loaded().chain(&manifest.history).chain(gone) {
             let is_base = file.name.contains(".base.");
             let next = if is_base { &mut next_base } else { &mut next_incr };
             *next = file.sequence.saturating_add(1).max(*next);
@@ -174,7 +175,7 @@ impl LogFiles {
     /// When the manifest cannot be read or understood.
     pub fn open(storage: &Arc<dyn Storage>, names: &LogNames) -> Result<Arc<Self>, OpenError> {
         let manifest = read_manifest(storage.as_ref(), names)?.unwrap_or_default();
-        Ok(Self::new(storage, names, manifest, (0, 0)))
+        Ok(Self::new(storage, names, manifest, (0, 0), &[]))
     }
 
     /// Size in bytes that growth is measured against (`aof_base_size`).

@@ -125,6 +125,11 @@ impl Tail {
 pub struct SyncHandle(pub(super) Arc<Tail>);
 
 impl SyncHandle {
+    /// A handle for a file that nothing is owed for.
+    pub(crate) fn of(name: String, file: Arc<dyn StorageFile>) -> Self {
+        Self(Tail::new(name, file))
+    }
+
     /// Makes durable what was appended to the file before the call, and everything in the files before it.
     ///
     /// # Errors

@@ -128,6 +128,9 @@ fn open_log(config: &Config) -> Result<(), String> {
 
 fn serve(mut config: Config) -> Result<(), String> {
     greet(&config);
+    if let Some(missing) = missing(&config) {
+        return Err(format!("{missing} is not part of this version"));
+    }
     let running = process::prepare(&mut config)?;
     logging::set_role(if config.replicaof.is_some() { Role::Replica } else { Role::Primary });
     info!("monotonic clock: POSIX clock_gettime");
@@ -137,6 +140,18 @@ fn serve(mut config: Config) -> Result<(), String> {
     let served = net::serve(config);
     drop(running);
     served.map_err(|error| error.to_string())
+}
+
+/// What the settings ask for and this version does not have. Going on without it would break a promise: that a copy
+/// is kept, that somebody may not do something.
+fn missing(config: &Config) -> Option<&'static str> {
+    let asked = [
+        (config.cluster_enabled, "cluster mode (cluster-enabled)"),
+        (config.replicaof.is_some(), "replication (replicaof)"),
+        (!config.user.is_empty(), "access control by users (user)"),
+        (!config.aclfile.is_empty(), "access control by users (aclfile)"),
+    ];
+    asked.iter().find(|(asked, _)| *asked).map(|(_, what)| *what)
 }
 
 /// The first lines of the log. Tools find the start of a process by them.
@@ -165,6 +180,14 @@ mod tests {
         let text = version();
         assert!(text.starts_with("Redis server v=7.2.4 sha=00000000:0 malloc="), "{text}");
         assert!(text.contains(" bits=64 build="), "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let mut config = Config::default();
+        assert_eq!(missing(&config), None);
+        config.values_mut().cluster_enabled = true;
+        assert!(missing(&config).is_some());
     }
 
     #[test]

@@ -138,7 +138,12 @@ impl Reader {
     ) -> Result<(), LoadError> {
         let again = self.seen.contains_key(row.name);
         let values = &mut self.config.values;
-        row.parse(values, words, again)
+        // Several words may come as one in quotes, as they do in CONFIG SET.
+        let split = match words {
+            [only] => set::words_of(row, only),
+            _ => words.to_vec(),
+        };
+        row.parse(values, &split, again)
             .and_then(|()| set::refuse_at_start(row, values))
             .map_err(|reason| place.wrong(reason))?;
         self.seen.insert(row.name, place);

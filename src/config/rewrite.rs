@@ -95,27 +95,39 @@ fn rewritten_rows() -> impl Iterator<Item = &'static Row> {
     rows::all().filter(|row| !row.file_only)
 }
 
-/// The lines that are still to be written.
+/// The words of a line, without the name.
+type Words = Vec<Vec<u8>>;
+
+/// A setting whose lines are being written.
+struct Wanted {
+    row: &'static Row,
+    /// Lines that are still to be written.
+    lines: Vec<Words>,
+    /// Whether what is left of them goes to the end: the value is not the default, or began in the file.
+    at_end: bool,
+    /// Whether the file's own lines are dropped, and all go to the end.
+    moved: bool,
+}
+
+/// All settings.
 struct Lines {
-    /// Per setting, in the order of the rows: the words of its lines, and whether they differ from the default.
-    wanted: Vec<(&'static Row, Vec<Vec<Vec<u8>>>, bool)>,
+    wanted: Vec<Wanted>,
     /// Where a setting is in `wanted`.
     index: HashMap<&'static str, usize>,
-    /// Settings whose lines all go to the end.
-    at_end: Vec<&'static Row>,
 }
 
 impl Lines {
-    fn of(config: &Config, at_end: &[&str]) -> Self {
+    fn of(config: &Config, moved: &[&str]) -> Self {
         let default = Config::default();
         let of_row = |row: &'static Row| {
+            let moved = moved.contains(&row.name);
             let changed = row.print(&config.values) != row.print(&default.values);
-            (row, row.lines(&config.values), changed)
+            Wanted { row, lines: row.lines(&config.values), at_end: moved || changed, moved }
         };
-        let wanted: Vec<_> = rewritten_rows().map(of_row).collect();
-        let index = wanted.iter().enumerate().map(|(at, (row, ..))| (row.name, at)).collect();
-        let at_end = rewritten_rows().filter(|row| at_end.contains(&row.name)).collect();
-        Self { wanted, index, at_end }
+        let wanted: Vec<Wanted> = rewritten_rows().map(of_row).collect();
+        let names = wanted.iter().enumerate();
+        let index = names.map(|(at, wanted)| (wanted.row.name, at)).collect();
+        Self { wanted, index }
     }
 
     /// Writes what takes the place of one line of the old file.
@@ -124,44 +136,36 @@ impl Lines {
             text.extend_from_slice(line);
             return;
         };
-        if self.at_end.iter().any(|later| later.name == row.name) {
+        let wanted = &mut self.wanted[self.index[row.name]];
+        if wanted.moved || wanted.lines.is_empty() {
             return;
         }
-        let (_, wanted, changed) = &mut self.wanted[self.index[row.name]];
-        // The setting is in the file: where no line can say its value, none is left; else it is said here.
-        *changed = false;
-        if wanted.is_empty() {
-            return;
-        }
-        let next = wanted.remove(0);
+        let next = wanted.lines.remove(0);
         if says_the_same(row, &words, &next) {
             text.extend_from_slice(line);
         } else {
             text.extend(render(row, &next).into_bytes());
         }
-        // Further lines of this setting may follow; those that do not fit into the file go to the end.
-        *changed = !wanted.is_empty();
+        // Lines for which the file has no place follow the first ones, whatever the default is.
+        wanted.at_end = true;
     }
 
     /// The lines that found no place.
     fn rest(self) -> Vec<String> {
         let mut rest = Vec::new();
-        for (row, lines, changed) in &self.wanted {
-            let moved = self.at_end.iter().any(|later| later.name == row.name);
-            if moved && row.name == "save" {
+        for wanted in self.wanted.iter().filter(|wanted| wanted.at_end) {
+            if wanted.moved && wanted.row.name == "save" {
                 // Lines of this setting add up: an empty one clears what came before.
-                rest.push(render(row, &[Vec::new()]));
+                rest.push(render(wanted.row, &[Vec::new()]));
             }
-            if moved || *changed {
-                rest.extend(lines.iter().map(|line| render(row, line)));
-            }
+            rest.extend(wanted.lines.iter().map(|line| render(wanted.row, line)));
         }
         rest
     }
 }
 
 /// The setting that a line of the file gives, and its words. `None` for all that stays as it is.
-fn setting(line: &[u8]) -> Option<(&'static Row, Vec<Vec<u8>>)> {
+fn setting(line: &[u8]) -> Option<(&'static Row, Words)> {
     let line = line.trim_ascii();
     if line.starts_with(b"#") {
         return None;

@@ -270,8 +270,9 @@ impl Row {
         (special.lines)(values).into_iter().map(bytes).collect()
     }
 
-    /// The type, as the documentation names it.
-    pub(super) fn form(&self) -> String {
+    /// The type and its range, as the documentation names them.
+    #[must_use]
+    pub fn form(&self) -> String {
         match self.kind {
             Kind::Flag { .. } => "yes or no".to_owned(),
             Kind::Number { min, max, .. } => range("number", i128::from(min), i128::from(max)),

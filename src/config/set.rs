@@ -72,12 +72,10 @@ impl Config {
         client: Client,
     ) -> Result<Vec<&'static Row>, ConfigError> {
         let mut named: Vec<&'static Row> = Vec::with_capacity(pairs.len());
-        // An unknown name is reported before any other mistake.
-        for (name, _) in pairs {
-            let row = rows::find(name).filter(|row| !row.file_only);
-            named.push(row.ok_or_else(|| ConfigError::Unknown { name: name.clone() })?);
-        }
-        for (at, (row, (name, _))) in named.iter().zip(pairs).enumerate() {
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            let row = rows::find(name)
+                .filter(|row| !row.file_only)
+                .ok_or_else(|| ConfigError::Unknown { name: name.clone() })?;
             let refused = |reason: &str| {
                 Err(ConfigError::Refused { name: name.clone(), reason: reason.to_owned() })
             };
@@ -94,14 +92,15 @@ impl Config {
             if pairs[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 return refused("duplicate parameter");
             }
+            named.push(row);
         }
         Ok(named)
     }
 }
 
-/// The words of a value: settings of several words take them from one argument.
-fn words_of(row: &Row, value: &[u8]) -> Vec<Vec<u8>> {
-    if row.takes_words() {
+/// The words of a value: settings of several words take them from one argument, split at each blank.
+pub(super) fn words_of(row: &Row, value: &[u8]) -> Vec<Vec<u8>> {
+    if row.takes_words() && !row.file_only {
         value.split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect()
     } else {
         vec![value.to_vec()]
@@ -139,8 +138,12 @@ fn asks_for_tls(row: &Row, values: &Values) -> bool {
 /// Lowest and highest number of rounds of background work per second.
 const HZ_RANGE: (u32, u32) = (1, 500);
 
+/// Least bytes of the replication backlog.
+const BACKLOG_MIN: u64 = 16 * 1024;
+
 /// Brings values within bounds that are silent: out-of-range is corrected, not refused.
 pub(super) fn settle(values: &mut Values) {
+    values.repl_backlog_size = values.repl_backlog_size.max(BACKLOG_MIN);
     values.hz = values.hz.clamp(HZ_RANGE.0, HZ_RANGE.1);
 }
 

@@ -59,8 +59,13 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
-    /// Replaces the classes that `words` name, four words each.
+    /// Replaces the classes that `words` name, four words each; one empty word changes nothing.
     pub(super) fn update(&mut self, words: &[String]) -> Result<(), String> {
+        if let [only] = words
+            && only.is_empty()
+        {
+            return Ok(());
+        }
         if words.is_empty() || !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }

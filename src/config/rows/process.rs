@@ -47,6 +47,9 @@ const TITLE_VARIABLES: [&str; 7] =
 
 fn title_template(template: &str) -> Result<(), String> {
     let wrong = || "template format is invalid or contains unknown variables".to_owned();
+    if template.is_empty() {
+        return Err(wrong());
+    }
     let mut rest = template;
     while let Some(at) = rest.find(['{', '}']) {
         let inside = rest[at..].strip_prefix('{').ok_or_else(wrong)?;
@@ -59,6 +62,8 @@ fn title_template(template: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Why the settings of the title do nothing.
+const TITLE: &str = "the process keeps the name and arguments it was started with, so that `ps` and `pgrep` find them";
 /// Why the CPU lists do nothing.
 const CPUS: &str = "threads are not pinned; start the process under `taskset`";
 
@@ -75,9 +80,11 @@ pub(super) const ROWS: &[Row] = &[
         .at_start()
         .without("there is no picture"),
     Row::flag("set-proc-title", "yes", flag!(set_proc_title), "Whether the process shows itself by a title of its own.")
-        .at_start(),
-    Row::text("proc-title-template", "{title} {listen-addr} {server-mode}", text!(proc_title_template), "The title. The kernel keeps its first 15 bytes, as the name of the process.")
-        .checked(title_template),
+        .at_start()
+        .without(TITLE),
+    Row::text("proc-title-template", "{title} {listen-addr} {server-mode}", text!(proc_title_template), "That title, with the variables `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, `{unixsocket}`, `{config-file}`.")
+        .checked(title_template)
+        .without(TITLE),
     Row::text("locale-collate", "", text!(locale_collate), "Locale by which SORT ALPHA compares; empty for that of the environment.")
         .without("SORT ALPHA compares bytes, so that every node sorts alike"),
     Row::special("shutdown-on-sigint", "default", ON_SIGINT, "What an interrupt does: `default`, or some of `save` or `nosave`, `now`, `force`."),
@@ -113,10 +120,10 @@ mod tests {
 
     #[test]
     fn title_names_known_variables() {
-        for good in ["", "redis", "{title} {port}", "{title}{config-file}"] {
+        for good in ["redis", "{title} {port}", "{title}{config-file}"] {
             assert!(title_template(good).is_ok(), "{good}");
         }
-        for wrong in ["{foo", "{foo}", "a}", "{title"] {
+        for wrong in ["", "{foo", "{foo}", "a}", "{title"] {
             assert!(title_template(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod glob;
 pub mod keyspace;
 pub mod logging;
 pub mod net;

@@ -7,7 +7,13 @@ pub mod arguments;
 pub mod command;
 pub mod connection;
 pub mod context;
+pub mod expire;
+pub mod flush;
+pub mod generic;
+pub mod generic_move;
 pub mod keys;
+pub mod object;
+pub mod scan;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -17,5 +23,14 @@ pub use context::{Context, Then};
 pub use table::{Entry, Table, table};
 
 /// The lists of all families.
-pub const FAMILIES: &[&[Command]] =
-    &[connection::COMMANDS, string::COMMANDS, transaction::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[
+    connection::COMMANDS,
+    string::COMMANDS,
+    generic::COMMANDS,
+    generic_move::COMMANDS,
+    expire::COMMANDS,
+    scan::COMMANDS,
+    object::COMMANDS,
+    flush::COMMANDS,
+    transaction::COMMANDS,
+];

@@ -198,7 +198,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| pattern.starts_with('.') || !name.starts_with('.'))
-        .filter(|name| glob::matches_case(pattern, name))
+        .filter(|name| glob::matches(pattern.as_bytes(), name.as_bytes()))
         .collect();
     names.sort_unstable();
     names.into_iter().map(|name| folder.join(name)).collect()

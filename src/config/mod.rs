@@ -10,7 +10,6 @@ pub mod choices;
 #[cfg(test)]
 mod documentation;
 mod error;
-mod glob;
 mod load;
 mod rewrite;
 mod row;
@@ -23,6 +22,8 @@ mod values;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+
+use crate::glob;
 
 pub use arguments::sources;
 pub use error::{ConfigError, LoadError, RewriteError};
@@ -111,7 +112,7 @@ impl Config {
         let mut found = Vec::new();
         for row in rows::all().filter(|row| !row.hidden && !row.file_only) {
             for name in std::iter::once(row.name).chain(row.alias) {
-                if glob::matches(pattern, name) {
+                if glob::matches_any_case(pattern.as_bytes(), name.as_bytes()) {
                     found.push((name.to_owned(), row.print(&self.values)));
                 }
             }

@@ -8,6 +8,20 @@ pub enum Object {
 }
 
 impl Object {
+    /// The name of the type, as TYPE answers.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::List(_) => "list",
+        }
+    }
+
+    /// The encoding, as OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Object::List(_) => "quicklist",
+        }
+    }
+
     /// Bytes of memory held, rounded as the allocator rounds.
     pub fn memory_usage(&self) -> usize {
         match self {

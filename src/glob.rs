@@ -1,13 +1,16 @@
-//! Patterns of CONFIG GET and `include`: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, `\` before a literal.
+//! Patterns of KEYS, SCAN, CONFIG GET, `include` and the like, byte by byte: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, `\`
+//! before a literal.
+//!
+//! A class that is not closed ends with the pattern, the ends of a range may stand in either order, and `]` right
+//! behind `[` closes an empty class: clients see these corners, so they are as stock servers have them.
 
-/// Whether `name` matches `pattern`, letters of either case being the same.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    matches_case(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
+/// Whether `name` matches `pattern`, ASCII letters of either case being the same.
+pub fn matches_any_case(pattern: &[u8], name: &[u8]) -> bool {
+    matches(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
-/// Whether `name` matches `pattern` exactly.
-pub(super) fn matches_case(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+/// Whether `name` matches `pattern` exactly. Takes no more steps than the product of their lengths.
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // Where to go on when a literal fails: behind the last star, one byte of the name later. Only the last star ever
     // needs to be tried again, so the work is bounded by the product of the lengths.
@@ -85,7 +88,8 @@ mod tests {
     #[test]
     fn patterns_match_as_in_a_shell() {
         let check = |pattern, name, expected| {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            let found = matches_any_case(str::as_bytes(pattern), str::as_bytes(name));
+            assert_eq!(found, expected, "{pattern} {name}");
         };
         check("*", "port", true);
         check("*", "", true);
@@ -103,10 +107,22 @@ mod tests {
         check("port*", "port", true);
         check("port", "ports", false);
         check("", "", true);
+        check("[]a]", "a]", false);
+        check("[^]", "a", true);
+        check("[z-a]", "m", true);
+        check("[a-", "-", true);
+        check("a\\", "a\\", true);
+    }
+
+    #[test]
+    fn case_counts_unless_it_is_said_not_to() {
+        assert!(!matches(b"A*", b"abc"));
+        assert!(matches_any_case(b"A*", b"abc"));
+        assert!(matches(b"\xff?", b"\xff\x00"));
     }
 
     #[test]
     fn many_stars_stay_cheap() {
-        assert!(!matches(&"*a".repeat(200), &"a".repeat(150)));
+        assert!(!matches("*a".repeat(200).as_bytes(), "a".repeat(150).as_bytes()));
     }
 }

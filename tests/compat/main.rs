@@ -1,4 +1,13 @@
-//! Comparisons with a stock `redis-server`, which must be installed (`scripts/test` sees to that).
+//! Comparisons with a stock `redis-server` 7.0, which must be installed (`scripts/test` sees to that).
+//!
+//! Commands are compared by sending the same requests to a stock server and to a node in this process; replies are
+//! compared byte for byte. Where 7.0 and our reference 7.2 differ, the module that meets the difference normalises it by
+//! name; `docs/compatibility.md` lists them all.
 
-mod settings;
+mod ours;
+mod peer;
+mod random;
 mod stock;
+
+mod harness;
+mod settings;

@@ -66,7 +66,12 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, error } => {
-                write!(f, "Fatal error, can't open config file '{}': {error}", path.display())
+                write!(
+                    f,
+                    "Fatal error, can't open config file '{}': {}",
+                    path.display(),
+                    os_reason(error)
+                )
             }
             Self::Line { source, number, line, reason } => write!(
                 f,
@@ -101,7 +106,7 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFile => write!(f, "The server is running without a config file"),
-            Self::File(error) => write!(f, "Rewriting config file: {error}"),
+            Self::File(error) => write!(f, "Rewriting config file: {}", os_reason(error)),
             Self::WouldDiffer { name } => write!(
                 f,
                 "Rewriting config file: '{name}' would not keep its value, because of an included file"
@@ -111,3 +116,12 @@ impl fmt::Display for RewriteError {
 }
 
 impl std::error::Error for RewriteError {}
+
+/// The system's words for an error, without the number that Rust adds.
+pub(super) fn os_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

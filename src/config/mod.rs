@@ -66,6 +66,12 @@ impl Default for Config {
     }
 }
 
+/// Whether the value of the setting `name` must not be shown in the slow log, MONITOR and log lines.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    rows::find(name).is_some_and(Row::is_secret)
+}
+
 /// The words of a row's default.
 fn default_words(row: &Row) -> Vec<Vec<u8>> {
     match row.kind {
@@ -169,6 +175,12 @@ mod tests {
         let found = Config::default().get_all(&["maxmemory", "maxmemory-p*", "MAXMEMORY"]);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["maxmemory", "maxmemory-policy"]);
+    }
+
+    #[test]
+    fn passwords_are_secrets() {
+        assert!(is_secret("REQUIREPASS"));
+        assert!(!is_secret("port") && !is_secret("nosuch"));
     }
 
     #[test]

@@ -242,8 +242,9 @@ impl Row {
         matches!(self.kind, Kind::Special(Special { words: (_, 2..), .. }))
     }
 
-    /// Whether the value is not for everybody's eyes.
-    pub(super) const fn is_secret(&self) -> bool {
+    /// Whether the value is not for everybody's eyes: log lines and MONITOR leave it out.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret { .. })
     }
 

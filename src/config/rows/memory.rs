@@ -3,8 +3,8 @@
 use super::{I32_MAX, I64_MAX, SIZE_MAX};
 use crate::config::row::{Row, choice, flag, number};
 
-/// Why the settings of lazy freeing do nothing.
-const LAZY: &str = "large values are always freed in the background, small ones at once";
+/// Why some settings of lazy freeing do nothing.
+const LAZY: &str = "a value is freed in the same way whichever command removes it";
 /// Why the settings of defragmentation do nothing.
 const DEFRAG: &str = "memory is not defragmented while the server runs";
 
@@ -76,16 +76,14 @@ pub(super) const ROWS: &[Row] = &[
         "lazyfree-lazy-eviction",
         "no",
         flag!(lazyfree_lazy_eviction),
-        "Frees evicted values in the background.",
-    )
-    .without(LAZY),
+        "Tells log and replicas of an eviction by UNLINK rather than DEL.",
+    ),
     Row::flag(
         "lazyfree-lazy-expire",
         "no",
         flag!(lazyfree_lazy_expire),
-        "Frees expired values in the background.",
-    )
-    .without(LAZY),
+        "Tells log and replicas of an expiry by UNLINK rather than DEL.",
+    ),
     Row::flag(
         "lazyfree-lazy-server-del",
         "no",

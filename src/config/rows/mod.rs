@@ -73,3 +73,56 @@ fn bare_name(setting: &str, text: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::Kind;
+    use super::*;
+    use crate::config::Config;
+    use proptest::prelude::*;
+
+    fn set(row: &Row, words: &[&[u8]]) -> Result<Vec<u8>, String> {
+        let mut config = Config::default();
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
+        row.parse(config.values_mut(), &words, false).map(|()| row.print(&config))
+    }
+
+    #[test]
+    fn both_ends_of_a_range_fit_the_field() {
+        for row in all() {
+            let (low, high) = match row.kind {
+                Kind::Number { min, max, .. } => (min.to_string(), max.to_string()),
+                Kind::Memory { min, max, .. } => (min.to_string(), max.to_string()),
+                _ => continue,
+            };
+            for end in [low, high] {
+                assert_eq!(set(row, &[end.as_bytes()]), Ok(end.into_bytes()), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn text_must_be_utf8_and_a_secret_need_not() {
+        let row = |name| find(name).expect("it is in the tables");
+        assert!(set(row("pidfile"), &[b"\xff"]).is_err());
+        assert!(set(row("save"), &[b"\xff", b"1"]).is_err());
+        assert_eq!(set(row("requirepass"), &[b"\xff"]), Ok(vec![0xff]));
+    }
+
+    proptest! {
+        // Each case goes through all rows.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_words_are_taken_or_refused(
+            words in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..8), 0..5)
+        ) {
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            for row in all().filter(|row| row.name != "dir") {
+                // What is taken prints, and what is printed is taken and prints the same.
+                if let Ok(printed) = set(row, &words) && !row.file_only && !row.takes_words() {
+                    prop_assert_eq!(set(row, &[&printed]), Ok(printed), "{}", row.name);
+                }
+            }
+        }
+    }
+}

@@ -10,6 +10,9 @@ const BIND_MAX: usize = 16;
 const BIND: Special = Special {
     form: "addresses",
     set: |values, words, _| {
+        if words.len() > BIND_MAX {
+            return Err("Too many bind addresses specified.".into());
+        }
         values.bind = words.iter().filter(|word| !word.is_empty()).cloned().collect();
         Ok(())
     },
@@ -18,7 +21,7 @@ const BIND: Special = Special {
         let none = vec![String::new()];
         vec![if values.bind.is_empty() { none } else { values.bind.clone() }]
     },
-    words: (1, BIND_MAX),
+    words: (1, usize::MAX),
 };
 
 const OUTPUT_LIMITS: Special = Special {

@@ -133,7 +133,8 @@ pub(super) const ROWS: &[Row] = &[
         "disabled",
         choice!(repl_diskless_load),
         "Whether a replica loads a snapshot from the socket.",
-    ),
+    )
+    .not_while_loading(),
     Row::number(
         "repl-ping-replica-period",
         "10",

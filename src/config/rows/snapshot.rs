@@ -1,6 +1,7 @@
 //! Snapshots (RDB) and the folder of all files.
 
 use super::{I32_MAX, SIZE_MAX, bare_name};
+use crate::config::error::os_reason;
 use crate::config::row::{Row, Special, choice, flag, number, text};
 use crate::config::special::{parse_save, print_save};
 
@@ -34,7 +35,7 @@ const DIR: Special = Special {
             // Also says whether it is a folder and may be entered.
             std::fs::metadata(path.join(".")).map(|_| path)
         });
-        let path = folder.map_err(|error| reason(&error))?;
+        let path = folder.map_err(|error| os_reason(&error))?;
         values.dir = path.to_str().ok_or("argument must be valid UTF-8")?.to_owned();
         Ok(())
     },
@@ -42,15 +43,6 @@ const DIR: Special = Special {
     lines: |values| vec![vec![values.dir.clone()]],
     words: (1, 1),
 };
-
-/// The system's words for an error, without the number that Rust adds.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
 
 pub(super) const ROWS: &[Row] = &[
     Row::special("dir", ".", DIR, "Folder of all files that the server keeps.")

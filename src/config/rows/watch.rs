@@ -23,15 +23,21 @@ const PERCENTILES: Special = Special {
     },
     get: |values| {
         let all = values.latency_tracking_info_percentiles.iter();
-        all.map(f64::to_string).collect::<Vec<_>>().join(" ")
+        all.map(six_digits).collect::<Vec<_>>().join(" ")
     },
     lines: |values| {
         let all = values.latency_tracking_info_percentiles.iter();
-        let words: Vec<String> = all.map(f64::to_string).collect();
+        let words: Vec<String> = all.map(six_digits).collect();
         vec![if words.is_empty() { vec![String::new()] } else { words }]
     },
     words: (1, usize::MAX),
 };
+
+/// Up to six digits behind the point, as stock servers print them.
+fn six_digits(value: &f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
 
 pub(super) const ROWS: &[Row] = &[
     Row::number(
@@ -89,3 +95,16 @@ pub(super) const ROWS: &[Row] = &[
         "Keys remembered for clients that cache; 0 for no limit.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_print_without_needless_digits() {
+        assert_eq!(six_digits(&50.0), "50");
+        assert_eq!(six_digits(&99.9), "99.9");
+        assert_eq!(six_digits(&0.0), "0");
+        assert_eq!(six_digits(&50.123_456_7), "50.123457");
+    }
+}

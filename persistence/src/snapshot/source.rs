@@ -350,16 +350,19 @@ impl<R: Read> Source<R> {
 
     /// Appends the next `len` bytes to `target`, taking memory as they arrive.
     fn read_large(&mut self, len: usize, target: &mut Vec<u8>) -> Result<(), SnapshotError> {
-        let buffered = len.min(self.end - self.at);
-        target.extend_from_slice(&self.buffer[self.at..self.at + buffered]);
+        let from = self.at;
+        let buffered = len.min(self.end - from);
+        target.extend_from_slice(&self.buffer[from..from + buffered]);
         self.at += buffered;
-        let mut left = len - buffered;
-        if left == 0 {
-            return Ok(());
-        }
-        // The buffer is used up; what follows goes around it. The bytes of the event stay in the buffer, and only
-        // the offset by which the buffer is known moves on.
         self.sum();
+        // The string is not needed in the buffer, and would crowd out the strings of the event that are: what is
+        // behind it closes up, and only the offset by which the buffer is known moves on.
+        self.buffer.copy_within(self.at..self.end, from);
+        self.end -= buffered;
+        self.at = from;
+        self.summed = from;
+        self.base += buffered as u64;
+        let mut left = len - buffered;
         while left > 0 {
             let step = left.min(STEP_BYTES);
             let from = target.len();

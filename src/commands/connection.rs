@@ -1,8 +1,9 @@
-//! The connection family: PING, ECHO, SELECT and the like.
+//! The connection family: PING, ECHO, SELECT, QUIT, RESET.
 
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
 use crate::resp::{Args, CommandError, errors, number};
+use crate::state::client::ReplyMode;
 
 const PING: Command = Command {
     name: "ping",
@@ -56,11 +57,18 @@ const SELECT: Command = Command {
 };
 
 fn select(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let index = number::parse_i64(&args[1])
-        .and_then(|index| i32::try_from(index).ok())
-        .ok_or(CommandError::new("ERR value is not an integer or out of range"))?;
+    let index = number::parse_i64(&args[1]).ok_or(errors::NOT_INTEGER)?;
+    let index = i32::try_from(index).map_err(|_| {
+        CommandError::new(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        )
+    })?;
     let databases = ctx.state.keyspace.db_count();
     match u32::try_from(index) {
+        Ok(0) => ctx.client.db = 0,
+        Ok(_) if ctx.state.config.cluster_enabled => {
+            return Err("ERR SELECT is not allowed in cluster mode".into());
+        }
         Ok(index) if index < databases => ctx.client.db = index,
         _ => return Err(errors::DB_OUT_OF_RANGE),
     }
@@ -85,5 +93,33 @@ fn quit(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+const RESET: Command = Command {
+    name: "reset",
+    arity: Arity::Exactly(1),
+    flags: &[Flag::Noscript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
+    categories: &["connection"],
+    group: Group::Connection,
+    since: "6.2.0",
+    summary: "Brings the connection back to the state of a new one.",
+    run: reset,
+    ..Command::DEFAULT
+};
+
+fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    super::transaction::end(ctx);
+    let client = &mut *ctx.client;
+    ctx.state.monitors -= usize::from(std::mem::take(&mut client.monitor));
+    client.db = 0;
+    client.resp3 = false;
+    client.authenticated = ctx.state.config.requirepass.is_empty();
+    client.name.clear();
+    client.no_evict = false;
+    client.no_touch = false;
+    client.reply_mode = ReplyMode::On;
+    ctx.reply.set_resp3(false);
+    ctx.reply.simple("RESET");
+    Ok(())
+}
+
 /// The family.
-pub const COMMANDS: &[Command] = &[PING, ECHO, SELECT, QUIT];
+pub const COMMANDS: &[Command] = &[PING, ECHO, SELECT, QUIT, RESET];

@@ -15,6 +15,8 @@ pub enum Then {
     Nothing,
     /// Run the client's queued transaction.
     Exec,
+    /// Bring what derives from settings up to date.
+    SettingsChanged,
 }
 
 /// The surroundings of one running command.

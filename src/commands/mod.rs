@@ -4,13 +4,24 @@
 //! file's list. Nothing else has to be told.
 
 pub mod arguments;
+pub mod auth;
+pub mod client;
+mod client_control;
+mod client_list;
 pub mod command;
+pub mod config;
 pub mod connection;
 pub mod context;
 pub mod expire;
 pub mod flush;
 pub mod generic;
 pub mod generic_move;
+mod help;
+pub mod info;
+mod info_memory;
+mod info_persistence;
+mod info_server;
+mod info_stats;
 pub mod keys;
 pub mod object;
 pub mod scan;
@@ -32,5 +43,9 @@ pub const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     object::COMMANDS,
     flush::COMMANDS,
+    auth::COMMANDS,
+    client::COMMANDS,
+    config::COMMANDS,
+    info::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -130,8 +130,10 @@ impl Node {
         self.state.keyspace.no_touch = client.no_touch;
         self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         let ran = call(&mut self.state, client, entry, args, out, time);
-        if ran.then == Then::Exec {
-            self.exec(client, out, time, clock);
+        match ran.then {
+            Then::Nothing => {}
+            Then::Exec => self.exec(client, out, time, clock),
+            Then::SettingsChanged => self.apply_settings(),
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
         let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
@@ -228,7 +230,7 @@ pub(super) fn account(
         && state.config.slowlog_log_slower_than >= 0
         && !entry.flags.has(Flag::SkipSlowlog)
     {
-        note_slow(state, client, args, elapsed_us);
+        note_slow(state, client, entry, args, elapsed_us);
     }
     let threshold_ms = u64::try_from(state.config.latency_monitor_threshold).unwrap_or(0);
     if alone && threshold_ms > 0 && elapsed_us >= threshold_ms * 1000 {
@@ -238,8 +240,10 @@ pub(super) fn account(
 }
 
 #[cold]
-fn note_slow(state: &mut State, client: &Client, args: Args<'_>, elapsed_us: u64) {
-    let words: Vec<&[u8]> = args.iter().collect();
+fn note_slow(state: &mut State, client: &Client, entry: &Entry, args: Args<'_>, elapsed_us: u64) {
+    let secret = |index| crate::commands::auth::is_secret(&entry.full_name, args, index);
+    let shown = |(index, arg)| if secret(index) { &b"(redacted)"[..] } else { arg };
+    let words: Vec<&[u8]> = args.iter().enumerate().map(shown).collect();
     let max = usize::try_from(state.config.slowlog_max_len).unwrap_or(usize::MAX);
     let from = (client.peer.address.as_str(), &client.name[..]);
     state.slowlog.push(state.time.unix_s(), elapsed_us, words.into_iter(), from, max);

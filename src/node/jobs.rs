@@ -92,6 +92,10 @@ impl Node {
             persistence.last_save_s = time.unix_s();
             persistence.dirty = persistence.dirty.saturating_sub(job.dirty_at_cut);
         }
+        for id in std::mem::take(&mut self.state.persistence.save_waiters) {
+            let reply: &[u8] = if ok { b"+OK\r\n" } else { b"-ERR\r\n" };
+            self.answer_job(id, reply.to_vec());
+        }
     }
 
     /// A rewrite has ended, well or not; `size` is that of the log afterwards.

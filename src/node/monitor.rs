@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::commands::auth::is_secret;
 use crate::commands::{Entry, Flag};
 use crate::resp::Args;
 use crate::state::client::Client;
@@ -13,14 +14,14 @@ pub(super) fn feed(state: &mut State, client: &Client, entry: &Entry, args: Args
     if entry.flags.has(Flag::SkipMonitor) || entry.flags.has(Flag::Admin) {
         return;
     }
-    let line = line(state.time.unix_us, client, args);
+    let line = line(state.time.unix_us, client, entry, args);
     let State { clients, outputs, .. } = state;
     for monitor in clients.iter().filter(|other| other.monitor) {
         outputs.push(Output::Push { client: monitor.id, bytes: line.clone() });
     }
 }
 
-fn line(unix_us: u64, client: &Client, args: Args<'_>) -> Vec<u8> {
+fn line(unix_us: u64, client: &Client, entry: &Entry, args: Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (unix_us / 1_000_000, unix_us % 1_000_000);
     let from = if client.peer.unix {
         format!("unix:{}", client.peer.local_address)
@@ -28,9 +29,10 @@ fn line(unix_us: u64, client: &Client, args: Args<'_>) -> Vec<u8> {
         client.peer.address.clone()
     };
     let mut line = format!("+{seconds}.{micros:06} [{} {from}]", client.db);
-    for arg in args.iter() {
+    for (index, arg) in args.iter().enumerate() {
         line.push(' ');
-        quote(&mut line, arg);
+        let secret = is_secret(&entry.full_name, args, index);
+        quote(&mut line, if secret { b"(redacted)" } else { arg });
     }
     line.push_str("\r\n");
     line.into_bytes()

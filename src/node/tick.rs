@@ -1,8 +1,8 @@
 //! What happens by itself: pauses that end, expiry, rates, save points, automatic rewrites, idle clients.
 
 use crate::clock::Time;
-use crate::state::client::Blocked;
-use crate::state::{Output, State};
+use crate::state::client::{Blocked, Client, Timeout};
+use crate::state::{ClientId, Output, State};
 
 use super::{Node, propagate};
 
@@ -18,6 +18,7 @@ impl Node {
         self.state.time = time;
         self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         self.end_pause(time);
+        self.end_waits(time);
         propagate::flush_each(&mut self.state);
         let net = [self.state.stats.commands, self.state.stats.net_in, self.state.stats.net_out];
         self.state.stats.rates.sample(net, time.mono_us);
@@ -35,11 +36,21 @@ impl Node {
         if pause.until_ms > time.unix_ms() {
             return;
         }
-        self.state.pause = None;
-        let State { clients, outputs, .. } = &mut self.state;
-        for client in clients.iter_mut().filter(|client| client.blocked == Some(Blocked::Paused)) {
-            client.blocked = None;
-            outputs.push(Output::Resume { client: client.id });
+        self.state.end_pause();
+    }
+
+    /// Answers clients that have waited long enough.
+    fn end_waits(&mut self, time: Time) {
+        let now_ms = time.unix_ms();
+        let due = |client: &Client| match client.blocked {
+            Some(Blocked::Waiting { until_ms, reply }) if until_ms != 0 && until_ms <= now_ms => {
+                Some((client.id, reply))
+            }
+            _ => None,
+        };
+        let due: Vec<(ClientId, Timeout)> = self.state.clients.iter().filter_map(due).collect();
+        for (id, reply) in due {
+            self.state.end_wait(id, reply.bytes());
         }
     }
 

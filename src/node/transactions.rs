@@ -1,6 +1,7 @@
 //! EXEC: the queued commands as one execution unit.
 
 use crate::clock::{Clock, Time};
+use crate::commands::Then;
 use crate::resp::{Args, Reply};
 use crate::state::client::Client;
 
@@ -21,6 +22,7 @@ impl Node {
             self.state.keyspace.unwatch(client.id.0);
         }
         Reply::new(out, client.resp3).array(transaction.queue.len());
+        client.in_exec = true;
         let mut started_us = time.mono_us;
         for queued in &transaction.queue {
             let raw = queued.canonical.then(|| (0, u32::try_from(queued.bytes.len()).unwrap_or(0)));
@@ -31,6 +33,9 @@ impl Node {
             }
             let db = client.db;
             let called = call(&mut self.state, client, entry, args, out, time);
+            if called.then == Then::SettingsChanged {
+                self.apply_settings();
+            }
             if called.own_effect {
                 super::propagate::own_effect(&mut self.state, db, args);
             }
@@ -39,5 +44,6 @@ impl Node {
             account(&mut self.state, client, entry, args, &called, elapsed_us, false);
             started_us = now_us;
         }
+        client.in_exec = false;
     }
 }

@@ -31,7 +31,28 @@ pub enum Blocked {
     Waiting {
         /// When it gives up.
         until_ms: u64,
+        /// What it is told then.
+        reply: Timeout,
     },
+}
+
+/// The reply to a command that has waited in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// `+OK`: sleeping was all it was to do.
+    Ok,
+    /// `:0`: no replica has acknowledged.
+    Zero,
+}
+
+impl Timeout {
+    /// As bytes; the same in both protocols.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Timeout::Ok => b"+OK\r\n",
+            Timeout::Zero => b":0\r\n",
+        }
+    }
 }
 
 /// A request waiting for EXEC.
@@ -94,6 +115,8 @@ pub struct Client {
     pub lib_ver: Vec<u8>,
     /// MULTI in progress.
     pub transaction: Option<Transaction>,
+    /// Whether EXEC is running its queue: nothing may wait.
+    pub in_exec: bool,
     /// Whether it watches keys (the keyspace knows which).
     pub watching: bool,
     /// Whether a watched key has changed.
@@ -143,6 +166,7 @@ impl Client {
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
             transaction: None,
+            in_exec: false,
             watching: false,
             watch_broken: false,
             monitor: false,
@@ -161,5 +185,19 @@ impl Client {
             net_out: 0,
             soft_limit_since_ms: None,
         }
+    }
+
+    /// Bytes of memory that the connection takes: itself, its buffers, its queue.
+    pub fn memory_usage(&self) -> usize {
+        let queue = self.transaction.as_ref().map_or(0, |transaction| {
+            transaction
+                .queue
+                .iter()
+                .map(|queued| queued.bytes.len() + queued.ranges.len() * 8)
+                .sum()
+        });
+        let texts = self.name.len() + self.lib_name.len() + self.lib_ver.len();
+        let addresses = self.peer.address.len() + self.peer.local_address.len();
+        size_of::<Self>() + queue + texts + addresses + self.query_bytes + self.output_bytes
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Client, ClientId, Peer};
+use super::client::{Blocked, Client, ClientId, Peer};
+use super::{Output, State};
 use crate::clock::Time;
 
 /// The clients. While a command runs, its client is out of here ([`Clients::take`]) and in the command's hands.
@@ -67,5 +68,29 @@ impl Clients {
     /// Whether nobody is connected.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+impl State {
+    /// Ends CLIENT PAUSE: the clients that wait go on.
+    pub fn end_pause(&mut self) {
+        self.pause = None;
+        let State { clients, outputs, .. } = self;
+        for client in clients.iter_mut().filter(|client| client.blocked == Some(Blocked::Paused)) {
+            client.blocked = None;
+            outputs.push(Output::Resume { client: client.id });
+        }
+    }
+
+    /// Ends the wait of a client's command with `reply`. Whether it was waiting.
+    pub fn end_wait(&mut self, id: ClientId, reply: &[u8]) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if !matches!(client.blocked, Some(Blocked::Waiting { .. })) {
+            return false;
+        }
+        client.blocked = None;
+        self.outputs.push(Output::Push { client: id, bytes: reply.to_vec() });
+        self.outputs.push(Output::Resume { client: id });
+        true
     }
 }

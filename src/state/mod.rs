@@ -9,6 +9,7 @@ pub mod run;
 pub mod slowlog;
 pub mod stats;
 pub mod stream;
+pub mod system;
 
 pub use client::{Client, ClientId};
 pub use clients::Clients;
@@ -40,6 +41,10 @@ pub struct State {
     pub persistence: persistence::Persistence,
     /// Facts of this process.
     pub run: run::Run,
+    /// Facts of the machine, refreshed by the driver.
+    pub system: system::SystemFacts,
+    /// Switches of DEBUG.
+    pub debug: DebugSwitches,
     /// What the driver is to do, in order.
     pub outputs: Vec<Output>,
     /// The moment of the last batch or tick.
@@ -50,6 +55,19 @@ pub struct State {
     pub monitors: usize,
     /// Libraries of functions found in a snapshot, as they stand there: kept, and written again.
     pub functions: Vec<Vec<u8>>,
+}
+
+/// What DEBUG switches off and on, for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DebugSwitches {
+    /// Keys are removed by themselves when they expire (SET-ACTIVE-EXPIRE).
+    pub active_expire: bool,
+}
+
+impl Default for DebugSwitches {
+    fn default() -> Self {
+        Self { active_expire: true }
+    }
 }
 
 /// A pause of clients.
@@ -73,6 +91,8 @@ impl State {
             latency: latency::Latency::default(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,
+            system: system::SystemFacts::default(),
+            debug: DebugSwitches::default(),
             outputs: Vec::new(),
             time,
             pause: None,

@@ -37,6 +37,8 @@ pub struct Persistence {
     pub snapshot_scheduled: bool,
     /// A rewrite is to start when the snapshot has ended.
     pub rewrite_scheduled: bool,
+    /// Clients that wait for the snapshot to end (SAVE).
+    pub save_waiters: Vec<super::ClientId>,
     /// Changes since the last snapshot.
     pub dirty: u64,
     /// When the last good snapshot was made, seconds since 1970.
@@ -90,6 +92,7 @@ impl Persistence {
             rewrite: None,
             snapshot_scheduled: false,
             rewrite_scheduled: false,
+            save_waiters: Vec::new(),
             dirty: 0,
             last_save_s: now_s,
             last_save_try_s: 0,

@@ -37,8 +37,12 @@ pub struct Stats {
     pub net_in: u64,
     /// Bytes written to clients.
     pub net_out: u64,
+    /// Wrong passwords given.
+    pub auth_failures: u64,
     /// Clients closed for their memory.
     pub evicted_clients: u64,
+    /// Large values freed off the node's lock.
+    pub lazyfreed_objects: u64,
     /// Largest memory use seen.
     pub peak_memory: u64,
     /// Clients closed for their output.
@@ -113,6 +117,14 @@ impl Stats {
         } else if self.errors_by_code.len() < ERROR_CODES_MAX {
             self.errors_by_code.insert(code.to_owned(), 1);
         }
+    }
+
+    /// Forgets all counters but the largest memory use.
+    pub fn reset(&mut self) {
+        let commands = self.by_command.len();
+        let (peak_memory, rates) = (self.peak_memory, Rates::default());
+        *self = Self { peak_memory, rates, ..Self::default() };
+        self.by_command.resize_with(commands, CommandStats::default);
     }
 
     /// The counters of command `id`.

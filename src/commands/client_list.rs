@@ -1,0 +1,175 @@
+//! CLIENT LIST and CLIENT INFO: a line of fields for each connection, in stock's order.
+
+use std::fmt::Write as _;
+
+use super::client::{OTHERS, SUBCOMMAND};
+use super::command::{Arity, Command, CommandResult};
+use super::context::Context;
+use crate::clock::Time;
+use crate::resp::{Args, CommandError, errors, number};
+use crate::state::client::{Client, ClientId};
+
+const VOLATILE: &[&str] = &["nondeterministic_output"];
+
+pub(super) const INFO: Command = Command {
+    name: "info",
+    since: "6.2.0",
+    summary: "Describes the connection.",
+    tips: VOLATILE,
+    run: info,
+    ..SUBCOMMAND
+};
+
+fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let mut text = line(ctx.client, &own_fields(ctx, args), ctx.state.time);
+    text.push('\n');
+    ctx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+pub(super) const LIST: Command = Command {
+    name: "list",
+    arity: Arity::AtLeast(2),
+    flags: OTHERS,
+    since: "2.4.0",
+    summary: "Describes all connections, those of a type, or those with given numbers.",
+    complexity: "O(N) with N the connections",
+    syntax: "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+    tips: VOLATILE,
+    run: list,
+    ..SUBCOMMAND
+};
+
+fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let wanted = parse_list(args)?;
+    let mut lines: Vec<(ClientId, String)> = ctx
+        .state
+        .clients
+        .iter()
+        .filter(|client| !client.killed)
+        .map(|client| (client.id, line(client, &Running::default(), ctx.state.time)))
+        .collect();
+    let own = line(ctx.client, &own_fields(ctx, args), ctx.state.time);
+    lines.push((ctx.client.id, own));
+    lines.sort_unstable_by_key(|(id, _)| *id);
+    let mut text = String::new();
+    for (_, line) in lines.iter().filter(|(id, _)| wanted.takes(*id)) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    ctx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Which clients a list shows.
+enum Wanted {
+    All,
+    /// Those of a type other than normal: there are none.
+    Nobody,
+    Ids(Vec<u64>),
+}
+
+impl Wanted {
+    fn takes(&self, id: ClientId) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Nobody => false,
+            Wanted::Ids(ids) => ids.contains(&id.0),
+        }
+    }
+}
+
+fn parse_list(args: Args<'_>) -> Result<Wanted, CommandError> {
+    let Some(option) = args.get(2) else { return Ok(Wanted::All) };
+    if option.eq_ignore_ascii_case(b"type") && args.len() == 4 {
+        return Ok(if is_normal(&args[3])? { Wanted::All } else { Wanted::Nobody });
+    }
+    if option.eq_ignore_ascii_case(b"id") && args.len() > 3 {
+        let ids = args.iter_from(3).map(|word| {
+            let id = number::parse_i64(word).and_then(|id| u64::try_from(id).ok());
+            id.filter(|id| *id > 0).ok_or(CommandError::new("ERR Invalid client ID"))
+        });
+        return Ok(Wanted::Ids(ids.collect::<Result<_, _>>()?));
+    }
+    Err(errors::SYNTAX)
+}
+
+/// Whether the name of a type is that of ordinary clients; there are no others yet.
+pub(super) fn is_normal(word: &[u8]) -> Result<bool, CommandError> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(true),
+        b"master" | b"slave" | b"replica" | b"pubsub" => Ok(false),
+        _ => {
+            let word = errors::printable(word);
+            Err(CommandError::owned(format!("ERR Unknown client type '{word}'")))
+        }
+    }
+}
+
+/// What is known only of the client that is executing.
+#[derive(Default)]
+struct Running<'a> {
+    command: Option<&'a str>,
+    argument_bytes: usize,
+}
+
+fn own_fields(ctx: &Context<'_>, args: Args<'_>) -> Running<'static> {
+    Running {
+        command: Some(&ctx.entry.full_name),
+        argument_bytes: args.iter().map(<[u8]>::len).sum(),
+    }
+}
+
+/// Letters of the field `flags`.
+fn flags(client: &Client) -> String {
+    let letters = [
+        (client.monitor, 'O'),
+        (client.transaction.is_some(), 'x'),
+        (client.blocked.is_some(), 'b'),
+        (client.watch_broken, 'd'),
+        (client.close_after_reply, 'c'),
+        (client.peer.unix, 'U'),
+        (client.no_evict, 'e'),
+        (client.no_touch, 'T'),
+    ];
+    let text: String = letters.iter().filter(|(set, _)| *set).map(|(_, letter)| *letter).collect();
+    if text.is_empty() { "N".to_owned() } else { text }
+}
+
+/// The line of one client, without its end.
+fn line(client: &Client, running: &Running<'_>, now: Time) -> String {
+    let seconds_since = |then: Time| now.mono_us.saturating_sub(then.mono_us) / 1_000_000;
+    let queued = client.transaction.as_ref().map(|transaction| &transaction.queue);
+    let multi = queued.map_or(-1, |queue| i64::try_from(queue.len()).unwrap_or(i64::MAX));
+    let multi_bytes: usize = queued.map_or(0, |queue| {
+        queue.iter().map(|queued| queued.bytes.len() + queued.ranges.len() * 8).sum()
+    });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut line = String::with_capacity(400);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        line,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} \
+         qbuf={} qbuf-free=0 argv-mem={} multi-mem={multi_bytes} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} \
+         events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id.0,
+        client.peer.address,
+        client.peer.local_address,
+        client.peer.fd,
+        text(&client.name),
+        seconds_since(client.created),
+        seconds_since(client.last_interaction),
+        flags(client),
+        client.db,
+        client.query_bytes,
+        running.argument_bytes,
+        usize::from(client.output_bytes > 0),
+        client.output_bytes,
+        client.memory_usage() + running.argument_bytes,
+        running.command.unwrap_or(client.last_command),
+        if client.resp3 { 3 } else { 2 },
+        text(&client.lib_name),
+        text(&client.lib_ver),
+    );
+    line
+}

@@ -1,0 +1,146 @@
+//! INFO: the sections server, clients, replication, cpu, cluster and keyspace.
+
+use super::info::{Source, fields};
+use crate::state::client::Blocked;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Seconds wrapped to 24 bits, as stock's access clock counts them.
+const LRU_CLOCK_MASK: u64 = (1 << 24) - 1;
+
+pub(super) fn server(source: &Source<'_>, out: &mut String) {
+    let state = source.state;
+    let (run, config, time) = (&state.run, &state.config, state.time);
+    let uptime_s = time.unix_s().saturating_sub(run.started_s);
+    let supervised = std::env::var_os("NOTIFY_SOCKET").is_some()
+        && config.supervised != crate::config::choices::Supervision::No;
+    let file = config.file().map(|path| path.display().to_string()).unwrap_or_default();
+    fields!(out,
+        "redis_version": crate::REDIS_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": "0",
+        "redis_mode": if config.cluster_enabled { "cluster" } else { "standalone" },
+        "os": run.os,
+        "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "epoll",
+        "atomicvar_api": "c11-builtin",
+        "gcc_version": "0.0.0",
+        "process_id": run.pid,
+        "process_supervised": if supervised { "systemd" } else { "no" },
+        "run_id": run.run_id,
+        "tcp_port": run.port,
+        "server_time_usec": time.unix_us,
+        "uptime_in_seconds": uptime_s,
+        "uptime_in_days": uptime_s / SECONDS_PER_DAY,
+        "hz": config.hz,
+        "configured_hz": config.hz,
+        "lru_clock": time.unix_s() & LRU_CLOCK_MASK,
+        "executable": run.executable.display(),
+        "config_file": file,
+        "io_threads_active": u8::from(config.io_threads > 1),
+    );
+    listeners(source, out);
+    fields!(out, "highwater_version": env!("CARGO_PKG_VERSION"));
+}
+
+/// One line for each socket that is listened on.
+fn listeners(source: &Source<'_>, out: &mut String) {
+    let (config, run) = (&source.state.config, &source.state.run);
+    let mut listeners = Vec::new();
+    if run.port != 0 {
+        let bind: String = config.bind.iter().map(|address| format!(",bind={address}")).collect();
+        listeners.push(format!("name=tcp{bind},port={}", run.port));
+    }
+    if !config.unixsocket.is_empty() {
+        listeners.push(format!("name=unix,bind={}", config.unixsocket));
+    }
+    for (index, listener) in listeners.iter().enumerate() {
+        out.push_str(&format!("listener{index}:{listener}\r\n"));
+    }
+}
+
+pub(super) fn clients(source: &Source<'_>, out: &mut String) {
+    let state = source.state;
+    let waiting = |timed: bool| {
+        let counted = state.clients.iter().filter(|client| match client.blocked {
+            Some(Blocked::Waiting { until_ms, .. }) => !timed || until_ms != 0,
+            Some(_) => !timed,
+            None => false,
+        });
+        counted.count()
+    };
+    let input = state.clients.iter().map(|client| client.query_bytes).max().unwrap_or(0);
+    let output = state.clients.iter().map(|client| client.output_bytes).max().unwrap_or(0);
+    fields!(out,
+        "connected_clients": state.clients.len(),
+        "cluster_connections": 0,
+        "maxclients": state.config.maxclients,
+        "client_recent_max_input_buffer": input.max(source.own_query_bytes),
+        "client_recent_max_output_buffer": output,
+        "blocked_clients": waiting(false),
+        "tracking_clients": 0,
+        "clients_in_timeout_table": waiting(true),
+        "total_blocking_keys": 0,
+        "total_blocking_keys_on_nokey": 0,
+    );
+}
+
+pub(super) fn replication(source: &Source<'_>, out: &mut String) {
+    let state = source.state;
+    let stream = &state.stream;
+    let former = stream.former.as_ref();
+    fields!(out,
+        "role": "master",
+        "connected_slaves": 0,
+    );
+    if state.config.min_replicas_to_write > 0 && state.config.min_replicas_max_lag > 0 {
+        fields!(out, "min_slaves_good_slaves": 0);
+    }
+    fields!(out,
+        "master_failover_state": "no-failover",
+        "master_replid": stream.id,
+        "master_replid2": former.map_or_else(|| "0".repeat(40), |(id, _)| id.clone()),
+        "master_repl_offset": stream.end,
+        "second_repl_offset": former.map_or(-1, |(_, offset)| i64::try_from(*offset).unwrap_or(-1)),
+        "repl_backlog_active": 0,
+        "repl_backlog_size": state.config.repl_backlog_size,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    );
+}
+
+/// Microseconds as seconds with six digits.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+pub(super) fn cpu(source: &Source<'_>, out: &mut String) {
+    let system = &source.state.system;
+    fields!(out,
+        "used_cpu_sys": seconds(system.cpu_sys_us),
+        "used_cpu_user": seconds(system.cpu_user_us),
+        "used_cpu_sys_children": seconds(system.children_sys_us),
+        "used_cpu_user_children": seconds(system.children_user_us),
+        "used_cpu_sys_main_thread": seconds(system.main_sys_us),
+        "used_cpu_user_main_thread": seconds(system.main_user_us),
+    );
+}
+
+pub(super) fn cluster(source: &Source<'_>, out: &mut String) {
+    fields!(out, "cluster_enabled": u8::from(source.state.config.cluster_enabled));
+}
+
+pub(super) fn keyspace(source: &Source<'_>, out: &mut String) {
+    let keyspace = &source.state.keyspace;
+    for number in 0..keyspace.db_count() {
+        let Some(db) = keyspace.db(number).filter(|db| !db.is_empty()) else { continue };
+        out.push_str(&format!(
+            "db{number}:keys={},expires={},avg_ttl={}\r\n",
+            db.len(),
+            db.volatile(),
+            db.avg_ttl_ms(keyspace.now_ms()),
+        ));
+    }
+}

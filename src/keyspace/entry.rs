@@ -28,6 +28,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::prefetch::prefetch;
 use super::value::{Value, ValueRef};
 use crate::alloc::size_class;
 use crate::types::Object;
@@ -173,11 +174,14 @@ impl Entry {
         (self.header().tag & HAS_EXPIRY != 0).then(|| self.read_word(WORD))
     }
 
-    /// Sets or takes away the expiry. Allocates anew when the word for it comes or goes.
+    /// Sets or takes away the expiry. Allocates anew when the word for it comes or goes and the entry then falls into
+    /// another size class.
     pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
-        if let (Some(_), Some(when)) = (self.expiry_ms(), expiry_ms) {
-            self.write_word(WORD, when);
-        } else if self.expiry_ms() != expiry_ms {
+        if self.make_room_for_expiry(expiry_ms.is_some()) {
+            if let Some(when) = expiry_ms {
+                self.write_word(WORD, when);
+            }
+        } else {
             self.rebuild(|entry| Entry::new(entry.key(), entry.share(), expiry_ms), true);
         }
     }
@@ -279,12 +283,7 @@ impl Entry {
     /// Asks the processor to fetch the entry, for loops that will look at it soon.
     #[inline]
     pub(super) fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        // SAFETY: a hint; any address may be given.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.block.as_ptr().cast());
-        }
+        prefetch(self.block.as_ptr());
     }
 }
 
@@ -344,14 +343,37 @@ impl Entry {
     /// The allocation: rounded up to a size class, so that strings of similar length replace one another in place.
     #[inline]
     fn layout(&self) -> Layout {
-        let embedded = usize::from(self.header().embedded);
-        Entry::layout_for(self.key_offset() + self.key_len() + embedded)
+        Entry::layout_for(self.total_bytes())
+    }
+
+    #[inline]
+    fn total_bytes(&self) -> usize {
+        self.key_offset() + self.key_len() + usize::from(self.header().embedded)
     }
 
     #[inline]
     fn layout_for(bytes: usize) -> Layout {
         Layout::from_size_align(size_class(bytes), ALIGN)
             .expect("keys are far below half the memory")
+    }
+
+    /// Makes the word for the expiry come or go by moving everything behind it. `false` if the block is too small for
+    /// that, or larger than it would be.
+    fn make_room_for_expiry(&mut self, wanted: bool) -> bool {
+        let present = self.header().tag & HAS_EXPIRY != 0;
+        if present == wanted {
+            return true;
+        }
+        let bytes = self.total_bytes();
+        let (source, target) = if wanted { (WORD, 2 * WORD) } else { (2 * WORD, WORD) };
+        if Entry::layout_for(bytes + target - source) != self.layout() {
+            return false;
+        }
+        // SAFETY: both ranges lie within the block: it is as large as the larger of the two totals asks for. What
+        // moves is plain bytes, integers and `Arc`s, which may be moved.
+        unsafe { ptr::copy(self.at(source), self.at(target), bytes - source) };
+        self.header_mut().tag ^= HAS_EXPIRY;
+        true
     }
 
     fn fits_in_place(&self, bytes: &[u8]) -> bool {

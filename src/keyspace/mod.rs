@@ -18,6 +18,7 @@ mod evict;
 mod expire;
 mod garbage;
 mod key;
+mod prefetch;
 mod slot;
 mod split;
 mod table;

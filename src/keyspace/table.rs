@@ -25,6 +25,7 @@
 
 use super::entry::Entry;
 use super::key::HashKey;
+use super::prefetch::prefetch;
 use crate::alloc::size_class;
 
 /// Entries in one bucket.
@@ -292,6 +293,28 @@ impl Table {
         if self.buckets > 0 {
             let index = self.index(from.reverse_bits());
             self.bucket(index).lanes.iter().flatten().for_each(Entry::prefetch);
+        }
+    }
+
+    /// Asks the processor to fetch the bucket of `hash`.
+    #[inline]
+    pub(super) fn prefetch_bucket(&self, hash: u64) {
+        if self.buckets > 0 {
+            prefetch(self.bucket(self.index(hash)));
+        }
+    }
+
+    /// Asks the processor to fetch the entries in the bucket of `hash` that may have this hash.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: u64) {
+        if self.buckets > 0 {
+            let bucket = self.bucket(self.index(hash));
+            let lanes = candidates(bucket.tags, tag_of(hash));
+            if lanes != 0
+                && let Some(entry) = &bucket.lanes[lanes.trailing_zeros() as usize / 8]
+            {
+                entry.prefetch();
+            }
         }
     }
 

@@ -56,13 +56,14 @@ fn measure_slowest(name: &str, count: u64, mut run: impl FnMut(&mut Keyspace, u6
         }
     }
     times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64 / 1000.0;
+    let last = times.len() - 1;
+    let before_last = |share: usize| times[last - last / share] as f64 / 1000.0;
     report(&format!(
         "{name}: p50 {:.2} us, p99.9 {:.1} us, p99.999 {:.1} us, worst {:.1} us",
-        at(0.5),
-        at(0.999),
-        at(0.99999),
-        at(1.0)
+        before_last(2),
+        before_last(1000),
+        before_last(100_000),
+        times[last] as f64 / 1000.0
     ));
 }
 
@@ -71,20 +72,17 @@ fn report(line: &str) {
     println!("{line}");
 }
 
-fn fill(keyspace: &mut Keyspace, count: u64, value: &[u8]) {
+fn memory(count: u64, value: &[u8], ttl: Ttl) {
+    let before = used_memory();
+    let mut keyspace = Keyspace::new(16, HashKey::random(), 1);
     for i in 0..count {
         let bytes = key(i);
         let key = keyspace.key(&bytes);
-        keyspace.insert(0, &key, Value::string(value), Ttl::Clear);
+        keyspace.insert(0, &key, Value::string(value), ttl);
     }
-}
-
-fn memory(count: u64, value: &[u8]) {
-    let before = used_memory();
-    let mut keyspace = Keyspace::new(16, HashKey::random(), 1);
-    fill(&mut keyspace, count, value);
     let bytes = (used_memory() - before) as f64 / count as f64;
-    report(&format!("memory at {count} keys: {bytes:.1} bytes per key"));
+    let kind = if ttl == Ttl::Clear { "" } else { " with expiry" };
+    report(&format!("memory at {count} keys{kind}: {bytes:.1} bytes per key"));
 }
 
 fn walk(keyspace: &mut Keyspace, batch_entries: usize, count: u64) {
@@ -118,9 +116,10 @@ fn main() {
     let count = args.next().unwrap_or(1_000_000);
     let value = vec![b'v'; usize::try_from(args.next().unwrap_or(32)).expect("it fits memory")];
     report(&format!("keys of 16 bytes, values of {}", value.len()));
-    memory(count / 10, &value);
-    memory(count, &value);
-    memory(count * 18 / 10, &value);
+    for count in [count / 10, count, count * 18 / 10] {
+        memory(count, &value, Ttl::Clear);
+    }
+    memory(count, &value, Ttl::At(NOW_MS));
 
     let mut keyspace = Keyspace::new(16, HashKey::random(), 1);
     keyspace.begin(NOW_MS, 1);

@@ -60,6 +60,12 @@ impl Db {
         u64::try_from(mean.saturating_sub(u128::from(now_ms))).unwrap_or(u64::MAX)
     }
 
+    /// Memory of tables and slots in bytes, without entries: what MEMORY STATS calls overhead. Looks at each slot.
+    pub fn overhead_bytes(&self) -> usize {
+        let tables: usize = self.slots.iter().map(|store| store.table.bucket_bytes()).sum();
+        tables + self.slots.len() * size_of::<SlotStore>()
+    }
+
     /// The slot.
     #[inline]
     pub fn slot(&self, slot: Slot) -> &SlotStore {

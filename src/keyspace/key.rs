@@ -5,7 +5,9 @@ use siphasher::sip::SipHasher13;
 use crate::random;
 
 /// Slots of a keyspace, in cluster mode and out of it.
-pub const SLOT_COUNT: usize = 16384;
+pub const SLOT_COUNT: usize = SLOTS as usize;
+
+const SLOTS: u16 = 16384;
 
 /// One of the 16384 slots. Spec: cluster, "Key distribution model".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,12 +16,12 @@ pub struct Slot(u16);
 impl Slot {
     /// The slot with this number; `None` past 16383.
     pub const fn new(number: u16) -> Option<Slot> {
-        if (number as usize) < SLOT_COUNT { Some(Slot(number)) } else { None }
+        if number < SLOTS { Some(Slot(number)) } else { None }
     }
 
     /// The slot of `key`: CRC-16/XMODEM of its hash tag, or of all of it where it has none.
     pub fn of(key: &[u8]) -> Slot {
-        Slot(crc16(hash_tag(key)) & (SLOT_COUNT as u16 - 1))
+        Slot(crc16(hash_tag(key)) & (SLOTS - 1))
     }
 
     /// Its number, below 16384.
@@ -34,7 +36,7 @@ impl Slot {
 
     /// All slots in ascending order.
     pub fn all() -> impl DoubleEndedIterator<Item = Slot> + ExactSizeIterator {
-        (0..SLOT_COUNT as u16).map(Slot)
+        (0..SLOTS).map(Slot)
     }
 
     /// The slot at `index`, which is below 16384 because it indexes something of that size.
@@ -106,15 +108,15 @@ static CRC16: [[u16; 256]; 8] = crc16_table();
 
 const fn crc16_table() -> [[u16; 256]; 8] {
     let mut table = [[0u16; 256]; 8];
-    let mut byte = 0;
+    let mut byte: u16 = 0;
     while byte < 256 {
-        let mut crc = (byte as u16) << 8;
+        let mut crc = byte << 8;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
             bit += 1;
         }
-        table[0][byte] = crc;
+        table[0][byte as usize] = crc;
         byte += 1;
     }
     let mut row = 1;

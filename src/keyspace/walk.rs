@@ -108,6 +108,10 @@ struct Walk {
 pub(super) struct Walks {
     running: Vec<Walk>,
     /// Databases that have been flushed and are still walked.
+    #[expect(
+        clippy::vec_box,
+        reason = "they come boxed and leave boxed; moving them copies kilobytes"
+    )]
     detached: Vec<Box<Db>>,
     last_id: u64,
 }
@@ -324,8 +328,8 @@ impl Walks {
     /// Databases set aside that no walk needs any more.
     pub(super) fn take_finished(&mut self) -> Option<Box<Db>> {
         let running = &self.running;
-        let done = |db: &Box<Db>| !running.iter().any(|walk| walk.needs(db.uid));
-        let index = self.detached.iter().position(done)?;
+        let done = |uid: u64| !running.iter().any(|walk| walk.needs(uid));
+        let index = self.detached.iter().position(|db| done(db.uid))?;
         Some(self.detached.swap_remove(index))
     }
 

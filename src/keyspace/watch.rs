@@ -6,11 +6,16 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     /// Per database and key, who watches.
-    watchers: HashMap<u32, HashMap<Box<[u8]>, Vec<Watcher>>>,
+    watchers: HashMap<u32, WatchedKeys>,
     /// What each session watches.
-    sessions: HashMap<u64, Vec<(u32, Box<[u8]>)>>,
+    sessions: HashMap<u64, Vec<WatchedKey>>,
     touched: Vec<u64>,
 }
+
+/// Database and key.
+type WatchedKey = (u32, Box<[u8]>);
+
+type WatchedKeys = HashMap<Box<[u8]>, Vec<Watcher>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Watcher {

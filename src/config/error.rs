@@ -118,7 +118,8 @@ impl fmt::Display for RewriteError {
 impl std::error::Error for RewriteError {}
 
 /// The system's words for an error, without the number that Rust adds.
-pub(super) fn os_reason(error: &io::Error) -> String {
+#[must_use]
+pub fn os_reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use crate::glob;
 
 pub use arguments::sources;
-pub use error::{ConfigError, LoadError, RewriteError};
+pub use error::{ConfigError, LoadError, RewriteError, os_reason};
 pub use load::{Source, load};
 pub use row::{Change, Meaning, Row};
 pub use rows::{TOPICS, Topic, all};

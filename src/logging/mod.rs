@@ -28,8 +28,8 @@ use tracing::{Event, Metadata, Subscriber};
 pub use repeat::Repeat;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Values;
 use crate::config::choices::LogLevel;
+use crate::config::{self, Values};
 use sink::Sink;
 use syslog::Syslog;
 
@@ -78,7 +78,8 @@ pub fn set_role(role: Role) {
 /// The log file cannot be opened, or somebody logs already.
 pub fn start(values: &Values) -> Result<(), String> {
     let path = (!values.logfile.is_empty()).then(|| Path::new(&values.logfile));
-    let sink = Sink::open(path).map_err(|error| format!("Can't open the log file: {error}"))?;
+    let sink = Sink::open(path)
+        .map_err(|error| format!("Can't open the log file: {}", config::os_reason(&error)))?;
     let syslog =
         values.syslog_enabled.then(|| Syslog::new(&values.syslog_ident, values.syslog_facility));
     set_level(values.loglevel);

@@ -1,0 +1,445 @@
+//! One client's connection: reads requests, has them executed, sends the replies when they may leave.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::driver;
+use super::shared::Shared;
+use super::socket::Socket;
+use super::turn;
+use crate::clock::SystemClock;
+use crate::node::Status;
+use crate::resp::request::Parsed;
+use crate::resp::{ProtocolError, RequestLimits, RequestParser, Requests};
+use crate::state::ClientId;
+
+/// Bytes read at a time, into a buffer that all connections of a thread share.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A client that does not read its replies is not read from either once so many bytes wait for it.
+const UNSENT_BYTES_MAX: usize = 64 << 20;
+
+/// Output buffers above this are given back when they have been sent.
+const OUTPUT_KEPT: usize = 64 * 1024;
+
+/// Replies not yet sent.
+#[derive(Debug, Default)]
+struct Out {
+    bytes: Vec<u8>,
+    /// Bytes of `bytes` that have been sent.
+    sent: usize,
+    /// Which part of `bytes` waits for which log offset: (end of the part, offset), growing in both.
+    holds: VecDeque<(usize, u64)>,
+    /// A task is waiting for room in the socket.
+    draining: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ClientId,
+    socket: Socket,
+    out: Mutex<Out>,
+    /// Notified when a blocked client goes on, or output has been drained.
+    resume: Notify,
+    closing: AtomicBool,
+    /// For CLIENT LIST and the limits, read by the driver now and then.
+    pub(super) received: AtomicU64,
+    pub(super) transmitted: AtomicU64,
+    pub(super) unsent: AtomicUsize,
+    pub(super) unread: AtomicUsize,
+}
+
+/// A thread's buffers, used by whichever connection runs.
+struct Scratch {
+    buffer: Box<[u8]>,
+    requests: Requests,
+    replies: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        buffer: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+        requests: Requests::default(),
+        replies: Vec::new(),
+    });
+}
+
+/// What a connection has received and not dealt with.
+#[derive(Debug, Default)]
+struct Input {
+    parser: RequestParser,
+    /// An incomplete request, or requests that wait while the client is blocked.
+    carry: Vec<u8>,
+}
+
+/// What a connection does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Read,
+    Blocked,
+    Close,
+}
+
+impl Connection {
+    pub(super) fn new(id: ClientId, socket: Socket) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            socket,
+            out: Mutex::new(Out::default()),
+            resume: Notify::new(),
+            closing: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            transmitted: AtomicU64::new(0),
+            unsent: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+        })
+    }
+
+    /// Serves the client until it goes.
+    pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        let mut input = Input::default();
+        let mut next = Next::Read;
+        while next != Next::Close {
+            if next == Next::Blocked {
+                self.resume.notified().await;
+                next = self.go_on(&shared, &mut input);
+                continue;
+            }
+            if self.unsent.load(Ordering::Relaxed) > UNSENT_BYTES_MAX {
+                self.resume.notified().await;
+                continue;
+            }
+            if self.socket.readable().await.is_err() {
+                break;
+            }
+            next = self.read(&shared, &mut input);
+        }
+        if next == Next::Close {
+            self.send_rest(&shared).await;
+        }
+        self.leave(&shared);
+    }
+
+    /// Reads once and deals with what came.
+    fn read(self: &Arc<Self>, shared: &Arc<Shared>, input: &mut Input) -> Next {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { buffer, requests, replies } = scratch;
+            let count = match self.socket.try_read(buffer) {
+                Ok(0) => return Next::Close,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Read,
+                Err(_) => return Next::Close,
+            };
+            self.received.store(
+                self.received.load(Ordering::Relaxed) + count as u64,
+                Ordering::Relaxed,
+            );
+            if input.carry.is_empty() {
+                let used;
+                let next;
+                (used, next) =
+                    self.serve(shared, &mut input.parser, &buffer[..count], requests, replies);
+                input.carry.extend_from_slice(&buffer[used..count]);
+                self.note_unread(&input.carry);
+                return next;
+            }
+            let wants = input.parser.wants(input.carry.len()).min(input.carry.len().max(1 << 20));
+            input.carry.reserve(wants.max(count));
+            input.carry.extend_from_slice(&buffer[..count]);
+            self.serve_carry(shared, input, requests, replies)
+        })
+    }
+
+    /// Goes on with requests that waited.
+    fn go_on(self: &Arc<Self>, shared: &Arc<Shared>, input: &mut Input) -> Next {
+        if self.closing.load(Ordering::SeqCst) {
+            return Next::Close;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            self.serve_carry(shared, input, &mut scratch.requests, &mut scratch.replies)
+        })
+    }
+
+    fn serve_carry(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        input: &mut Input,
+        requests: &mut Requests,
+        replies: &mut Vec<u8>,
+    ) -> Next {
+        let carry = std::mem::take(&mut input.carry);
+        let (used, next) = self.serve(shared, &mut input.parser, &carry, requests, replies);
+        input.carry = carry;
+        if used == input.carry.len() {
+            input.carry.clear();
+            input.carry.shrink_to(SCRATCH_BYTES);
+        } else {
+            input.carry.drain(..used);
+        }
+        self.note_unread(&input.carry);
+        let limit = shared.node.lock().state.config.client_query_buffer_limit;
+        if input.carry.len() as u64 > limit {
+            tracing::warn!(client = self.id.0, "Closing client that reached max query buffer length");
+            return Next::Close;
+        }
+        next
+    }
+
+    #[inline]
+    fn note_unread(&self, carry: &[u8]) {
+        self.unread.store(carry.len(), Ordering::Relaxed);
+    }
+
+    /// Finds and executes the requests in `bytes`. Returns how many bytes are dealt with.
+    fn serve(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        parser: &mut RequestParser,
+        bytes: &[u8],
+        requests: &mut Requests,
+        replies: &mut Vec<u8>,
+    ) -> (usize, Next) {
+        let mut used = 0;
+        loop {
+            requests.clear();
+            let limits = driver::limits(shared, self.id);
+            let parsed = parser.parse(&bytes[used..], limits, requests);
+            let inline;
+            let (buffer, mut consumed): (&[u8], usize) = match &parsed {
+                Ok(Parsed::Requests { consumed }) => (&bytes[used..], *consumed),
+                Ok(Parsed::Inline { consumed, encoded }) => {
+                    inline = encoded;
+                    let whole = RequestParser::default().parse(inline, UNLIMITED, requests);
+                    debug_assert!(whole.is_ok(), "what was encoded can be read");
+                    (inline, *consumed)
+                }
+                Err(_) => (&bytes[used..], 0),
+            };
+            if !requests.is_empty() {
+                let (executed, status) = self.execute(shared, requests, buffer, replies);
+                if status == Status::Close {
+                    return (bytes.len(), Next::Close);
+                }
+                if executed < requests.len() {
+                    // The rest is parsed again when the client goes on.
+                    *parser = RequestParser::default();
+                    consumed = match (&parsed, executed) {
+                        (Ok(Parsed::Inline { .. }), _) | (_, 0) => 0,
+                        (_, executed) => requests.end_of(executed - 1),
+                    };
+                }
+                if status == Status::Blocked {
+                    return (used + consumed, Next::Blocked);
+                }
+            }
+            if let Err(ProtocolError(text)) = &parsed {
+                self.refuse(shared, text);
+                return (bytes.len(), Next::Close);
+            }
+            used += consumed;
+            // Without a request nothing more can be had from these bytes.
+            if requests.is_empty() || used == bytes.len() {
+                return (used, Next::Read);
+            }
+        }
+    }
+
+    /// Executes requests behind the node's lock and queues the replies.
+    #[inline]
+    fn execute(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        requests: &Requests,
+        buffer: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> (usize, Status) {
+        replies.clear();
+        let mut node = shared.node.lock();
+        let outcome = node.execute(self.id, (requests, buffer), 0, replies, &mut SystemClock);
+        let extra = driver::collect(&mut node);
+        drop(node);
+        self.send(shared, replies, outcome.hold);
+        replies.shrink_to(OUTPUT_KEPT * 4);
+        if let Some(extra) = extra {
+            driver::carry_out(shared, extra);
+        }
+        (outcome.executed, outcome.status)
+    }
+
+    /// Answers a request that cannot be understood.
+    fn refuse(self: &Arc<Self>, shared: &Arc<Shared>, text: &str) {
+        tracing::debug!(client = self.id.0, "Protocol error from client: {text}");
+        shared.node.lock().state.stats.count_error("ERR");
+        self.send(shared, format!("-ERR Protocol error: {text}\r\n").as_bytes(), 0);
+    }
+
+    /// Sends `bytes` once the log has been released up to `hold`.
+    pub(super) fn send(self: &Arc<Self>, shared: &Arc<Shared>, bytes: &[u8], hold: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        let released = shared.committer.released();
+        let mut out = self.out.lock();
+        if out.bytes.is_empty() && hold <= released {
+            // The common case of a read: straight to the socket.
+            let sent = self.write(bytes);
+            if sent < bytes.len() {
+                out.bytes.extend_from_slice(&bytes[sent..]);
+                let end = out.bytes.len();
+                out.holds.push_back((end, 0));
+                self.drain(&mut out, shared);
+            }
+        } else {
+            out.bytes.extend_from_slice(bytes);
+            let end = out.bytes.len();
+            match out.holds.back_mut() {
+                Some(last) if last.1 >= hold => last.0 = end,
+                _ => out.holds.push_back((end, hold)),
+            }
+            if !out.draining {
+                drop(out);
+                turn::flush_later(self);
+                return self.check_limits(shared);
+            }
+        }
+        self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
+        drop(out);
+        self.check_limits(shared);
+    }
+
+    fn check_limits(&self, _shared: &Shared) {}
+
+    /// Writes what is released. False: something still waits for the log.
+    pub(super) fn flush(self: &Arc<Self>, released: u64) -> bool {
+        let mut out = self.out.lock();
+        let mut ready = out.sent;
+        while let Some(&(end, hold)) = out.holds.front() {
+            if hold > released {
+                break;
+            }
+            ready = end;
+            out.holds.pop_front();
+        }
+        if ready > out.sent && !out.draining {
+            let start = out.sent;
+            out.sent += self.write(&out.bytes[start..ready]);
+        }
+        let left = out.sent < ready;
+        if left {
+            out.holds.push_front((ready, 0));
+        }
+        if out.sent == out.bytes.len() {
+            out.bytes.clear();
+            out.bytes.shrink_to(OUTPUT_KEPT);
+            out.sent = 0;
+            out.holds.clear();
+        }
+        self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
+        if left && !out.draining {
+            out.draining = true;
+            tokio::spawn(Arc::clone(self).drain_task());
+        }
+        out.holds.iter().all(|(_, hold)| *hold == 0)
+    }
+
+    fn drain(self: &Arc<Self>, out: &mut Out, _shared: &Shared) {
+        if !out.draining {
+            out.draining = true;
+            tokio::spawn(Arc::clone(self).drain_task());
+        }
+    }
+
+    /// Writes whenever the socket has room, until all that is released has been sent.
+    async fn drain_task(self: Arc<Self>) {
+        loop {
+            if self.socket.writable().await.is_err() || self.closing.load(Ordering::SeqCst) {
+                break;
+            }
+            let mut out = self.out.lock();
+            let Some(&(ready, 0)) = out.holds.front() else { break };
+            let start = out.sent;
+            out.sent += self.write(&out.bytes[start..ready]);
+            if out.sent == ready {
+                out.holds.pop_front();
+            }
+            self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
+        }
+        let mut out = self.out.lock();
+        out.draining = false;
+        if out.sent == out.bytes.len() {
+            out.bytes.clear();
+            out.bytes.shrink_to(OUTPUT_KEPT);
+            out.sent = 0;
+        }
+        let more = !out.holds.is_empty();
+        drop(out);
+        self.resume.notify_one();
+        if more {
+            turn::flush_later(&self);
+        }
+    }
+
+    /// Writes as much as the socket takes; an error counts as written, the reader will see it too.
+    fn write(&self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.socket.try_write(&bytes[sent..]) {
+                Ok(0) => return bytes.len(),
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.closing.store(true, Ordering::SeqCst);
+                    return bytes.len();
+                }
+            }
+        }
+        let transmitted = self.transmitted.load(Ordering::Relaxed) + sent as u64;
+        self.transmitted.store(transmitted, Ordering::Relaxed);
+        sent
+    }
+
+    /// A blocked client goes on.
+    pub(super) fn resume(&self) {
+        self.resume.notify_one();
+    }
+
+    /// Ends the connection from outside.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.socket.shutdown();
+        self.resume.notify_one();
+    }
+
+    /// Waits until the last replies have been sent, for a moment.
+    async fn send_rest(self: &Arc<Self>, _shared: &Arc<Shared>) {
+        /// Longest wait for a client that does not take its last replies, in steps of 1 ms.
+        const STEPS_MAX: usize = 10_000;
+        for _ in 0..STEPS_MAX {
+            if self.closing.load(Ordering::SeqCst) || self.unsent.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    fn leave(&self, shared: &Shared) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.socket.shutdown();
+        shared.connections.lock().remove(&self.id);
+        shared.node.lock().disconnect(self.id);
+        let [received, transmitted] = &shared.closed_net;
+        received.fetch_add(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
+        transmitted.fetch_add(self.transmitted.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// For requests that this node encoded itself.
+const UNLIMITED: RequestLimits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };

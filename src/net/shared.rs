@@ -1,0 +1,91 @@
+//! What all threads of the driver share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::commit::Committer;
+use super::connection::Connection;
+use super::turn::ThreadWaker;
+use crate::keyspace::Garbage;
+use crate::node::Node;
+use crate::state::ClientId;
+
+/// Bytes of a log buffer that are kept from turn to turn.
+const BUFFER_KEPT: usize = 1 << 20;
+
+/// The node and those around it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The node, behind its one lock. Never held across a file operation, a sync or an await.
+    pub(super) node: Mutex<Node>,
+    pub(super) committer: Committer,
+    pub(super) connections: Mutex<HashMap<ClientId, Arc<Connection>>>,
+    /// One for each I/O thread.
+    pub(super) threads: Vec<ThreadWaker>,
+    pub(super) buffer_kept: usize,
+    stopping: AtomicBool,
+    /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
+    suspend_syncs: AtomicBool,
+    garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
+    /// Bytes received and sent by connections that are gone.
+    pub(super) closed_net: [AtomicU64; 2],
+}
+
+impl Shared {
+    /// The shared state of a driver with `threads` I/O threads.
+    pub(super) fn new(
+        node: Node,
+        threads: usize,
+        garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
+    ) -> Self {
+        let policy = node.state.config.appendfsync;
+        Self {
+            node: Mutex::new(node),
+            committer: Committer::new(policy),
+            connections: Mutex::new(HashMap::new()),
+            threads: std::iter::repeat_with(ThreadWaker::default).take(threads).collect(),
+            buffer_kept: BUFFER_KEPT,
+            stopping: AtomicBool::new(false),
+            suspend_syncs: AtomicBool::new(false),
+            garbage,
+            closed_net: Default::default(),
+        }
+    }
+
+    /// Wakes the flush tasks of threads that have replies waiting for the log.
+    pub(super) fn wake_all(&self) {
+        for thread in &self.threads {
+            thread.wake_if_waiting();
+        }
+    }
+
+    /// The process is about to end.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Says that the process is about to end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether syncs wait for the end of a rewrite (`no-appendfsync-on-rewrite`).
+    pub(super) fn rewrite_suspends_syncs(&self) -> bool {
+        self.suspend_syncs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn suspend_syncs(&self, suspend: bool) {
+        self.suspend_syncs.store(suspend, Ordering::Relaxed);
+    }
+
+    /// Has garbage freed on another thread.
+    pub(super) fn free(&self, garbage: Vec<Garbage>) {
+        // Without that thread the garbage is freed here.
+        if let Err(unsent) = self.garbage.send(garbage) {
+            drop(unsent);
+        }
+    }
+}

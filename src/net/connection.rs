@@ -38,6 +38,8 @@ struct Out {
     holds: VecDeque<(usize, u64)>,
     /// A task is waiting for room in the socket.
     draining: bool,
+    /// The thread's flush task knows of this connection.
+    queued: bool,
 }
 
 /// A connection.
@@ -88,10 +90,13 @@ enum Next {
 }
 
 impl Connection {
+    /// A connection served by the current runtime.
     pub(super) fn new(id: ClientId, socket: Socket) -> Arc<Self> {
         Arc::new(Self {
             id,
             socket,
+            home: tokio::runtime::Handle::current(),
+            authenticated: AtomicBool::new(false),
             out: Mutex::new(Out::default()),
             resume: Notify::new(),
             closing: AtomicBool::new(false),
@@ -122,7 +127,7 @@ impl Connection {
             next = self.read(&shared, &mut input);
         }
         if next == Next::Close {
-            self.send_rest(&shared).await;
+            self.send_rest().await;
         }
         self.leave(&shared);
     }
@@ -184,7 +189,7 @@ impl Connection {
             input.carry.drain(..used);
         }
         self.note_unread(&input.carry);
-        let limit = shared.node.lock().state.config.client_query_buffer_limit;
+        let limit = shared.query_bytes_max.load(Ordering::Relaxed);
         if input.carry.len() as u64 > limit {
             tracing::warn!(client = self.id.0, "Closing client that reached max query buffer length");
             return Next::Close;
@@ -209,7 +214,7 @@ impl Connection {
         let mut used = 0;
         loop {
             requests.clear();
-            let limits = driver::limits(shared, self.id);
+            let limits = self.limits(shared);
             let parsed = parser.parse(&bytes[used..], limits, requests);
             let inline;
             let (buffer, mut consumed): (&[u8], usize) = match &parsed {
@@ -263,6 +268,7 @@ impl Connection {
         replies.clear();
         let mut node = shared.node.lock();
         let outcome = node.execute(self.id, (requests, buffer), 0, replies, &mut SystemClock);
+        self.authenticated.store(outcome.authenticated, Ordering::Relaxed);
         let extra = driver::collect(&mut node);
         drop(node);
         self.send(shared, replies, outcome.hold);
@@ -294,7 +300,7 @@ impl Connection {
                 out.bytes.extend_from_slice(&bytes[sent..]);
                 let end = out.bytes.len();
                 out.holds.push_back((end, 0));
-                self.drain(&mut out, shared);
+                self.drain(&mut out);
             }
         } else {
             out.bytes.extend_from_slice(bytes);
@@ -303,18 +309,30 @@ impl Connection {
                 Some(last) if last.1 >= hold => last.0 = end,
                 _ => out.holds.push_back((end, hold)),
             }
-            if !out.draining {
-                drop(out);
+            if !out.draining && !std::mem::replace(&mut out.queued, true) {
                 turn::flush_later(self);
-                return self.check_limits(shared);
             }
         }
         self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
-        drop(out);
-        self.check_limits(shared);
     }
 
-    fn check_limits(&self, _shared: &Shared) {}
+    /// Sends `bytes`, which are whole replies, from any thread.
+    pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>) {
+        let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
+        self.home.spawn(async move { connection.send(&shared, &bytes, 0) });
+    }
+
+    fn limits(&self, shared: &Shared) -> RequestLimits {
+        RequestLimits {
+            bulk_bytes_max: shared.bulk_bytes_max.load(Ordering::Relaxed),
+            authenticated: self.authenticated.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells a connection that has just been accepted whether its client must authenticate.
+    pub(super) fn set_authenticated(&self, authenticated: bool) {
+        self.authenticated.store(authenticated, Ordering::Relaxed);
+    }
 
     /// Writes what is released. False: something still waits for the log.
     pub(super) fn flush(self: &Arc<Self>, released: u64) -> bool {
@@ -342,14 +360,14 @@ impl Connection {
             out.holds.clear();
         }
         self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
-        if left && !out.draining {
-            out.draining = true;
-            tokio::spawn(Arc::clone(self).drain_task());
+        if left {
+            self.drain(&mut out);
         }
-        out.holds.iter().all(|(_, hold)| *hold == 0)
+        out.queued = !out.holds.iter().all(|(_, hold)| *hold == 0);
+        !out.queued
     }
 
-    fn drain(self: &Arc<Self>, out: &mut Out, _shared: &Shared) {
+    fn drain(self: &Arc<Self>, out: &mut Out) {
         if !out.draining {
             out.draining = true;
             tokio::spawn(Arc::clone(self).drain_task());
@@ -378,12 +396,11 @@ impl Connection {
             out.bytes.shrink_to(OUTPUT_KEPT);
             out.sent = 0;
         }
-        let more = !out.holds.is_empty();
-        drop(out);
-        self.resume.notify_one();
-        if more {
+        if !out.holds.is_empty() && !std::mem::replace(&mut out.queued, true) {
             turn::flush_later(&self);
         }
+        drop(out);
+        self.resume.notify_one();
     }
 
     /// Writes as much as the socket takes; an error counts as written, the reader will see it too.
@@ -419,7 +436,7 @@ impl Connection {
     }
 
     /// Waits until the last replies have been sent, for a moment.
-    async fn send_rest(self: &Arc<Self>, _shared: &Arc<Shared>) {
+    async fn send_rest(&self) {
         /// Longest wait for a client that does not take its last replies, in steps of 1 ms.
         const STEPS_MAX: usize = 10_000;
         for _ in 0..STEPS_MAX {

@@ -26,6 +26,10 @@ pub(super) struct Shared {
     /// One for each I/O thread.
     pub(super) threads: Vec<ThreadWaker>,
     pub(super) buffer_kept: usize,
+    /// `proto-max-bulk-len`.
+    pub(super) bulk_bytes_max: AtomicU64,
+    /// `client-query-buffer-limit`.
+    pub(super) query_bytes_max: AtomicU64,
     stopping: AtomicBool,
     /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
     suspend_syncs: AtomicBool,
@@ -41,13 +45,18 @@ impl Shared {
         threads: usize,
         garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
     ) -> Self {
-        let policy = node.state.config.appendfsync;
+        let config = &node.state.config;
+        let policy = config.appendfsync;
+        let bulk_bytes_max = AtomicU64::new(config.proto_max_bulk_len);
+        let query_bytes_max = AtomicU64::new(config.client_query_buffer_limit);
         Self {
             node: Mutex::new(node),
             committer: Committer::new(policy),
             connections: Mutex::new(HashMap::new()),
             threads: std::iter::repeat_with(ThreadWaker::default).take(threads).collect(),
             buffer_kept: BUFFER_KEPT,
+            bulk_bytes_max,
+            query_bytes_max,
             stopping: AtomicBool::new(false),
             suspend_syncs: AtomicBool::new(false),
             garbage,

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub hold: u64,
     /// What comes next.
     pub status: Status,
+    /// Whether the client has authenticated, or need not.
+    pub authenticated: bool,
 }
 
 impl Node {
@@ -41,7 +43,7 @@ impl Node {
         out: &mut Vec<u8>,
         clock: &mut dyn Clock,
     ) -> Outcome {
-        let closed = Outcome { executed: 0, hold: 0, status: Status::Close };
+        let closed = Outcome { executed: 0, hold: 0, status: Status::Close, authenticated: false };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
         self.state.time = clock.now();
         client.last_interaction = self.state.time;
@@ -66,9 +68,10 @@ impl Node {
         };
         let end = self.state.stream.end;
         let hold = if end > before { end } else { observed.min(end) };
+        let authenticated = client.authenticated;
         self.state.clients.put(client);
         self.tell_watchers();
-        Outcome { executed: executed - from, hold, status }
+        Outcome { executed: executed - from, hold, status, authenticated }
     }
 
     /// One request, gates and all.

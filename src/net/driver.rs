@@ -1,0 +1,196 @@
+//! Carries out what the node asks for, and tells it the time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::{reload, stop, walks};
+use crate::clock;
+use crate::keyspace::Garbage;
+use crate::node::Node;
+use crate::state::Output;
+use crate::state::output::Note;
+
+/// What a turn behind the node's lock left to do outside of it.
+#[derive(Debug)]
+pub(super) struct Extra {
+    outputs: Vec<Output>,
+    garbage: Vec<Garbage>,
+}
+
+/// Takes what the node wants done. Nothing, as a rule.
+#[inline]
+pub(super) fn collect(node: &mut Node) -> Option<Extra> {
+    if node.state.outputs.is_empty() && !node.state.keyspace.has_garbage() {
+        return None;
+    }
+    let garbage = node.state.keyspace.take_garbage();
+    Some(Extra { outputs: node.take_outputs(), garbage })
+}
+
+/// Does it, in order.
+pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
+    if !extra.garbage.is_empty() {
+        shared.free(extra.garbage);
+    }
+    for output in extra.outputs {
+        match output {
+            Output::Push { client, bytes } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.push(shared, bytes);
+                }
+            }
+            Output::Resume { client } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.resume();
+                }
+            }
+            Output::Close { client } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.close();
+                }
+            }
+            Output::StartSnapshot => walks::start_snapshot(shared),
+            Output::StartRewrite => walks::start_rewrite(shared),
+            Output::SetAppendOnly(on) => walks::set_append_only(shared, on),
+            Output::ConfigChanged(names) => settings_changed(shared, &names),
+            Output::RewriteConfig { client } => rewrite_config(shared, client),
+            Output::Reload { client, log, save } => reload::start(shared, client, log, save),
+            Output::Shutdown(how) => stop::start(shared, how),
+            Output::Note(Note { warning: true, text }) => tracing::warn!("{text}"),
+            Output::Note(Note { warning: false, text }) => tracing::info!("{text}"),
+        }
+    }
+}
+
+/// Runs something with the node and carries out what it asks for.
+pub(super) fn with_node<T>(shared: &Arc<Shared>, run: impl FnOnce(&mut Node) -> T) -> T {
+    let mut node = shared.node.lock();
+    let result = run(&mut node);
+    let extra = collect(&mut node);
+    drop(node);
+    if let Some(extra) = extra {
+        carry_out(shared, extra);
+    }
+    result
+}
+
+/// Ticks the node `hz` times a second. Never ends.
+pub(super) async fn tick_task(shared: Arc<Shared>) {
+    loop {
+        let hz = shared.node.lock().state.config.hz.clamp(1, 500);
+        tokio::time::sleep(Duration::from_micros(1_000_000 / u64::from(hz))).await;
+        let sizes = shared.committer.sizes();
+        let (written, durable) = shared.committer.progress();
+        let delayed = shared.committer.delayed_syncs.load(Ordering::Relaxed);
+        let seen = look_at_connections(&shared);
+        with_node(&shared, |node| {
+            tell_of_connections(node, &shared, &seen);
+            let persistence = &mut node.state.persistence;
+            if let Some((current, base)) = sizes {
+                persistence.aof_current_size = current;
+                persistence.aof_base_size = persistence.aof_base_size.max(base);
+            }
+            persistence.written = written;
+            persistence.durable = durable;
+            persistence.delayed_syncs = delayed;
+            node.tick(clock::now());
+        });
+        // Effects of expiry have to reach the log although nobody waits for them.
+        shared.committer.kick_if_pending(&shared);
+    }
+}
+
+/// Facts of one connection.
+struct Seen {
+    client: crate::state::ClientId,
+    received: u64,
+    transmitted: u64,
+    unsent: usize,
+    unread: usize,
+}
+
+fn look_at_connections(shared: &Shared) -> Vec<Seen> {
+    let connections = shared.connections.lock();
+    let look = |connection: &Arc<super::connection::Connection>| Seen {
+        client: connection.id,
+        received: connection.received.load(Ordering::Relaxed),
+        transmitted: connection.transmitted.load(Ordering::Relaxed),
+        unsent: connection.unsent.load(Ordering::Relaxed),
+        unread: connection.unread.load(Ordering::Relaxed),
+    };
+    connections.values().map(look).collect()
+}
+
+fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
+    let [closed_in, closed_out] = &shared.closed_net;
+    let mut net_in = closed_in.load(Ordering::Relaxed);
+    let mut net_out = closed_out.load(Ordering::Relaxed);
+    for seen in seen {
+        net_in += seen.received;
+        net_out += seen.transmitted;
+        if let Some(client) = node.state.clients.get_mut(seen.client) {
+            client.net_in = seen.received;
+            client.net_out = seen.transmitted;
+            client.output_bytes = seen.unsent;
+            client.query_bytes = seen.unread;
+        }
+    }
+    node.state.stats.net_in = net_in;
+    node.state.stats.net_out = net_out;
+}
+
+/// Applies the settings that the driver holds itself.
+fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
+    let config = shared.node.lock().state.config.clone();
+    for name in names {
+        match *name {
+            "appendfsync" => {
+                shared.committer.set_policy(config.appendfsync);
+                shared.committer.kick();
+                shared.wake_all();
+            }
+            "appendonly" => walks::set_append_only(shared, config.appendonly),
+            "proto-max-bulk-len" => {
+                shared.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
+            }
+            "client-query-buffer-limit" => {
+                shared.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+            }
+            "loglevel" => crate::logging::set_level(config.loglevel),
+            "maxclients" => {
+                let mut values = crate::config::Values::clone(&config);
+                if let Err(reason) = super::process::raise_file_limit(&mut values) {
+                    tracing::warn!("{reason}");
+                }
+            }
+            "oom-score-adj" | "oom-score-adj-values" => {
+                super::process::set_oom_score(&config, false);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// CONFIG REWRITE: writes the file outside of the lock and answers the client.
+fn rewrite_config(shared: &Arc<Shared>, client: crate::state::ClientId) {
+    let shared = Arc::clone(shared);
+    super::spawn_thread("config", move || {
+        let config = shared.node.lock().state.config.clone();
+        let reply = match config.file() {
+            None => "-ERR The server is running without a config file\r\n".to_owned(),
+            Some(path) => match config.rewrite(path) {
+                Ok(()) => {
+                    tracing::info!("CONFIG REWRITE executed with success.");
+                    "+OK\r\n".to_owned()
+                }
+                Err(error) => {
+                    tracing::warn!("CONFIG REWRITE failed: {error}");
+                    format!("-ERR Rewriting config file: {error}\r\n")
+                }
+            },
+        };
+        with_node(&shared, |node| node.answer_job(client, reply.into_bytes()));
+    });
+}

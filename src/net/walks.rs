@@ -1,0 +1,372 @@
+//! Snapshots and rewrites: a thread walks the keyspace step by step and writes what it gets, outside of the lock.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use highwater_persistence::log::{BaseKind, LogFiles, LogNames, LogOffset, Rewrite, Salts};
+use highwater_persistence::snapshot::{
+    EncoderOptions, Event, KeyMeta, SnapshotWriter, Thresholds, WriterOptions,
+};
+use highwater_persistence::storage::{RealStorage, Storage, StorageFile};
+
+use super::commit::lineage;
+use super::driver::with_node;
+use super::shared::Shared;
+use crate::clock::{self, mono_us};
+use crate::config::Config;
+use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
+use crate::node::Begun;
+
+/// What one step may do while the node is locked.
+const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 64 * 1024 };
+
+/// Bytes after which the file is synced on the way (`rdb-save-incremental-fsync`), so that the last sync is short.
+const SYNC_BYTES: u64 = 4 << 20;
+
+static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
+
+/// The folder of the node's files.
+pub(super) fn storage(config: &Config) -> Arc<dyn Storage> {
+    Arc::new(RealStorage::new(PathBuf::from(&config.dir)))
+}
+
+/// The names of the log's files.
+pub(super) fn log_names(config: &Config) -> LogNames {
+    LogNames::new(&config.appenddirname, &config.appendfilename)
+}
+
+/// Begins a snapshot in the background.
+pub(super) fn start_snapshot(shared: &Arc<Shared>) {
+    let begun = shared.node.lock().begin_walk(false, clock::now());
+    let Some(begun) = begun else {
+        tracing::warn!("Can't save in background: too many walks are running");
+        with_node(shared, |node| node.snapshot_ended(false, clock::now()));
+        return;
+    };
+    tracing::info!("Background saving started");
+    shared.suspend_syncs(suspends(shared));
+    let shared = Arc::clone(shared);
+    super::spawn_thread("snapshot", move || {
+        lower_priority();
+        let config = shared.node.lock().state.config.clone();
+        let started_us = mono_us();
+        let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        let temp = format!("temp-{}-{number}.rdb", std::process::id());
+        let result = save(&shared, &config, &begun, &temp);
+        let ok = result.is_ok();
+        match result {
+            Ok(()) => {
+                tracing::info!("DB saved on disk");
+                let seconds = (mono_us() - started_us) / 1_000_000;
+                tracing::info!("Background saving terminated with success, {seconds} s");
+            }
+            Err(error) => {
+                tracing::warn!("Failed saving the DB: {error}");
+                tracing::warn!("Background saving error");
+                remove_temp(&storage(&config), &temp);
+            }
+        }
+        shared.suspend_syncs(false);
+        with_node(&shared, |node| {
+            node.state.keyspace.cancel_walk(begun.walk);
+            node.snapshot_ended(ok, clock::now());
+        });
+    });
+}
+
+/// Writes a walk to `temp` and puts it in the place of `dbfilename`.
+fn save(shared: &Shared, config: &Config, begun: &Begun, temp: &str) -> io::Result<()> {
+    let storage = storage(config);
+    write_base(shared, config, &storage, begun, (temp, false))?;
+    storage.rename(temp, &config.dbfilename)?;
+    storage.sync_folder("")
+}
+
+fn suspends(shared: &Shared) -> bool {
+    shared.node.lock().state.config.no_appendfsync_on_rewrite
+}
+
+fn remove_temp(storage: &Arc<dyn Storage>, temp: &str) {
+    if let Err(error) = storage.remove(temp)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("{temp} could not be removed: {error}");
+    }
+}
+
+/// Begins a rewrite of the log in the background.
+pub(super) fn start_rewrite(shared: &Arc<Shared>) {
+    let files = shared.committer.files();
+    let Some(files) = files else { return switch_on(shared, false) };
+    // The node counts the rewrite as running from here, so that no second one starts while the file is prepared.
+    {
+        let mut node = shared.node.lock();
+        if node.state.persistence.rewrite.is_some() {
+            return;
+        }
+        node.rewrite_prepares(clock::now());
+    }
+    let shared = Arc::clone(shared);
+    super::spawn_thread("rewrite", move || {
+        lower_priority();
+        shared.suspend_syncs(suspends(&shared));
+        let result = rewrite(&shared, &files);
+        finish_rewrite(&shared, result);
+    });
+}
+
+fn rewrite(shared: &Arc<Shared>, files: &Arc<LogFiles>) -> Result<(), String> {
+    let prepared = files.prepare_next().map_err(|error| error.to_string())?;
+    shared.committer.offer(prepared);
+    let begun = shared
+        .node
+        .lock()
+        .begin_walk(true, clock::now())
+        .ok_or("too many walks are running")?;
+    tracing::info!("Background append only file rewriting started");
+    let rewrite = shared.committer.wait_for_switch(shared).ok_or("the log was switched off")?;
+    write_and_finish(shared, rewrite, &begun)
+}
+
+/// Writes the base of a rewrite and puts it in force.
+fn write_and_finish(shared: &Arc<Shared>, rewrite: Rewrite, begun: &Begun) -> Result<(), String> {
+    let config = shared.node.lock().state.config.clone();
+    let storage = storage(&config);
+    let temp = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+    let kind = if config.aof_use_rdb_preamble { BaseKind::Snapshot } else { BaseKind::Commands };
+    let written = write_base(shared, &config, &storage, begun, (&temp, true));
+    if let Err(error) = written {
+        shared.node.lock().state.keyspace.cancel_walk(begun.walk);
+        rewrite.abandon(&temp);
+        return Err(format!("{temp}: {error}"));
+    }
+    let finished = rewrite
+        .finish(&temp, kind, shared.committer.file_size())
+        .map_err(|error| error.to_string())?;
+    if let Some(error) = finished.cleanup {
+        tracing::warn!("Old files of the log are left behind: {error}");
+    }
+    Ok(())
+}
+
+fn finish_rewrite(shared: &Arc<Shared>, result: Result<(), String>) {
+    shared.suspend_syncs(false);
+    let ok = result.is_ok();
+    match result {
+        Ok(()) => {
+            shared.committer.rewrite_finished(shared);
+            tracing::info!("Background AOF rewrite finished successfully");
+        }
+        Err(error) => tracing::warn!("Background AOF rewrite terminated with error: {error}"),
+    }
+    let size = shared.committer.sizes().map_or(0, |(current, _)| current);
+    with_node(shared, |node| node.rewrite_ended(ok, size, clock::now()));
+}
+
+/// `CONFIG SET appendonly`.
+pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
+    if on == shared.node.lock().state.persistence.aof_enabled {
+        return;
+    }
+    if on {
+        switch_on(shared, true);
+        return;
+    }
+    shared.node.lock().state.persistence.aof_enabled = false;
+    shared.committer.close(shared);
+    let mut node = shared.node.lock();
+    node.state.persistence.aof_waits_for_rewrite = false;
+    node.state.persistence.log_error = None;
+    node.state.stream.recording = false;
+    node.state.stream.cut = None;
+    node.state.stream.pending = Vec::new();
+    tracing::info!("The append only file is off");
+}
+
+/// Writes the files of a log from scratch. With `stays` the log is on from then; acknowledgements wait for it once the
+/// base is in force.
+fn switch_on(shared: &Arc<Shared>, stays: bool) {
+    let begun = {
+        let mut node = shared.node.lock();
+        if node.state.persistence.rewrite.is_some() {
+            return;
+        }
+        let Some(begun) = node.begin_walk(false, clock::now()) else { return };
+        let state = &mut node.state;
+        state.persistence.rewrite = state.persistence.snapshot.take();
+        state.persistence.aof_enabled = stays;
+        state.persistence.aof_waits_for_rewrite = stays;
+        // The first unit of the new file selects its database itself.
+        state.stream.db = None;
+        state.stream.recording = true;
+        begun
+    };
+    let shared = Arc::clone(shared);
+    super::spawn_thread("rewrite", move || {
+        lower_priority();
+        let result = write_new_log(&shared, &begun);
+        if result.is_ok() && stays {
+            shared.committer.wait_from_now_on();
+        } else {
+            shared.node.lock().state.keyspace.cancel_walk(begun.walk);
+            shared.committer.close(&shared);
+            let mut node = shared.node.lock();
+            node.state.stream.recording = false;
+            node.state.stream.pending = Vec::new();
+        }
+        finish_rewrite(&shared, result);
+    });
+}
+
+fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
+    let (config, lineage) = {
+        let node = shared.node.lock();
+        let stream = &node.state.stream;
+        (node.state.config.clone(), lineage(&stream.id, stream.former.as_ref()))
+    };
+    let storage = storage(&config);
+    let files =
+        LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
+    let (writer, rewrite) = files
+        .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
+        .map_err(|error| error.to_string())?;
+    shared.committer.open(writer, false);
+    write_and_finish(shared, rewrite, begun)
+}
+
+/// Writes what a walk gives to a file, synced. `base` says whether it is the base of a log.
+fn write_base(
+    shared: &Shared,
+    config: &Config,
+    storage: &Arc<dyn Storage>,
+    begun: &Begun,
+    (name, base): (&str, bool),
+) -> io::Result<()> {
+    let file = storage.create(name)?;
+    let mut sink = SyncedFile {
+        file: Arc::clone(&file),
+        unsynced: 0,
+        step: if config.rdb_save_incremental_fsync { SYNC_BYTES } else { u64::MAX },
+    };
+    if base && !config.aof_use_rdb_preamble {
+        super::resp_base::write(shared, begun, &mut sink, |batch| step(shared, begun, base, batch))?;
+    } else {
+        write_snapshot(shared, config, begun, base, sink).map_err(io::Error::other)?;
+    }
+    file.sync_data()
+}
+
+fn write_snapshot(
+    shared: &Shared,
+    config: &Config,
+    begun: &Begun,
+    base: bool,
+    sink: SyncedFile,
+) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
+    let mut writer = SnapshotWriter::new(sink, &writer_options(config));
+    let used = crate::alloc::used_memory() as u64;
+    writer.standard_aux(clock::now().unix_s(), used)?;
+    writer.aux(b"aof-base", if base { b"1" } else { b"0" })?;
+    writer.aux(b"hw-id", begun.id.as_bytes())?;
+    writer.aux(b"hw-offset", begun.cut.offset.to_string().as_bytes())?;
+    for function in &begun.functions {
+        writer.function(function)?;
+    }
+    let mut db = None;
+    let mut batch = WalkBatch::default();
+    loop {
+        let done = step(shared, begun, base, &mut batch);
+        for entry in batch.iter() {
+            if db != Some(entry.db) {
+                db = Some(entry.db);
+                writer.select_db(entry.db)?;
+                let size = begun.sizes.iter().find(|(number, ..)| *number == entry.db);
+                if let Some((_, keys, expires)) = size {
+                    writer.resize_db(*keys, *expires)?;
+                }
+            }
+            write_entry(&mut writer, &entry, config)?;
+        }
+        batch.clear();
+        if done {
+            break;
+        }
+    }
+    writer.finish().map(drop)
+}
+
+/// One step behind the node's lock. Whether the walk has ended.
+fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) -> bool {
+    let progress = shared.node.lock().walk_step(begun.walk, rewrite, STEP, batch);
+    progress.is_none_or(|progress| progress.done)
+}
+
+fn write_entry<W: Write>(
+    writer: &mut SnapshotWriter<W>,
+    entry: &WalkEntry<'_>,
+    config: &Config,
+) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
+    let expires_ms = entry.expiry_ms.and_then(|when| i64::try_from(when).ok());
+    let (idle_s, freq) = crate::keyspace::shown_access(entry.access, config.maxmemory_policy);
+    writer.key(entry.key, KeyMeta { expires_ms, idle_s, freq })?;
+    match entry.value {
+        ValueRef::Str(bytes) => writer.value(Event::String(bytes))?,
+        ValueRef::Int(number) => {
+            writer.value(Event::String(itoa::Buffer::new().format(number).as_bytes()))?;
+        }
+        ValueRef::Object(object) => {
+            return crate::types::convert::write_object(object, |event| writer.value(event));
+        }
+    }
+    writer.value(Event::ValueEnd)
+}
+
+/// How snapshots are written under `config`.
+pub(super) fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
+        encoder: EncoderOptions {
+            version: config.rdb_version,
+            compress: config.rdbcompression,
+            thresholds: thresholds(config),
+        },
+        checksum: config.rdbchecksum,
+    }
+}
+
+/// A file that is synced every now and then while it is written.
+struct SyncedFile {
+    file: Arc<dyn StorageFile>,
+    unsynced: u64,
+    step: u64,
+}
+
+impl Write for SyncedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.append(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= self.step {
+            self.unsynced = 0;
+            self.file.sync_data()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The walker gives way to the threads that serve.
+fn lower_priority() {
+    /// Nice value of walkers.
+    const NICE: i32 = 10;
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!("the priority of a background thread stays: {error}");
+    }
+}
+
+/// Pause between tries of something that waits for another job.
+pub(super) const JOB_POLL: Duration = Duration::from_millis(10);

@@ -204,6 +204,19 @@ impl Committer {
         }
     }
 
+    /// Has pending bytes appended for which nobody waits.
+    pub(super) fn kick_if_pending(&self, shared: &Shared) {
+        if !shared.node.lock().state.stream.pending.is_empty() {
+            self.kick();
+        }
+    }
+
+    /// Appends and syncs all that is pending, however long that takes.
+    pub(super) fn drain(&self, shared: &Shared) {
+        self.commit(shared);
+        self.sync(shared);
+    }
+
     /// Wakes the commit thread.
     pub(super) fn kick(&self) {
         let mut kicked = self.kicked.lock();
@@ -396,7 +409,9 @@ impl Committer {
                 *kicked = false;
             }
             self.commit(shared);
-            if self.always() && self.written.load(Ordering::SeqCst) > self.durable.load(Ordering::SeqCst) {
+            if self.always()
+                && self.written.load(Ordering::SeqCst) > self.durable.load(Ordering::SeqCst)
+            {
                 self.sync(shared);
             }
             shared.wake_all();

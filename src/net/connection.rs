@@ -47,6 +47,10 @@ struct Out {
 pub(super) struct Connection {
     pub(super) id: ClientId,
     socket: Socket,
+    /// Runtime of the thread that serves this connection.
+    home: tokio::runtime::Handle,
+    /// The client has authenticated, or need not: lifts the small limits of the parser.
+    authenticated: AtomicBool,
     out: Mutex<Out>,
     /// Notified when a blocked client goes on, or output has been drained.
     resume: Notify,
@@ -142,10 +146,8 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Read,
                 Err(_) => return Next::Close,
             };
-            self.received.store(
-                self.received.load(Ordering::Relaxed) + count as u64,
-                Ordering::Relaxed,
-            );
+            self.received
+                .store(self.received.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
             if input.carry.is_empty() {
                 let used;
                 let next;
@@ -191,7 +193,10 @@ impl Connection {
         self.note_unread(&input.carry);
         let limit = shared.query_bytes_max.load(Ordering::Relaxed);
         if input.carry.len() as u64 > limit {
-            tracing::warn!(client = self.id.0, "Closing client that reached max query buffer length");
+            tracing::warn!(
+                client = self.id.0,
+                "Closing client that reached max query buffer length"
+            );
             return Next::Close;
         }
         next

@@ -55,7 +55,10 @@ impl Listeners {
                             "Warning: Could not create server TCP listening socket {name}:{}: bind: {error}",
                             config.port
                         );
-                        return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
+                        return Err(format!(
+                            "Failed listening on port {} (tcp), aborting.",
+                            config.port
+                        ));
                     }
                 }
             }
@@ -155,10 +158,7 @@ async fn accept_tcp(
     }
 }
 
-async fn accept_unix(
-    listener: tokio::net::UnixListener,
-    threads: Vec<UnboundedSender<Accepted>>,
-) {
+async fn accept_unix(listener: tokio::net::UnixListener, threads: Vec<UnboundedSender<Accepted>>) {
     let mut next = 0;
     loop {
         match listener.accept().await {

@@ -1,14 +1,179 @@
 //! Sockets, threads, signals: the part of the server that waits.
 
+mod commit;
+mod connection;
+mod driver;
+mod listener;
+mod load;
 pub mod process;
+mod reload;
+mod resp_base;
+mod shared;
+mod socket;
+mod stop;
+mod turn;
+mod walks;
 
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::clock;
 use crate::config::Config;
+use crate::keyspace::Garbage;
+use crate::node::Node;
+use crate::state::persistence::Loading;
+use crate::state::run::Run;
+use listener::{Accepted, Listeners};
+use shared::Shared;
+
+/// The most I/O threads.
+const IO_THREADS_MAX: u32 = 128;
 
 /// Serves clients until a shutdown.
 ///
 /// # Errors
 /// Why the server could not start, in one sentence for the operator.
 pub fn serve(config: Config) -> Result<(), String> {
-    let Config { .. } = config;
-    Err("this build has no listener".to_owned())
+    let listeners = Listeners::bind(&config)?;
+    let kinds = listeners.kinds();
+    let threads = config.io_threads.clamp(1, IO_THREADS_MAX) as usize;
+    let shared = Arc::new(make_shared(config.clone(), threads));
+    spawn_background_threads(&shared);
+    let mut senders = Vec::new();
+    let mut receivers = Vec::new();
+    for _ in 0..threads {
+        let (sender, receiver) = unbounded_channel();
+        senders.push(sender);
+        receivers.push(receiver);
+    }
+    let mut receivers = receivers.into_iter();
+    let first = receivers.next().ok_or("there is at least one thread")?;
+    for (index, receiver) in receivers.enumerate() {
+        let shared = Arc::clone(&shared);
+        spawn_thread("io", move || match runtime() {
+            Ok(runtime) => runtime.block_on(io_thread(shared, index + 1, receiver)),
+            Err(error) => tracing::error!("an I/O thread could not start: {error}"),
+        });
+    }
+    let (loaded, when_loaded) = tokio::sync::oneshot::channel();
+    spawn_loader(&shared, config, loaded);
+    let runtime = runtime().map_err(|error| format!("the runtime could not start: {error}"))?;
+    runtime.block_on(async {
+        listeners
+            .serve(&shared, &senders)
+            .map_err(|error| format!("the listening sockets cannot be used: {error}"))?;
+        tokio::spawn(driver::tick_task(Arc::clone(&shared)));
+        tokio::spawn(io_thread(Arc::clone(&shared), 0, first));
+        tokio::spawn(signals(Arc::clone(&shared)));
+        when_loaded.await.map_err(|_| "loading was broken off".to_owned())??;
+        announce(kinds);
+        shared.exited().await;
+        Ok(())
+    })
+}
+
+/// Tells everybody that clients are served.
+fn announce((tcp, unix): (bool, bool)) {
+    if tcp {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if unix {
+        tracing::info!("Ready to accept connections unix");
+    }
+    process::ready();
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().event_interval(256).build()
+}
+
+/// Serves the connections that are handed to this thread.
+async fn io_thread(shared: Arc<Shared>, index: usize, mut accepted: UnboundedReceiver<Accepted>) {
+    tokio::spawn(turn::flush_task(Arc::clone(&shared), index));
+    while let Some(accepted) = accepted.recv().await {
+        if let Err(error) = listener::welcome(&shared, accepted) {
+            tracing::warn!("Accepting client connection: {error}");
+        }
+    }
+}
+
+fn make_shared(config: Config, threads: usize) -> Shared {
+    let time = clock::now();
+    let keyspace = load::empty_keyspace(&config);
+    let run = Run {
+        run_id: load::new_id().to_string(),
+        first_replication_id: load::new_id().to_string(),
+        pid: std::process::id(),
+        started_s: time.unix_s(),
+        started_mono_us: time.mono_us,
+        executable: std::env::current_exe().unwrap_or_default(),
+        config_file: config.file().map(std::path::Path::to_owned),
+        port: config.port,
+        ..Run::default()
+    };
+    let mut node = Node::new(config, keyspace, run, time);
+    // Clients that come before the data are answered -LOADING.
+    node.state.persistence.loading =
+        Some(Loading { started_s: time.unix_s(), total_bytes: 0, loaded_bytes: 0 });
+    let (garbage, collected) = mpsc::channel::<Vec<Garbage>>();
+    spawn_thread("free", move || collected.into_iter().for_each(drop));
+    Shared::new(node, threads, garbage)
+}
+
+fn spawn_background_threads(shared: &Arc<Shared>) {
+    let committing = Arc::clone(shared);
+    spawn_thread("commit", move || committing.committer.commit_thread(&committing));
+    let syncing = Arc::clone(shared);
+    spawn_thread("sync", move || syncing.committer.sync_thread(&syncing));
+}
+
+/// Loads on a thread of its own, and says when that is done.
+fn spawn_loader(
+    shared: &Arc<Shared>,
+    config: Config,
+    loaded: tokio::sync::oneshot::Sender<Result<(), String>>,
+) {
+    let shared = Arc::clone(shared);
+    spawn_thread("load", move || {
+        let result = load::load(&shared, &config).map(|data| load::install(&shared, data));
+        if loaded.send(result).is_err() {
+            tracing::debug!("nobody waits for the load any more");
+        }
+    });
+}
+
+/// Shuts down on SIGTERM and SIGINT. Never ends.
+async fn signals(shared: Arc<Shared>) {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        tracing::warn!("signals cannot be received");
+        return;
+    };
+    loop {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        if shared.is_stopping() {
+            tracing::warn!("You insist... exiting now.");
+            shared.exit();
+            return;
+        }
+        stop::signalled(&shared, name);
+    }
+}
+
+/// Starts a thread.
+///
+/// # Panics
+/// If the system has no more threads: the node cannot do its work then.
+fn spawn_thread(name: &str, run: impl FnOnce() + Send + 'static) {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    // Threads are not waited for: they end with the process.
+    drop(spawned.expect("the system has threads left"));
 }

@@ -34,6 +34,7 @@ pub(super) struct Shared {
     /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
     suspend_syncs: AtomicBool,
     garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
+    exit: tokio::sync::Notify,
     /// Bytes received and sent by connections that are gone.
     pub(super) closed_net: [AtomicU64; 2],
 }
@@ -60,6 +61,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             suspend_syncs: AtomicBool::new(false),
             garbage,
+            exit: tokio::sync::Notify::new(),
             closed_net: Default::default(),
         }
     }
@@ -88,6 +90,21 @@ impl Shared {
 
     pub(super) fn suspend_syncs(&self, suspend: bool) {
         self.suspend_syncs.store(suspend, Ordering::Relaxed);
+    }
+
+    /// Lets [`Shared::exited`] return: the main thread ends the process.
+    pub(super) fn exit(&self) {
+        self.exit.notify_one();
+    }
+
+    /// Waits for [`Shared::exit`].
+    pub(super) async fn exited(&self) {
+        self.exit.notified().await;
+    }
+
+    /// `tcp-keepalive` in seconds, 0 for none.
+    pub(super) fn keepalive_s(&self) -> u64 {
+        u64::from(self.node.lock().state.config.tcp_keepalive)
     }
 
     /// Has garbage freed on another thread.

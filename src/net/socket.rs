@@ -50,7 +50,9 @@ impl Socket {
     /// Ends the connection in both directions; whoever reads sees its end.
     pub(super) fn shutdown(&self) {
         let result = match self {
-            Socket::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both),
+            Socket::Tcp(stream) => {
+                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)
+            }
             Socket::Unix(stream) => {
                 socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)
             }

@@ -121,11 +121,8 @@ pub(super) fn start_rewrite(shared: &Arc<Shared>) {
 fn rewrite(shared: &Arc<Shared>, files: &Arc<LogFiles>) -> Result<(), String> {
     let prepared = files.prepare_next().map_err(|error| error.to_string())?;
     shared.committer.offer(prepared);
-    let begun = shared
-        .node
-        .lock()
-        .begin_walk(true, clock::now())
-        .ok_or("too many walks are running")?;
+    let begun =
+        shared.node.lock().begin_walk(true, clock::now()).ok_or("too many walks are running")?;
     tracing::info!("Background append only file rewriting started");
     let rewrite = shared.committer.wait_for_switch(shared).ok_or("the log was switched off")?;
     write_and_finish(shared, rewrite, &begun)
@@ -136,7 +133,7 @@ fn write_and_finish(shared: &Arc<Shared>, rewrite: Rewrite, begun: &Begun) -> Re
     let config = shared.node.lock().state.config.clone();
     let storage = storage(&config);
     let temp = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
-    let kind = if config.aof_use_rdb_preamble { BaseKind::Snapshot } else { BaseKind::Commands };
+    let kind = if config.aof_use_rdb_preamble { BaseKind::Rdb } else { BaseKind::Resp };
     let written = write_base(shared, &config, &storage, begun, (&temp, true));
     if let Err(error) = written {
         shared.node.lock().state.keyspace.cancel_walk(begun.walk);
@@ -228,8 +225,7 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
         (node.state.config.clone(), lineage(&stream.id, stream.former.as_ref()))
     };
     let storage = storage(&config);
-    let files =
-        LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
+    let files = LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
     let (writer, rewrite) = files
         .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
         .map_err(|error| error.to_string())?;
@@ -252,7 +248,9 @@ fn write_base(
         step: if config.rdb_save_incremental_fsync { SYNC_BYTES } else { u64::MAX },
     };
     if base && !config.aof_use_rdb_preamble {
-        super::resp_base::write(shared, begun, &mut sink, |batch| step(shared, begun, base, batch))?;
+        super::resp_base::write(shared, begun, &mut sink, |batch| {
+            step(shared, begun, base, batch)
+        })?;
     } else {
         write_snapshot(shared, config, begun, base, sink).map_err(io::Error::other)?;
     }
@@ -307,18 +305,19 @@ fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) ->
 fn write_entry<W: Write>(
     writer: &mut SnapshotWriter<W>,
     entry: &WalkEntry<'_>,
-    config: &Config,
+    _config: &Config,
 ) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
     let expires_ms = entry.expiry_ms.and_then(|when| i64::try_from(when).ok());
-    let (idle_s, freq) = crate::keyspace::shown_access(entry.access, config.maxmemory_policy);
-    writer.key(entry.key, KeyMeta { expires_ms, idle_s, freq })?;
+    writer.key(entry.key, KeyMeta { expires_ms, idle_s: None, freq: None })?;
     match entry.value {
         ValueRef::Str(bytes) => writer.value(Event::String(bytes))?,
         ValueRef::Int(number) => {
             writer.value(Event::String(itoa::Buffer::new().format(number).as_bytes()))?;
         }
-        ValueRef::Object(object) => {
-            return crate::types::convert::write_object(object, |event| writer.value(event));
+        ValueRef::Object(_) => {
+            return Err(highwater_persistence::snapshot::SnapshotError::Unwritable {
+                problem: "a collection".to_owned(),
+            });
         }
     }
     writer.value(Event::ValueEnd)
@@ -330,10 +329,25 @@ pub(super) fn writer_options(config: &Config) -> WriterOptions {
         encoder: EncoderOptions {
             version: config.rdb_version,
             compress: config.rdbcompression,
-            thresholds: thresholds(config),
+            thresholds: Thresholds {
+                hash_entries_max: config.hash_max_listpack_entries,
+                hash_value_bytes_max: bytes_max(config.hash_max_listpack_value),
+                set_intset_entries_max: config.set_max_intset_entries,
+                set_entries_max: config.set_max_listpack_entries,
+                set_value_bytes_max: bytes_max(config.set_max_listpack_value),
+                zset_entries_max: config.zset_max_listpack_entries,
+                zset_value_bytes_max: bytes_max(config.zset_max_listpack_value),
+                list_node_size: i64::from(config.list_max_listpack_size),
+                stream_node_bytes_max: bytes_max(config.stream_node_max_bytes),
+                stream_node_entries_max: config.stream_node_max_entries,
+            },
         },
         checksum: config.rdbchecksum,
     }
+}
+
+fn bytes_max(setting: u64) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
 /// A file that is synced every now and then while it is written.

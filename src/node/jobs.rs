@@ -64,6 +64,14 @@ impl Node {
         Some(Begun { walk, cut, id, sizes, functions })
     }
 
+    /// A rewrite is being prepared: no other job may start.
+    pub fn rewrite_prepares(&mut self, time: Time) {
+        let dirty_at_cut = self.state.persistence.dirty;
+        let started_s = time.unix_s();
+        self.state.persistence.rewrite =
+            Some(Job { started_s, keys_total: 0, keys_done: 0, dirty_at_cut });
+    }
+
     /// One step of a walk. Nothing when it has ended.
     pub fn walk_step(
         &mut self,

@@ -1,0 +1,108 @@
+//! Stopping in an orderly way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::driver::with_node;
+use super::shared::Shared;
+use super::walks;
+use crate::clock;
+use crate::state::output::Shutdown;
+
+/// Stops the process as `how` says, on a thread of its own. If a snapshot that was wanted fails, the process stays.
+pub(super) fn start(shared: &Arc<Shared>, how: Shutdown) {
+    let shared = Arc::clone(shared);
+    super::spawn_thread("shutdown", move || {
+        if let Err(reason) = stop(&shared, how) {
+            tracing::warn!("{reason}");
+            if let Some(client) = how.client {
+                let reply = b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_vec();
+                with_node(&shared, |node| node.answer_job(client, reply));
+            }
+        }
+    });
+}
+
+/// Stops on behalf of a signal.
+pub(super) fn signalled(shared: &Arc<Shared>, name: &str) {
+    tracing::warn!("Received {name} scheduling shutdown...");
+    let how = {
+        let node = shared.node.lock();
+        let config = &node.state.config;
+        let flags = match name {
+            "SIGINT" => config.shutdown_on_sigint,
+            _ => config.shutdown_on_sigterm,
+        };
+        let save = match (flags.save, flags.nosave) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
+        Shutdown { save, force: flags.force, client: None }
+    };
+    start(shared, how);
+}
+
+fn stop(shared: &Arc<Shared>, how: Shutdown) -> Result<(), String> {
+    tracing::warn!("User requested shutdown...");
+    let (loading, saves) = {
+        let node = shared.node.lock();
+        let state = &node.state;
+        (state.persistence.loading.is_some(), !state.config.save.is_empty())
+    };
+    if !loading && how.save.unwrap_or(saves) {
+        tracing::info!("Saving the final RDB snapshot before exiting.");
+        if !save(shared) && !how.force {
+            return Err(
+                "Error trying to save the DB, can't exit (SHUTDOWN FORCE exits all the same)."
+                    .to_owned(),
+            );
+        }
+    }
+    shared.stop();
+    // From here on nobody is answered: the lock is kept until the process is gone.
+    let mut node = shared.node.lock();
+    if !loading {
+        let stream = &mut node.state.stream;
+        let (mut pending, end) = (std::mem::take(&mut stream.pending), stream.end);
+        if shared.committer.is_on() {
+            tracing::info!("Calling fsync() on the AOF file.");
+            if let Err(error) = shared.committer.finish(&mut pending, end) {
+                tracing::warn!("The log could not be finished: {error}");
+                if !how.force {
+                    tracing::warn!("Exiting all the same: nothing unwritten was acknowledged.");
+                }
+            }
+        }
+    }
+    let unixsocket = node.state.config.unixsocket.clone();
+    if !unixsocket.is_empty()
+        && let Err(error) = std::fs::remove_file(&unixsocket)
+    {
+        tracing::debug!("the unix socket stays: {error}");
+    }
+    tracing::warn!("Redis is now ready to exit, bye bye...");
+    shared.exit();
+    // The main thread ends the process; nothing may run until then.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Writes a snapshot and waits for it. Whether it was written.
+fn save(shared: &Arc<Shared>) -> bool {
+    wait_for_jobs(shared);
+    let before = shared.node.lock().state.persistence.saves;
+    walks::start_snapshot(shared);
+    wait_for_jobs(shared);
+    let node = shared.node.lock();
+    let persistence = &node.state.persistence;
+    let _at = clock::now();
+    persistence.last_save_ok && persistence.saves > before
+}
+
+fn wait_for_jobs(shared: &Shared) {
+    while shared.node.lock().state.has_job() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

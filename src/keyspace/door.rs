@@ -70,6 +70,22 @@ impl Keyspace {
         Some(EntryMut::new(self, db, key.slot, key.hash, place))
     }
 
+    /// The entry of `key` to be changed, with the value that `make` gives if it is missing: for commands that add to
+    /// a collection.
+    pub fn lookup_or_insert(
+        &mut self,
+        db: u32,
+        key: &KeyRef<'_>,
+        make: impl FnOnce() -> Value<'static>,
+    ) -> EntryMut<'_> {
+        let place = self.find_live(db, key, Access::WRITE).unwrap_or_else(|| {
+            self.insert(db, key, make(), Ttl::Clear);
+            let database = self.db(db).expect("it has just been written to");
+            database.find(key).expect("it has just been inserted")
+        });
+        EntryMut::new(self, db, key.slot, key.hash, place)
+    }
+
     /// Whether `entry` counts as missing.
     #[inline]
     pub fn is_expired(&self, entry: &Entry) -> bool {

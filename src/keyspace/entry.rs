@@ -197,6 +197,11 @@ impl Entry {
                 self.header_mut().embedded = u8::try_from(bytes.len()).expect("it fits");
                 self.write_bytes(at, bytes);
             }
+            Value::Str(bytes) if self.kind() == SHARED && bytes.len() > EMBEDDED_BYTES_MAX => {
+                replace_string(self.arc_mut(SHARED), bytes);
+            }
+            Value::Shared(bytes) if self.kind() == SHARED => *self.arc_mut(SHARED) = bytes,
+            Value::Object(object) if self.kind() == OBJECT => *self.arc_mut(OBJECT) = object,
             value => {
                 let expiry_ms = self.expiry_ms();
                 self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms), false);
@@ -284,6 +289,17 @@ impl Entry {
     #[inline]
     pub(super) fn prefetch(&self) {
         prefetch(self.block.as_ptr());
+    }
+}
+
+/// Replaces a long string: in its own buffer, if nobody else reads it and the size is about right.
+fn replace_string(string: &mut Arc<Vec<u8>>, bytes: &[u8]) {
+    match Arc::get_mut(string) {
+        Some(buffer) if (buffer.capacity() / 2..=buffer.capacity()).contains(&bytes.len()) => {
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+        }
+        _ => *string = Arc::new(bytes.to_vec()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::*;
-use super::object_of;
+use super::{object_len, object_of};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -121,6 +121,21 @@ fn entries_change_in_place_once_opened() {
 }
 
 #[test]
+fn collections_are_made_on_first_use() {
+    let mut keyspace = keyspace();
+    let key = keyspace.key(b"list");
+    for length in 1..4 {
+        let mut entry = keyspace.lookup_or_insert(0, &key, || Value::object(object_of(0)));
+        let object = entry.object_mut().expect("a collection");
+        *object = object_of(object_len(object) + 1);
+        let ValueRef::Object(object) = entry.value() else { panic!("a collection") };
+        assert_eq!(object_len(object), length);
+    }
+    assert_eq!(keyspace.len(0), 1);
+    keyspace.check_invariants();
+}
+
+#[test]
 fn moving_and_copying_take_value_and_expiry() {
     let mut keyspace = keyspace();
     set(&mut keyspace, 0, "a", "value", Ttl::At(NOW_MS + 9));
@@ -221,6 +236,16 @@ fn scan_visits_every_key_and_ends() {
     assert!((30..=52).contains(&calls), "{calls} calls");
     assert_eq!(keyspace.scan(0, u64::MAX, 10, |_| ()), 0);
     assert_eq!(keyspace.scan(7, 0, 10, |_| panic!("no key")), 0);
+}
+
+#[test]
+fn prefetching_changes_nothing() {
+    let mut keyspace = keyspace();
+    set(&mut keyspace, 0, "a", "1", Ttl::Clear);
+    let (a, b) = (keyspace.key(b"a"), keyspace.key(b"b"));
+    keyspace.prefetch(0, &[a, b]);
+    keyspace.prefetch(1, &[a, b]);
+    assert_eq!(keyspace.stats, KeyspaceStats::default());
 }
 
 #[test]

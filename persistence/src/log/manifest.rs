@@ -5,11 +5,12 @@
 //! ```text
 //! file appendonly.aof.2.base.rdb seq 2 type b
 //! file appendonly.aof.1.incr.aof seq 1 type h
-//! file appendonly.aof.2.incr.aof seq 2 type i startoffset 1234
+//! file appendonly.aof.2.incr.aof seq 2 type i startoffset 1234 annotated yes
 //! #hw manifest crc=<16 hex>
 //! ```
 //!
-//! `startoffset` is a pair that stock 7 ignores and Redis 8 writes too. The last line is a comment to stock; it holds
+//! `startoffset` is a pair that stock 7 ignores and Redis 8 writes too. `annotated yes` stands for files that a node
+//! of ours created: they begin with a head, or their beginning never was durable. The last line is a comment to stock; it holds
 //! the CRC-64/XZ of all lines before it, for one flipped bit turns `i` into `h`, and history is removed.
 //! Spec: `docs/format.md`, section 4.
 
@@ -32,6 +33,22 @@ pub struct ManifestFile {
     pub sequence: u64,
     /// Offset of the first stream byte, where known. Incr files only.
     pub start: Option<LogOffset>,
+    /// Whether the file was created to begin with a head. Incr files only.
+    pub annotated: bool,
+}
+
+impl ManifestFile {
+    /// A line that says nothing but name and number.
+    #[must_use]
+    pub fn new(name: impl Into<String>, sequence: u64) -> Self {
+        Self { name: name.into(), sequence, start: None, annotated: false }
+    }
+
+    /// The same for an incr file that begins with a head.
+    #[must_use]
+    pub fn annotated(self, start: Option<LogOffset>) -> Self {
+        Self { start, annotated: true, ..self }
+    }
 }
 
 /// The files of the log.
@@ -167,6 +184,9 @@ impl Manifest {
             if let (Some(start), 'i') = (file.start, *kind) {
                 text += &format!(" startoffset {start}");
             }
+            if file.annotated && *kind == 'i' {
+                text += " annotated yes";
+            }
             text.push('\n');
         }
         if text.is_empty() {
@@ -192,6 +212,7 @@ fn parse_line(line: &[u8]) -> Result<(ManifestFile, u8), ManifestErrorKind> {
         return Err(ManifestErrorKind::InvalidFormat);
     }
     let (mut name, mut sequence, mut kind, mut start) = (None, None, None, None);
+    let mut annotated = false;
     for pair in tokens.chunks_exact(2) {
         let value = std::str::from_utf8(&pair[1]).map_err(|_| ManifestErrorKind::InvalidFormat)?;
         match pair[0].to_ascii_lowercase().as_slice() {
@@ -203,12 +224,13 @@ fn parse_line(line: &[u8]) -> Result<(ManifestFile, u8), ManifestErrorKind> {
                 let offset = value.parse().map_err(|_| ManifestErrorKind::InvalidFormat)?;
                 start = Some(LogOffset(offset));
             }
+            b"annotated" => annotated = value == "yes",
             _ => {}
         }
     }
     match (name, sequence, kind) {
         (Some(name), Some(sequence), Some(kind)) if !matches!(name.as_str(), "" | "." | "..") => {
-            Ok((ManifestFile { name, sequence, start }, kind))
+            Ok((ManifestFile { name, sequence, start, annotated }, kind))
         }
         _ => Err(ManifestErrorKind::InvalidFormat),
     }
@@ -317,7 +339,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, sequence: u64, start: Option<u64>) -> ManifestFile {
-        ManifestFile { name: name.to_owned(), sequence, start: start.map(LogOffset) }
+        ManifestFile { start: start.map(LogOffset), ..ManifestFile::new(name, sequence) }
     }
 
     fn check_refused(text: &str, line: usize, kind: ManifestErrorKind) {
@@ -330,7 +352,7 @@ mod tests {
         let manifest = Manifest {
             base: Some(file("appendonly.aof.2.base.rdb", 2, None)),
             history: vec![file("a b", 1, None), file("q\"\\\t\u{fc}", 1, None)],
-            incrs: vec![file("x", 2, Some(1234)), file("y", 3, None)],
+            incrs: vec![file("x", 2, Some(1234)), file("y", 3, None).annotated(None)],
         };
         assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
         let empty = Manifest::default();

@@ -209,7 +209,7 @@ impl LogFiles {
         let mut state = self.state();
         let sequence = state.next_incr;
         state.next_incr += 1;
-        let file = ManifestFile { name: self.names.incr(sequence), sequence, start: None };
+        let file = ManifestFile::new(self.names.incr(sequence), sequence).annotated(None);
         let name = self.names.inside(&file.name);
         let created = self.storage.create(&name).map_err(|e| self.error("create", &name, e))?;
         let mut manifest = state.manifest.clone();
@@ -357,7 +357,7 @@ impl Rewrite {
         let mut state = files.state();
         let sequence = state.next_base;
         state.next_base += 1;
-        let base = ManifestFile { name: files.names.base(sequence, kind), sequence, start: None };
+        let base = ManifestFile::new(files.names.base(sequence, kind), sequence);
         let base_name = files.names.inside(&base.name);
         let mut new_files = vec![base_name.clone()];
         let placed = self.place(temp_base, &base_name, &mut new_files);
@@ -418,7 +418,7 @@ impl Rewrite {
         if self.enabling {
             assert!(incrs.is_empty(), "a log that is off gets no incr files");
             let name = self.files.names.incr(self.sequence);
-            incrs.push(ManifestFile { name, sequence: self.sequence, start: None });
+            incrs.push(ManifestFile::new(name, self.sequence).annotated(None));
         }
         assert_eq!(incrs[0].sequence, self.sequence, "the prepared file is listed");
         incrs[0].start = Some(self.start);

@@ -80,15 +80,17 @@ pub struct Behind {
     pub durable: LogOffset,
 }
 
-/// Looks at `bytes`, a whole file, which begins at `from`.
+/// Looks at `bytes`, a whole file, which begins at `from`. `begins_with_head`: the manifest says that a node of ours
+/// created it, so whatever else stands at its beginning never was durable, or is damaged.
 #[must_use]
-pub fn scan(bytes: &[u8], from: Standing) -> Scan {
+pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
     let mut scanner = Scanner {
         bytes,
         at: 0,
         start: from.offset,
         standing: from,
         seed: None,
+        needs_head: begins_with_head,
         durable: LogOffset(0),
         unverified: 0,
     };
@@ -105,7 +107,7 @@ pub fn scan(bytes: &[u8], from: Standing) -> Scan {
         durable: scanner.durable,
         unverified: scanner.unverified,
         behind,
-        annotated: scanner.seed.is_some() || behind.lines > 0,
+        annotated: begins_with_head || scanner.seed.is_some() || behind.lines > 0,
     }
 }
 
@@ -117,6 +119,8 @@ struct Scanner<'a> {
     standing: Standing,
     /// Start of the checksums of the section; `None` where there are no annotations.
     seed: Option<LogCrc>,
+    /// Whether a head must come before anything else.
+    needs_head: bool,
     durable: LogOffset,
     unverified: usize,
 }
@@ -140,10 +144,14 @@ impl Scanner<'_> {
             Parsed::Line(line) if matches!(line.annotation, Annotation::Mark(_)) => {
                 self.mark(&line)
             }
-            _ => match self.seed.clone() {
-                Some(seed) if !self.is_foreign(rest) => self.batch(&seed),
-                _ => self.part_without_annotations(),
-            },
+            _ => {
+                match self.seed.clone() {
+                    Some(seed) if !self.is_foreign(rest) => self.batch(&seed),
+                    _ if self.needs_head => Err(self
+                        .error(ReadErrorKind::Malformed("no head at the beginning of the file"))),
+                    _ => self.part_without_annotations(),
+                }
+            }
         }
     }
 
@@ -163,6 +171,7 @@ impl Scanner<'_> {
             self.start = LogOffset(head.start.0.saturating_sub(self.standing.offset.0));
         }
         self.at = end;
+        self.needs_head = false;
         self.seed = Some(annotation::seed(head.salt));
         self.standing = Standing {
             offset: head.start,

@@ -26,6 +26,7 @@ pub fn carry_out(
     let work = Work { storage, plan };
     work.upgrade()?;
     work.cut()?;
+    work.settle()?;
     let (manifest, file) = work.list()?;
     let writer = work.open(&manifest, file, lineage, salts)?;
     work.clean_up(manifest)?;
@@ -66,22 +67,34 @@ impl Work<'_> {
         file.sync_data().map_err(|e| self.error(&name, "sync", e))
     }
 
+    /// Makes what the plan saw durable: a killed process may have left it written only, and from here on it counts.
+    fn settle(&self) -> Result<(), RecoveryError> {
+        let names = &self.plan.options.names;
+        for file in self.plan.manifest.incrs.iter().take(self.plan.incr_sizes.len()) {
+            let name = names.inside(&file.name);
+            let file = self.storage.open_append(&name).map_err(|e| self.error(&name, "open", e))?;
+            file.sync_data().map_err(|e| self.error(&name, "sync", e))?;
+        }
+        let folder = names.folder();
+        self.storage.sync_folder(folder).map_err(|e| self.error(folder, "sync", e))
+    }
+
     /// Puts the manifest without dropped files in force, with an incr file to append to.
     fn list(&self) -> Result<(Manifest, Arc<dyn StorageFile>), RecoveryError> {
         let names = &self.plan.options.names;
         let mut manifest = self.plan.manifest.clone();
         let dropped = manifest.incrs.split_off(self.plan.incr_sizes.len());
         let mut changed = !self.plan.listed || !dropped.is_empty();
-        let last = dropped.last().or(manifest.incrs.last()).map_or(0, |file| file.sequence);
         manifest.history.extend(dropped);
+        let last = manifest.loaded().chain(&manifest.history).map(|file| file.sequence).max();
         let file = if let Some(file) = manifest.incrs.last() {
             let name = names.inside(&file.name);
             self.storage.open_append(&name).map_err(|e| self.error(&name, "open", e))?
         } else {
             changed = true;
-            let sequence = last.saturating_add(1);
+            let sequence = last.unwrap_or(0).saturating_add(1);
             let start = Some(self.plan.offset);
-            let file = ManifestFile { name: names.incr(sequence), sequence, start };
+            let file = ManifestFile::new(names.incr(sequence), sequence).annotated(start);
             let name = names.inside(&file.name);
             let created = self.storage.create(&name).map_err(|e| self.error(&name, "create", e))?;
             created.sync_data().map_err(|e| self.error(&name, "sync", e))?;
@@ -127,7 +140,10 @@ impl Work<'_> {
         let names = &self.plan.options.names;
         let history = std::mem::take(&mut manifest.history);
         let listed = history.iter().map(|file| names.inside(&file.name));
-        for name in listed.chain(self.plan.orphans.iter().cloned()) {
+        // An orphan's name may have been taken for the new incr file.
+        let in_force: Vec<_> = manifest.loaded().map(|file| names.inside(&file.name)).collect();
+        let orphans = self.plan.orphans.iter().filter(|name| !in_force.contains(name)).cloned();
+        for name in listed.chain(orphans) {
             match self.storage.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.error(&name, "remove", error));

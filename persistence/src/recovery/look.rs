@@ -77,7 +77,7 @@ impl Look<'_> {
                 Some(manifest) => manifest.loaded().next().is_none(),
             };
             if upgrades {
-                let base = ManifestFile { name: single.to_owned(), sequence: 1, start: None };
+                let base = ManifestFile::new(single, 1);
                 let manifest = Manifest { base: Some(base), ..Manifest::default() };
                 return Ok((manifest, false, true));
             }
@@ -203,7 +203,7 @@ impl Look<'_> {
         is_last: bool,
     ) -> Result<(u64, Option<crate::log::ReadError>), RecoveryError> {
         // A base is no piece of the stream: its bytes count nowhere, so any offset will do.
-        let found = scan(&bytes[from..], Standing::at_start(Some(LogOffset(0))));
+        let found = scan(&bytes[from..], Standing::at_start(Some(LogOffset(0))), false);
         let Some(mut error) = found.problem else { return Ok((as_u64(bytes.len()), None)) };
         error.position += from;
         let path = self.storage.display(name);
@@ -234,7 +234,7 @@ impl Look<'_> {
             let name = self.options.names.inside(&file.name);
             let bytes = self.read(&name)?;
             let from = *standing;
-            let mut found = scan(&bytes, from);
+            let mut found = scan(&bytes, from, file.annotated);
             self.check_listed_start(&name, file, &from, &mut found)?;
             plan.durable = plan.durable.max(found.durable);
             plan.steps.push(Step {

@@ -3,26 +3,11 @@
 //! The log holds moments, never durations: whatever set an expiry is propagated as `PEXPIREAT key ms`, and one whose
 //! moment has passed as the removal it is.
 
+use super::arguments::{TimeUnit, has_passed, integer};
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
-use crate::keyspace::{Access, ExpireMode, KeyRef};
-use crate::resp::number::parse_i64;
+use crate::keyspace::{Access, KeyRef};
 use crate::resp::{Args, CommandError, errors};
-
-/// What the number of a command of this family counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Seconds,
-    Millis,
-}
-
-/// From when it counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
-    Now,
-    /// 1970.
-    Epoch,
-}
 
 /// Under which circumstances EXPIRE sets an expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +73,7 @@ const EXPIRE: Command = Command {
     name: "expire",
     summary: "Lets a key expire in so many seconds.",
     syntax: "key seconds [NX | XX | GT | LT]",
-    run: |ctx, args| expire(ctx, args, Unit::Seconds, From::Now),
+    run: |ctx, args| expire(ctx, args, TimeUnit::Seconds),
     ..EXPIRES
 };
 
@@ -97,7 +82,7 @@ const PEXPIRE: Command = Command {
     since: "2.6.0",
     summary: "Lets a key expire in so many milliseconds.",
     syntax: "key milliseconds [NX | XX | GT | LT]",
-    run: |ctx, args| expire(ctx, args, Unit::Millis, From::Now),
+    run: |ctx, args| expire(ctx, args, TimeUnit::Millis),
     ..EXPIRES
 };
 
@@ -106,7 +91,7 @@ const EXPIREAT: Command = Command {
     since: "1.2.0",
     summary: "Lets a key expire at a moment, in seconds since 1970.",
     syntax: "key unix-time-seconds [NX | XX | GT | LT]",
-    run: |ctx, args| expire(ctx, args, Unit::Seconds, From::Epoch),
+    run: |ctx, args| expire(ctx, args, TimeUnit::UnixSeconds),
     ..EXPIRES
 };
 
@@ -115,15 +100,16 @@ const PEXPIREAT: Command = Command {
     since: "2.6.0",
     summary: "Lets a key expire at a moment, in milliseconds since 1970.",
     syntax: "key unix-time-milliseconds [NX | XX | GT | LT]",
-    run: |ctx, args| expire(ctx, args, Unit::Millis, From::Epoch),
+    run: |ctx, args| expire(ctx, args, TimeUnit::UnixMillis),
     ..EXPIRES
 };
 
-fn expire(ctx: &mut Context<'_>, args: Args<'_>, unit: Unit, from: From) -> CommandResult {
+fn expire(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResult {
     let conditions = Conditions::parse(args)?;
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
-    let number = parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
-    let when_ms = moment_ms(number, unit, from, ctx.now_ms())
+    let number = integer(&args[2])?;
+    let when_ms = unit
+        .to_unix_ms(number, ctx.now_ms())
         .ok_or_else(|| errors::invalid_expire(ctx.entry.command.name))?;
     let current = ctx.state.keyspace.lookup(db, &key, Access::WRITE).map(|key| key.expiry_ms());
     let Some(current_ms) = current else {
@@ -134,34 +120,18 @@ fn expire(ctx: &mut Context<'_>, args: Args<'_>, unit: Unit, from: From) -> Comm
         ctx.reply.int(0);
         return Ok(());
     }
-    if is_past(ctx, when_ms) {
+    if has_passed(ctx, when_ms) {
         remove_expired(ctx, db, &key);
     } else {
         // A replica and a log being played keep what is past until they are told otherwise; before 1970 counts as 1970.
         let expiry_ms = u64::try_from(when_ms).unwrap_or(0);
         ctx.state.keyspace.set_expiry(db, &key, Some(expiry_ms));
-        if (unit, from) != (Unit::Millis, From::Epoch) {
+        if unit != TimeUnit::UnixMillis {
             propagate(ctx, args, when_ms);
         }
     }
     ctx.reply.int(1);
     Ok(())
-}
-
-/// The moment in milliseconds since 1970; `None` if that does not fit.
-fn moment_ms(number: i64, unit: Unit, from: From, now_ms: u64) -> Option<i64> {
-    let number_ms = if unit == Unit::Seconds { number.checked_mul(1000)? } else { number };
-    match from {
-        From::Epoch => Some(number_ms),
-        From::Now => number_ms.checked_add(i64::try_from(now_ms).ok()?),
-    }
-}
-
-/// Whether a key with this expiry would be gone at once. Where the dataset follows another (a log, a primary), only that
-/// other one says so.
-pub(super) fn is_past(ctx: &Context<'_>, when_ms: i64) -> bool {
-    ctx.state.keyspace.expire_mode == ExpireMode::Delete
-        && i128::from(when_ms) <= i128::from(ctx.now_ms())
 }
 
 /// Removes a key that was given an expiry in the past, with the effect of one that has expired.
@@ -194,7 +164,7 @@ const TTL: Command = Command {
     name: "ttl",
     summary: "Answers in how many seconds a key expires: -1 for never, -2 without the key.",
     tips: &["nondeterministic_output"],
-    run: |ctx, args| ttl(ctx, args, Unit::Seconds, From::Now),
+    run: |ctx, args| ttl(ctx, args, TimeUnit::Seconds),
     ..TTLS
 };
 
@@ -203,7 +173,7 @@ const PTTL: Command = Command {
     since: "2.6.0",
     summary: "Answers in how many milliseconds a key expires: -1 for never, -2 without the key.",
     tips: &["nondeterministic_output"],
-    run: |ctx, args| ttl(ctx, args, Unit::Millis, From::Now),
+    run: |ctx, args| ttl(ctx, args, TimeUnit::Millis),
     ..TTLS
 };
 
@@ -211,7 +181,7 @@ const EXPIRETIME: Command = Command {
     name: "expiretime",
     since: "7.0.0",
     summary: "Answers when a key expires, in seconds since 1970: -1 for never, -2 without the key.",
-    run: |ctx, args| ttl(ctx, args, Unit::Seconds, From::Epoch),
+    run: |ctx, args| ttl(ctx, args, TimeUnit::UnixSeconds),
     ..TTLS
 };
 
@@ -219,24 +189,27 @@ const PEXPIRETIME: Command = Command {
     name: "pexpiretime",
     since: "7.0.0",
     summary: "Answers when a key expires, in milliseconds since 1970: -1 for never, -2 without the key.",
-    run: |ctx, args| ttl(ctx, args, Unit::Millis, From::Epoch),
+    run: |ctx, args| ttl(ctx, args, TimeUnit::UnixMillis),
     ..TTLS
 };
 
-fn ttl(ctx: &mut Context<'_>, args: Args<'_>, unit: Unit, from: From) -> CommandResult {
+fn ttl(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResult {
     const NO_KEY: i64 = -2;
     const NO_EXPIRY: i64 = -1;
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
-    let base_ms = if from == From::Now { ctx.now_ms() } else { 0 };
+    let from_now = matches!(unit, TimeUnit::Seconds | TimeUnit::Millis);
+    let base_ms = if from_now { ctx.now_ms() } else { 0 };
     let entry = ctx.state.keyspace.lookup(db, &key, Access::NOTOUCH);
     let answer = match entry.map(|entry| entry.expiry_ms()) {
         None => NO_KEY,
         Some(None) => NO_EXPIRY,
         Some(Some(when_ms)) => {
             let left_ms = when_ms.saturating_sub(base_ms);
-            let rounded =
-                if unit == Unit::Seconds { left_ms.saturating_add(500) / 1000 } else { left_ms };
-            i64::try_from(rounded).unwrap_or(i64::MAX)
+            let number = match unit {
+                TimeUnit::Seconds | TimeUnit::UnixSeconds => left_ms.saturating_add(500) / 1000,
+                TimeUnit::Millis | TimeUnit::UnixMillis => left_ms,
+            };
+            i64::try_from(number).unwrap_or(i64::MAX)
         }
     };
     ctx.reply.int(answer);

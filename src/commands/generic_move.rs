@@ -3,10 +3,10 @@
 //! Each counts as one change however many entries it touches, so the number of changes since the last snapshot is
 //! that of stock servers.
 
+use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use crate::keyspace::{Access, KeyRef};
-use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
 
 /// A number that should name a database.
@@ -14,7 +14,7 @@ use crate::resp::{Args, CommandError, errors};
 /// # Errors
 /// It is no number, or none that fits 32 bits; `ERR DB index is out of range` where there is no such database.
 fn database(ctx: &Context<'_>, text: &[u8]) -> Result<u32, CommandError> {
-    let number = parse_i64(text).ok_or(errors::NOT_INTEGER)?;
+    let number = integer(text)?;
     let number = i32::try_from(number).map_err(|_| NOT_32_BITS)?;
     let index = u32::try_from(number).map_err(|_| errors::DB_OUT_OF_RANGE)?;
     if index < ctx.state.keyspace.db_count() { Ok(index) } else { Err(errors::DB_OUT_OF_RANGE) }
@@ -191,7 +191,7 @@ fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::new("ERR SWAPDB is not allowed in cluster mode"));
     }
     let index = |text: &[u8], error: &'static str| {
-        let number = parse_i64(text).and_then(|number| i32::try_from(number).ok());
+        let number = integer(text).ok().and_then(|number| i32::try_from(number).ok());
         number.ok_or(CommandError::new(error))
     };
     let one = index(&args[1], "ERR invalid first DB index")?;

@@ -16,6 +16,8 @@ pub mod expire;
 pub mod flush;
 pub mod generic;
 pub mod generic_move;
+#[cfg(test)]
+mod generic_tests;
 mod help;
 pub mod info;
 mod info_memory;

@@ -1,11 +1,11 @@
 //! Looking through all keys: KEYS and SCAN.
 
+use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag};
 use super::context::Context;
 use super::generic::type_name;
 use crate::glob;
 use crate::keyspace::Entry;
-use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, Reply, errors};
 
 /// Keys a step of SCAN looks at unless COUNT says otherwise.
@@ -105,7 +105,7 @@ impl<'a> ScanOptions<'a> {
             let value = rest.next().ok_or(errors::SYNTAX)?;
             match word.to_ascii_lowercase().as_slice() {
                 b"count" => {
-                    let count = parse_i64(value).ok_or(errors::NOT_INTEGER)?;
+                    let count = integer(value)?;
                     let count = usize::try_from(count).ok().filter(|&count| count > 0);
                     options.count = count.ok_or(errors::SYNTAX)?;
                 }

@@ -62,7 +62,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
     if state.config.maxmemory > 0 {
-        let out_of_memory = !super::tick::make_room(state);
+        let out_of_memory = !super::memory::make_room(state);
         let wants = flags.has(Flag::Denyoom) || queued.is_some_and(|queued| queued.grows);
         if out_of_memory && wants {
             return Err(errors::OOM);

@@ -4,8 +4,10 @@
 //! no task; `net` does, and a test may in its place.
 
 mod dispatch;
+mod expire;
 mod gates;
 mod jobs;
+mod memory;
 mod monitor;
 mod propagate;
 pub mod replay;
@@ -30,6 +32,8 @@ pub use jobs::Begun;
 pub struct Node {
     /// All data. Public, so that drivers and tests can look; they change it through the node's methods.
     pub state: State,
+    /// What is left of this tick's time for the active cycle, in microseconds.
+    expire_left_us: u64,
 }
 
 impl Node {
@@ -37,7 +41,7 @@ impl Node {
     pub fn new(config: Config, keyspace: Keyspace, run: Run, time: Time) -> Self {
         let mut state = State::new(config, keyspace, run, time);
         state.stats.by_command.resize_with(table().ids(), Default::default);
-        let mut node = Self { state };
+        let mut node = Self { state, expire_left_us: 0 };
         node.apply_settings();
         node
     }
@@ -91,4 +95,4 @@ fn warning(text: String) -> Output {
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere: set a password with 'requirepass' in the configuration file or 'CONFIG SET requirepass' from a loopback client, or turn the protection off with 'protected-mode no' if the network around this node can be trusted. \r\n";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

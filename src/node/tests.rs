@@ -44,6 +44,12 @@ impl Bench {
         String::from_utf8_lossy(&out).into_owned()
     }
 
+    /// Ticks, and spends the tick's time on expired keys. Whether more are due.
+    pub(crate) fn expire(&mut self) -> bool {
+        self.node.tick(self.clock.0);
+        self.node.expire_slice(&mut self.clock)
+    }
+
     /// Takes what the log got, as words.
     pub(crate) fn log(&mut self) -> String {
         let bytes = std::mem::take(&mut self.node.state.stream.pending);

@@ -6,12 +6,6 @@ use crate::state::{ClientId, Output, State};
 
 use super::{Node, propagate};
 
-/// Frees memory until `maxmemory` is kept. False when that is not possible.
-pub(super) fn make_room(state: &mut State) -> bool {
-    let _ = state;
-    true
-}
-
 impl Node {
     /// Does what is due. To be called `hz` times a second.
     pub fn tick(&mut self, time: Time) {
@@ -20,6 +14,8 @@ impl Node {
         self.end_pause(time);
         self.end_waits(time);
         propagate::flush_each(&mut self.state);
+        self.renew_expire_time();
+        super::memory::make_room(&mut self.state);
         let net = [self.state.stats.commands, self.state.stats.net_in, self.state.stats.net_out];
         self.state.stats.rates.sample(net, time.mono_us);
         let used = crate::alloc::used_memory() as u64;

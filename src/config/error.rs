@@ -106,11 +106,10 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFile => write!(f, "The server is running without a config file"),
-            Self::File(error) => write!(f, "Rewriting config file: {}", os_reason(error)),
-            Self::WouldDiffer { name } => write!(
-                f,
-                "Rewriting config file: '{name}' would not keep its value, because of an included file"
-            ),
+            Self::File(error) => write!(f, "{}", os_reason(error)),
+            Self::WouldDiffer { name } => {
+                write!(f, "'{name}' would not keep its value, because of an included file")
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::row::Row;
-use super::{Config, LoadError, glob, rows, set, split_words};
+use super::{Config, LoadError, glob, rows, set};
+use crate::resp::inline::split_words;
 
 /// Most files that may include one another; a file that includes itself is found by this.
 const INCLUDE_DEPTH_MAX: usize = 32;

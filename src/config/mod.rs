@@ -31,7 +31,7 @@ pub use load::{Source, load};
 pub use row::{Change, Meaning, Row};
 pub use rows::{TOPICS, Topic, all};
 pub use set::{Changes, Client};
-pub use syntax::{quote, split_words};
+pub use syntax::quote;
 pub use values::Values;
 
 /// The settings of a server and where they came from.

@@ -1,91 +1,6 @@
-//! The words of a line of redis.conf, and how a word is quoted.
+//! How a word is written in redis.conf, so that [`split_words`](crate::resp::inline::split_words) gives it back.
 
-/// Splits a line into words at blanks. A word may be in double quotes, with `\n \r \t \b \a \xHH` and `\` before a
-/// literal, or in single quotes, with `\'`. `None` if a quote is not closed, or is followed by anything but a blank.
-#[must_use]
-pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    let mut rest = line;
-    loop {
-        let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
-        rest = &rest[blanks..];
-        // A zero byte ends a line, as it does for stock servers.
-        if rest.first().is_none_or(|byte| *byte == 0) {
-            return Some(words);
-        }
-        let (word, length) = next_word(rest)?;
-        words.push(word);
-        rest = &rest[length..];
-    }
-}
-
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
-}
-
-/// The word at the start of `text`, and how much of the text it takes. Quotes may start inside a word: `a"b c"` is one.
-fn next_word(text: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let mut word = Vec::new();
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            0 => break,
-            byte if is_blank(byte) => break,
-            b'"' | b'\'' => {
-                at += 1 + quoted(&text[at + 1..], byte, &mut word)?;
-                let closed = text.get(at).is_none_or(|byte| is_blank(*byte) || *byte == 0);
-                return closed.then_some((word, at));
-            }
-            byte => {
-                word.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Some((word, at))
-}
-
-/// Appends what is inside quotes to `word`; returns its length, the closing quote included.
-fn quoted(text: &[u8], quote: u8, word: &mut Vec<u8>) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        match (*text.get(at)?, quote) {
-            (0, _) => return None,
-            (byte, quote) if byte == quote => return Some(at + 1),
-            (b'\\', b'\'') if text.get(at + 1) == Some(&b'\'') => {
-                word.push(b'\'');
-                at += 2;
-            }
-            (b'\\', b'"') if text.len() > at + 1 => {
-                let (byte, length) = escape(&text[at + 1..]);
-                word.push(byte);
-                at += 1 + length;
-            }
-            (byte, _) => {
-                word.push(byte);
-                at += 1;
-            }
-        }
-    }
-}
-
-/// The byte that an escape stands for, and its length behind the backslash.
-fn escape(text: &[u8]) -> (u8, usize) {
-    let hex = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    match (text[0], hex(1), hex(2)) {
-        (b'x', Some(high), Some(low)) => {
-            (u8::try_from(high * 16 + low).expect("two digits make a byte"), 3)
-        }
-        (b'n', ..) => (b'\n', 1),
-        (b'r', ..) => (b'\r', 1),
-        (b't', ..) => (b'\t', 1),
-        (b'b', ..) => (0x08, 1),
-        (b'a', ..) => (0x07, 1),
-        (byte, ..) => (byte, 1),
-    }
-}
-
-/// A word in double quotes, so that [`split_words`] gives it back.
+/// A word in double quotes, whatever it holds.
 #[must_use]
 pub fn quote(word: &[u8]) -> String {
     let mut text = String::with_capacity(word.len() + 2);
@@ -118,6 +33,7 @@ pub(super) fn quote_if_needed(word: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::inline::split_words;
     use proptest::prelude::*;
 
     fn check(line: &str, expected: &[&str]) {

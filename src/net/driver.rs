@@ -164,6 +164,10 @@ fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
                 if let Err(reason) = super::process::raise_file_limit(&mut values) {
                     tracing::warn!("{reason}");
                 }
+                // What the kernel does not allow is taken back.
+                with_node(shared, |node| {
+                    node.state.config.values_mut().maxclients = values.maxclients;
+                });
             }
             "oom-score-adj" | "oom-score-adj-values" => {
                 super::process::set_oom_score(&config, false);

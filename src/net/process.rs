@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, info, warn};
 
 use crate::config::choices::{OomScoreAdj, Supervision};
-use crate::config::{Config, Values};
+use crate::config::{Config, Values, os_reason};
 
 mod background;
 mod notify;
@@ -85,7 +85,7 @@ fn write_pidfile(config: &Config) -> Option<PathBuf> {
     match fs::write(&path, format!("{}\n", std::process::id())) {
         Ok(()) => Some(path),
         Err(error) => {
-            warn!(path = %path.display(), %error, "Failed to write PID file");
+            warn!("Failed to write PID file {}: {}", path.display(), os_reason(&error));
             None
         }
     }
@@ -122,7 +122,10 @@ pub fn raise_file_limit(values: &mut Values) -> Result<(), String> {
         values.maxclients
     );
     if let Some(error) = refused {
-        warn!("Server can't set maximum open files to {needed} because of OS error: {error}.");
+        warn!(
+            "Server can't set maximum open files to {needed} because of OS error: {}.",
+            os_reason(&error)
+        );
     }
     warn!(
         "Current maximum open files is {reached}. maxclients has been reduced to {clients} to compensate for low \

@@ -5,10 +5,15 @@
 
 pub mod arguments;
 pub mod auth;
+pub mod categories;
 pub mod client;
 mod client_control;
 mod client_list;
 pub mod command;
+mod command_docs;
+pub mod command_info;
+mod command_keys;
+mod command_syntax;
 pub mod config;
 pub mod connection;
 pub mod context;
@@ -47,6 +52,7 @@ pub const FAMILIES: &[&[Command]] = &[
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,
+    command_info::COMMANDS,
     config::COMMANDS,
     info::COMMANDS,
     transaction::COMMANDS,

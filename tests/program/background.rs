@@ -1,9 +1,13 @@
 //! Leaving the terminal, log files, the process manager.
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use super::{program, run, text};
 
@@ -21,52 +25,112 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Ends a server that has left this process's care, if it still runs and is what it should be.
-fn end(pid: i32) {
+fn end(pid: i32, signal: rustix::process::Signal) {
     let ours = Path::new(env!("CARGO_BIN_EXE_highwater")).canonicalize().unwrap();
     let exe = fs::read_link(format!("/proc/{pid}/exe"));
     if exe.is_ok_and(|exe| exe == ours)
         && let Some(pid) = rustix::process::Pid::from_raw(pid)
     {
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        drop(rustix::process::kill_process(pid, signal));
     }
 }
 
+/// A server in the background, with its files in a folder of its own.
+struct Daemon {
+    folder: TempDir,
+    pid: i32,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let conf = folder.path().join("server.conf");
+        let text = format!(
+            "dir {}\nport 0\nunixsocket server.sock\nsave \"\"\ndaemonize yes\nlogfile server.log\npidfile server.pid\n",
+            folder.path().display()
+        );
+        fs::write(&conf, text).unwrap();
+        let output = run("redis-server", &[conf.to_str().unwrap()]);
+        assert!(output.status.success());
+        assert_eq!(text_of(&output), "");
+        let line = wait_for("the pid file", || {
+            fs::read_to_string(folder.path().join("server.pid"))
+                .ok()
+                .filter(|text| !text.is_empty())
+        });
+        let daemon = Self { folder, pid: line.trim_end().parse().unwrap() };
+        daemon.wait_for_line("Ready to accept connections unix");
+        daemon
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
+    }
+
+    fn wait_for_line(&self, part: &str) -> String {
+        wait_for(part, || self.log().lines().find(|line| line.contains(part)).map(str::to_owned))
+    }
+
+    /// Sends an inline command and returns the first line of the answer.
+    fn call(&self, command: &str) -> String {
+        let mut stream = UnixStream::connect(self.folder.path().join("server.sock")).unwrap();
+        stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        end(self.pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
 #[test]
-fn daemon_goes_on_without_its_parent() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().to_str().unwrap();
-    let output = run(
-        "redis-server",
-        &[
-            "--dir",
-            dir,
-            "--port",
-            "0",
-            "--save",
-            "",
-            "--daemonize",
-            "yes",
-            "--logfile",
-            "server.log",
-            "--pidfile",
-            "server.pid",
-        ],
-    );
-    assert!(output.status.success());
-    assert_eq!(text(&output.stdout) + &text(&output.stderr), "");
-    let log = folder.path().join("server.log");
-    let started = wait_for("the start in the log", || {
-        let text = fs::read_to_string(&log).ok()?;
-        text.lines().find(|line| line.contains("Server initialized")).map(str::to_owned)
-    });
-    let (pid, rest) = started.split_once(':').unwrap();
-    assert!(rest.starts_with("M "), "{started}");
-    end(pid.parse().unwrap());
-    let lines = fs::read_to_string(&log).unwrap();
-    assert!(lines.contains("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo"));
-    assert!(lines.contains(&format!(
+fn daemon_goes_on_without_its_parent_until_it_is_told_to_stop() {
+    let daemon = Daemon::start();
+    let pid = daemon.pid;
+    assert_eq!(daemon.call("PING"), "+PONG");
+    daemon.wait_for_line("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    let greeting = format!(
         "Redis version=7.2.4, bits=64, commit=00000000, modified=0, pid={pid}, just started"
-    )));
+    );
+    daemon.wait_for_line(&greeting);
+    let first = daemon.log().lines().next().unwrap().to_owned();
+    assert!(first.starts_with(&format!("{pid}:C ")), "{first}");
+    end(pid, rustix::process::Signal::TERM);
+    let pidfile = daemon.folder.path().join("server.pid");
+    wait_for("the removal of the pid file", || (!pidfile.exists()).then_some(()));
+}
+
+#[test]
+fn log_file_may_be_moved_away_at_any_time() {
+    let daemon = Daemon::start();
+    let old = daemon.folder.path().join("server.log.1");
+    fs::hard_link(daemon.folder.path().join("server.log"), &old).unwrap();
+    fs::remove_file(daemon.folder.path().join("server.log")).unwrap();
+    end(daemon.pid, rustix::process::Signal::TERM);
+    daemon.wait_for_line("bye bye");
+    assert!(!fs::read_to_string(old).unwrap().contains("bye bye"));
+}
+
+#[test]
+fn settings_changed_at_run_time_survive_a_rewrite() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.call("CONFIG SET maxmemory 100mb timeout 77"), "+OK");
+    assert_eq!(daemon.call("CONFIG REWRITE"), "+OK");
+    let text = fs::read_to_string(daemon.folder.path().join("server.conf")).unwrap();
+    assert!(
+        text.ends_with("\n# Generated by CONFIG REWRITE\ntimeout 77\nmaxmemory 104857600\n"),
+        "{text}"
+    );
+    let answer = daemon.call("CONFIG SET logfile x");
+    assert!(answer.starts_with("-ERR CONFIG SET failed (possibly related to argument 'logfile')"));
 }
 
 #[test]
@@ -76,17 +140,34 @@ fn process_manager_hears_of_the_start() {
     let receiver = UnixDatagram::bind(&socket).unwrap();
     receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut child = program("redis-server")
-        .args(["--port", "0", "--save", "", "--supervised", "systemd", "--daemonize", "yes"])
+        .args([
+            "--port",
+            "0",
+            "--unixsocket",
+            "server.sock",
+            "--save",
+            "",
+            "--supervised",
+            "systemd",
+            "--daemonize",
+            "yes",
+        ])
         .args(["--dir", folder.path().to_str().unwrap(), "--logfile", "server.log"])
         .env("NOTIFY_SOCKET", &socket)
         .spawn()
         .unwrap();
     let mut buffer = [0; 200];
-    let length = receiver.recv(&mut buffer).unwrap();
-    assert_eq!(text(&buffer[..length]), "STATUS=Redis is loading...\n");
+    let mut next = || {
+        let length = receiver.recv(&mut buffer).unwrap();
+        text(&buffer[..length])
+    };
+    assert_eq!(next(), "STATUS=Redis is loading...\n");
+    assert_eq!(next(), "STATUS=Ready to accept connections\nREADY=1\n");
     // It stayed in the foreground in spite of `daemonize`: this is the process itself.
-    drop(child.kill());
-    child.wait().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    end(pid, rustix::process::Signal::TERM);
+    assert_eq!(next(), "STOPPING=1\n");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

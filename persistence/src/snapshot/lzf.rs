@@ -207,6 +207,11 @@ fn copy_back<'a>(
     if output.len() + length > end {
         return Err("compressed string yields more bytes than it claims");
     }
+    if distance == 1 {
+        let repeated = output[output.len() - 1];
+        output.resize(output.len() + length, repeated);
+        return Ok(rest);
+    }
     let mut from = output.len() - distance;
     let mut left = length;
     // An overlapping copy doubles what it repeats in each round.

@@ -1,10 +1,13 @@
 //! OBJECT: what is known of a value beside the value itself.
 
+use highwater_persistence::snapshot::Thresholds;
+
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use crate::config::choices::EvictionPolicy;
 use crate::keyspace::{Access, Entry, ValueRef};
 use crate::resp::{Args, CommandError};
+use crate::types::thresholds;
 
 /// The longest string that stock servers keep in one piece with its header, and report as `embstr`.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -16,12 +19,12 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFCOUNT: i64 = 2_147_483_647;
 
 /// The encoding that OBJECT ENCODING reports: the one a stock server would have chosen.
-pub(super) fn encoding(entry: &Entry) -> &'static str {
+pub(super) fn encoding(entry: &Entry, limits: &Thresholds) -> &'static str {
     match entry.value() {
         ValueRef::Int(_) => "int",
         ValueRef::Str(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_raw() => "embstr",
         ValueRef::Str(_) => "raw",
-        ValueRef::Object(object) => object.encoding(),
+        ValueRef::Object(object) => object.encoding(limits),
     }
 }
 
@@ -51,7 +54,8 @@ const ENCODING: Command = Command {
 };
 
 fn object_encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let encoding = entry(ctx, args).map(encoding);
+    let limits = thresholds(&ctx.state.config);
+    let encoding = entry(ctx, args).map(|entry| encoding(entry, &limits));
     ctx.reply.bulk_or_nil(encoding.map(str::as_bytes));
     Ok(())
 }

@@ -4,13 +4,11 @@ use crate::types::Object;
 
 /// A collection of this many items.
 pub(super) fn object_of(length: usize) -> Object {
-    Object::List(vec![b"item".to_vec(); length])
+    Object::List(vec![b"item".to_vec(); length].into())
 }
 
 pub(super) fn object_len(object: &Object) -> usize {
-    match object {
-        Object::List(items) => items.len(),
-    }
+    object.len()
 }
 
 mod door;

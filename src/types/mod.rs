@@ -1,31 +1,24 @@
-//! Values: plain collections that know their encodings and nothing of keys.
+//! Values: plain collections that know their encodings and nothing of keys, clients or time.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `object.rs` | a collection of any type: its size, memory, and the encoding a stock server would have chosen |
+//! | `ordered.rs` | a map that remembers the order in which keys came |
+//! | `zset.rs` | members by score and by name |
+//! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
+//! | `convert.rs` | values from and to the events of snapshots and DUMP payloads |
+//! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
-/// The value of a key that is not a string.
-#[derive(Clone, Debug)]
-pub enum Object {
-    /// A list of byte strings.
-    List(Vec<Vec<u8>>),
-}
+pub mod convert;
+pub mod digest;
+mod object;
+mod ordered;
+mod stream;
+mod thresholds;
+mod zset;
 
-impl Object {
-    /// The name of the type, as TYPE answers.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Object::List(_) => "list",
-        }
-    }
-
-    /// The encoding, as OBJECT ENCODING answers.
-    pub fn encoding(&self) -> &'static str {
-        match self {
-            Object::List(_) => "quicklist",
-        }
-    }
-
-    /// Bytes of memory held, rounded as the allocator rounds.
-    pub fn memory_usage(&self) -> usize {
-        match self {
-            Object::List(items) => items.iter().map(Vec::len).sum(),
-        }
-    }
-}
+pub use object::Object;
+pub use ordered::OrderedMap;
+pub use stream::{Consumer, Group, Pending, Stream};
+pub use thresholds::thresholds;
+pub use zset::Zset;

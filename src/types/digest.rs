@@ -1,0 +1,184 @@
+//! The checksum of values that DEBUG DIGEST and DIGEST-VALUE answer: equal for equal data, whatever the encoding.
+//!
+//! Two operations on 20 bytes, both with SHA-1: *adding* something (exclusive or with its hash), where order must not
+//! matter, and *chaining* something (the hash of the sum), where it must. A list chains its items; a set adds its members;
+//! a pair is chained on its own and then added.
+
+use sha1::{Digest as _, Sha1};
+
+use super::Object;
+use crate::resp::number::{push_f64, push_i64};
+
+/// How scores are turned into text before they are hashed: servers differ by version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreText {
+    /// Shortest digits: Redis 7.2.
+    Shortest,
+    /// Seventeen digits: Redis 7.0 and before.
+    Seventeen,
+}
+
+/// Twenty bytes that stand for some data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest([u8; 20]);
+
+/// Numbers of types, as they go into a digest.
+mod number {
+    pub(super) const STRING: u32 = 0;
+    pub(super) const LIST: u32 = 1;
+    pub(super) const SET: u32 = 2;
+    pub(super) const ZSET: u32 = 3;
+    pub(super) const HASH: u32 = 4;
+    pub(super) const STREAM: u32 = 6;
+}
+
+impl Digest {
+    /// The digest of nothing.
+    pub const ZERO: Self = Self([0; 20]);
+
+    /// Adds `data`; the order of additions does not matter.
+    pub fn add(&mut self, data: &[u8]) {
+        let hash: [u8; 20] = Sha1::digest(data).into();
+        for (byte, other) in self.0.iter_mut().zip(hash) {
+            *byte ^= other;
+        }
+    }
+
+    /// Chains `data`; the order matters.
+    pub fn chain(&mut self, data: &[u8]) {
+        self.add(data);
+        self.0 = Sha1::digest(self.0).into();
+    }
+
+    /// Chains two things and adds the result, as one.
+    fn add_pair(&mut self, first: &[u8], second: &[u8]) {
+        let mut pair = Self::ZERO;
+        pair.chain(first);
+        pair.chain(second);
+        self.add(&pair.0);
+    }
+
+    /// Chains a string value.
+    pub fn string(&mut self, bytes: &[u8], expires: bool) {
+        self.chain(&number::STRING.to_be_bytes());
+        self.chain(bytes);
+        self.expiry(expires);
+    }
+
+    /// Chains a collection.
+    pub fn object(&mut self, object: &Object, expires: bool, scores: ScoreText) {
+        let mut text = Vec::new();
+        match object {
+            Object::List(items) => {
+                self.chain(&number::LIST.to_be_bytes());
+                items.iter().for_each(|item| self.chain(item));
+            }
+            Object::Set(members) => {
+                self.chain(&number::SET.to_be_bytes());
+                members.iter().for_each(|(member, ())| self.add(member));
+            }
+            Object::Zset(members) => {
+                self.chain(&number::ZSET.to_be_bytes());
+                for (member, score) in members.iter() {
+                    text.clear();
+                    push_score(&mut text, score, scores);
+                    self.add_pair(member, &text);
+                }
+            }
+            Object::Hash(fields) => {
+                self.chain(&number::HASH.to_be_bytes());
+                fields.iter().for_each(|(field, value)| self.add_pair(field, &value.value));
+            }
+            Object::Stream(stream) => {
+                self.chain(&number::STREAM.to_be_bytes());
+                for (id, fields) in &stream.entries {
+                    self.chain(format!("{}.{}", id.ms, id.seq).as_bytes());
+                    for (field, value) in fields {
+                        self.chain(field);
+                        self.chain(value);
+                    }
+                }
+            }
+        }
+        self.expiry(expires);
+    }
+
+    /// Only that a key expires goes in, not when: copies may differ in it by a little.
+    fn expiry(&mut self, expires: bool) {
+        if expires {
+            self.add(b"!!expire!!");
+        }
+    }
+
+    /// Adds a key of a database whose value's digest, begun with [`Digest::of_key`], is `key`.
+    pub fn add_key(&mut self, key: Self) {
+        self.add(&key.0);
+    }
+
+    /// Begins the digest of a key: its value is to be chained.
+    pub fn of_key(key: &[u8]) -> Self {
+        let mut digest = Self::ZERO;
+        digest.chain(key);
+        digest
+    }
+
+    /// Chains the number of a database that is not empty; its keys are to be added.
+    pub fn database(&mut self, db: u32) {
+        self.chain(&db.to_be_bytes());
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn push_score(text: &mut Vec<u8>, score: f64, scores: ScoreText) {
+    if scores == ScoreText::Shortest || !score.is_finite() || score == 0.0 {
+        return push_f64(text, score);
+    }
+    // C's `%.17g`: scientific below 10^-4 and from 10^17 on, no zeros at the end of a fraction.
+    let scientific = format!("{score:.16e}");
+    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    if (-4..17).contains(&power) {
+        let decimals = usize::try_from(16 - power).unwrap_or(0);
+        let fixed = format!("{score:.decimals$}");
+        text.extend_from_slice(without_trailing_zeros(&fixed).as_bytes());
+        return;
+    }
+    text.extend_from_slice(without_trailing_zeros(mantissa).as_bytes());
+    text.extend_from_slice(if power < 0 { b"e-" } else { b"e+" });
+    if power.abs() < 10 {
+        text.push(b'0');
+    }
+    push_i64(text, i64::from(power.abs()));
+}
+
+fn without_trailing_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_with_seventeen_digits_look_as_c_prints_them() {
+        let check = |score: f64, expected: &str| {
+            let mut text = Vec::new();
+            push_score(&mut text, score, ScoreText::Seventeen);
+            assert_eq!(String::from_utf8_lossy(&text), expected);
+        };
+        check(1.0, "1");
+        check(3.3, "3.2999999999999998");
+        check(0.1, "0.10000000000000001");
+        check(-2.5, "-2.5");
+        check(1e300, "1.0000000000000001e+300");
+        check(1e17, "1e+17");
+        check(1e16, "10000000000000000");
+        check(0.00001, "1.0000000000000001e-05");
+        check(f64::NEG_INFINITY, "-inf");
+    }
+}

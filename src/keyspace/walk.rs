@@ -306,7 +306,7 @@ impl Walks {
             walk.cancelled = true;
             walk.queue = WalkBatch::default();
         }
-        self.running.retain(|walk| !walk.is_through());
+        self.running.retain(|walk| !(walk.cancelled && walk.is_through()));
     }
 
     /// Takes marks of cancelled walks off, looking at up to `entries` entries. Says whether any are left.

@@ -42,12 +42,14 @@ struct Scenario {
     rng: fastrand::Rng,
     running: Vec<Running>,
     completed: usize,
+    /// Keys become fewer at the moment, so that tables shrink.
+    shrinking: bool,
 }
 
 impl Scenario {
     fn key(&mut self) -> Vec<u8> {
         // Few slots with many keys, so that tables grow and shrink under the walks.
-        let (tag, number) = (self.rng.u8(..4), self.rng.u16(..400));
+        let (tag, number) = (self.rng.u8(..2), self.rng.u16(..400));
         format!("{{{tag}}}{number}").into_bytes()
     }
 
@@ -58,6 +60,7 @@ impl Scenario {
         let (key, second) = (keyspace.key(&bytes), keyspace.key(&more));
         let fill = vec![self.rng.u8(..); self.rng.usize(..500)];
         match self.rng.u16(..1000) {
+            0..350 if self.shrinking => _ = keyspace.remove(db, &key),
             0..300 => {
                 let when = self.rng.bool().then(|| NOW_MS + self.rng.u64(..100));
                 let ttl = when.map_or(Ttl::Clear, Ttl::At);
@@ -67,8 +70,8 @@ impl Scenario {
                 let value = Value::object(object_of(self.rng.usize(1..9)));
                 keyspace.insert(db, &key, value, Ttl::Keep);
             }
-            350..650 => _ = keyspace.remove(db, &key),
-            650..750 => {
+            350..500 => _ = keyspace.remove(db, &key),
+            500..750 => {
                 if let Some(mut entry) = keyspace.lookup_mut(db, &key, Access::WRITE) {
                     if let Some(string) = entry.string_mut() {
                         string.push(7);
@@ -112,7 +115,10 @@ impl Scenario {
     fn step(&mut self) {
         let index = self.rng.usize(..self.running.len());
         let walk = &mut self.running[index];
-        let budget = WalkBudget { entries: self.rng.usize(1..60), bytes: 5000 };
+        let budget = WalkBudget {
+            entries: if self.rng.bool() { 1 } else { self.rng.usize(1..60) },
+            bytes: 5000,
+        };
         let mut out = WalkBatch::default();
         let progress = self.keyspace.walk_step(walk.id, budget, &mut out).expect("it runs");
         for entry in out.iter() {
@@ -135,12 +141,16 @@ fn scenario(seed: u64) -> usize {
     let mut keyspace = Keyspace::new(2, HashKey::from_seed(seed), seed);
     keyspace.begin(NOW_MS, 1);
     let rng = fastrand::Rng::with_seed(seed);
-    let mut scenario = Scenario { keyspace, rng, running: Vec::new(), completed: 0 };
+    let mut scenario =
+        Scenario { keyspace, rng, running: Vec::new(), completed: 0, shrinking: false };
     for _ in 0..20_000 {
+        if scenario.rng.u16(..2000) == 0 {
+            scenario.shrinking = !scenario.shrinking;
+        }
         match scenario.rng.u16(..1000) {
-            0..880 => scenario.write(),
-            880..890 => scenario.start(),
-            890..900 => _ = scenario.keyspace.sweep_walks(50),
+            0..880 | 930.. => scenario.write(),
+            880..884 => scenario.start(),
+            884..894 => _ = scenario.keyspace.sweep_walks(50),
             _ if scenario.running.is_empty() => {}
             _ => scenario.step(),
         }
@@ -160,7 +170,7 @@ fn scenario(seed: u64) -> usize {
 fn walks_put_out_exactly_the_state_at_their_cut() {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("SEED is a number")],
-        Err(_) => (0..12).collect(),
+        Err(_) => (0..24).collect(),
     };
     let mut completed = 0;
     for seed in seeds {
@@ -194,4 +204,16 @@ fn no_more_than_eight_walks_run() {
     assert_eq!(keyspace.walk_queued_bytes(ids[3]), 9);
     keyspace.cancel_walk(ids[3]);
     assert!(keyspace.start_walk(&[0..=16383], 0).is_some());
+}
+
+#[test]
+fn cancelling_one_walk_leaves_the_others() {
+    let mut keyspace = Keyspace::new(1, HashKey::from_seed(1), 1);
+    // Neither has anything to visit, which is no reason to forget the first.
+    let first = keyspace.start_walk(&[0..=16383], 0).expect("none is running");
+    let second = keyspace.start_walk(&[0..=16383], 0).expect("one is running");
+    keyspace.cancel_walk(second);
+    let budget = WalkBudget { entries: 10, bytes: 1000 };
+    let progress = keyspace.walk_step(first, budget, &mut WalkBatch::default());
+    assert!(progress.is_some_and(|progress| progress.done));
 }

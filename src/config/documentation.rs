@@ -15,7 +15,7 @@ const HEAD: &str = "\
 Every setting of the server, made of the rows in `src/config/rows/`. Names, defaults and ranges are those of Redis 7.2.4;
 `rdb-version` is our own. The column *changes* says when a setting may: at the *start* only, at any time by *CONFIG SET*, or
 by CONFIG SET *protected* by `enable-protected-configs`. Sizes take the units `k kb m mb g gb`. A setting marked `-` is
-accepted and does nothing; [compatibility.md](compatibility.md#settings-without-meaning-here) says why.
+accepted and does nothing, or nothing yet; [compatibility.md](compatibility.md#settings-without-meaning-here) says why.
 
 `highwater server` without a file differs in two: `appendonly yes` and `dir ./highwater-data`.
 ";
@@ -43,7 +43,7 @@ fn section(page: &mut String, topic: &Topic) -> std::fmt::Result {
             Change::Runtime => "CONFIG SET",
             Change::Protected => "protected",
         };
-        let mark = if matches!(row.meaning, Meaning::Without(_)) { "- " } else { "" };
+        let mark = if row.meaning == Meaning::Honoured { "" } else { "- " };
         let (form, doc) = (cell(&row.form()), cell(row.doc));
         writeln!(page, "| `{}`{alias} | {default} | {form} | {changes} | {mark}{doc} |", row.name)?;
     }
@@ -61,14 +61,30 @@ fn without_meaning_section() -> String {
     let mut text = format!(
         "{SECTION_HEAD}\n\nThese are read, checked, kept and printed, and change nothing.\n\n| setting | why |\n|---|---|\n"
     );
-    let rows: Vec<&Row> = super::all().collect();
-    for row in rows {
-        if let Meaning::Without(reason) = row.meaning {
-            writeln!(text, "| `{}` | {} |", row.name, cell(reason))
+    let reason = |row: &Row| match row.meaning {
+        Meaning::Without(reason) => Some(reason),
+        _ => None,
+    };
+    let part = |row: &Row| match row.meaning {
+        Meaning::Later(part) => Some(part),
+        _ => None,
+    };
+    table(&mut text, reason);
+    text.push_str(
+        "\nThese wait for a part of the server that is still to come. A start that relies on one of the parts (`replicaof`,\n\
+         `cluster-enabled`, `user`, `aclfile`, `tls-port`) is refused.\n\n| setting | part |\n|---|---|\n",
+    );
+    table(&mut text, part);
+    text
+}
+
+fn table(text: &mut String, second: impl Fn(&Row) -> Option<&'static str>) {
+    for row in super::all() {
+        if let Some(cell_text) = second(row) {
+            writeln!(text, "| `{}` | {} |", row.name, cell(cell_text))
                 .expect("writing to a string does not fail");
         }
     }
-    text
 }
 
 fn page(name: &str) -> PathBuf {
@@ -130,8 +146,45 @@ fn section_is_replaced_in_its_place() {
 fn rows_say_what_they_do_in_sentences() {
     for row in super::all() {
         assert!(row.doc.trim_end_matches(')').ends_with('.'), "{}", row.name);
-        if let Meaning::Without(reason) = row.meaning {
+        if let Meaning::Without(reason) | Meaning::Later(reason) = row.meaning {
             assert!(!reason.is_empty() && !reason.ends_with('.'), "{}", row.name);
+        }
+    }
+}
+
+/// Settings that their rows call honoured and that no code reads yet. The list may only become shorter.
+const UNREAD: [&str; 4] = [
+    "client-output-buffer-limit",
+    "maxmemory-clients",
+    "aof-rewrite-incremental-fsync",
+    "aof-disable-auto-gc",
+];
+
+/// A setting that nobody reads does nothing, whatever its row says.
+#[test]
+fn honoured_settings_are_read_somewhere() {
+    let mut code = String::new();
+    read_code(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    let words: std::collections::HashSet<&str> =
+        code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for row in super::all().filter(|row| row.meaning == Meaning::Honoured && !row.file_only) {
+        let field = row.name.replace('-', "_");
+        // What guards other settings is read by the settings themselves.
+        let read = words.contains(field.as_str()) || field == "enable_protected_configs";
+        let unread = UNREAD.contains(&row.name);
+        assert!(read || unread, "{}: no code reads it", row.name);
+        assert!(!(read && unread), "{}: it is read, take it off the list", row.name);
+    }
+}
+
+/// All code but that of the settings.
+fn read_code(folder: &std::path::Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("src/config") {
+            read_code(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Meaning {
     Honoured,
     /// It is accepted, kept and printed, and changes nothing, for this reason.
     Without(&'static str),
+    /// It is accepted, kept and printed, and waits for a part of the server that is still to come: this one.
+    Later(&'static str),
 }
 
 /// One setting.
@@ -227,6 +229,11 @@ impl Row {
 
     pub(super) const fn without(mut self, reason: &'static str) -> Self {
         self.meaning = Meaning::Without(reason);
+        self
+    }
+
+    pub(super) const fn later(mut self, part: &'static str) -> Self {
+        self.meaning = Meaning::Later(part);
         self
     }
 

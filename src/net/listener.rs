@@ -114,6 +114,9 @@ fn bind_tcp(name: &str, config: &Config) -> io::Result<std::net::TcpListener> {
     if ip.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    if config.socket_mark_id != 0 {
+        socket.set_mark(config.socket_mark_id)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;

@@ -41,13 +41,16 @@ const MODULE: Special = Special {
     words: (1, usize::MAX),
 };
 
+/// The part that some settings wait for.
+const USERS: &str = "access control by users";
+
 pub(super) const ROWS: &[Row] = &[
     Row::secret("requirepass", text!(requirepass), "Password of the default user; empty for none."),
     Row::special("rename-command", "", RENAME, "Gives a command another name, or takes it away (`\"\"`). One line per command.").file_only(),
-    Row::special("user", "", USER, "A user and its rules. One line per user.").file_only(),
-    Row::text("aclfile", "", text!(aclfile), "File of users.").at_start(),
-    Row::number("acllog-max-len", "128", (0, I64_MAX), number!(acllog_max_len), "Refusals kept for ACL LOG."),
-    Row::choice("acl-pubsub-default", "resetchannels", choice!(acl_pubsub_default), "Whether a new user may use every channel or none."),
+    Row::special("user", "", USER, "A user and its rules. One line per user.").file_only().later(USERS),
+    Row::text("aclfile", "", text!(aclfile), "File of users.").at_start().later(USERS),
+    Row::number("acllog-max-len", "128", (0, I64_MAX), number!(acllog_max_len), "Refusals kept for ACL LOG.").later(USERS),
+    Row::choice("acl-pubsub-default", "resetchannels", choice!(acl_pubsub_default), "Whether a new user may use every channel or none.").later(USERS),
     Row::choice("enable-protected-configs", "no", choice!(enable_protected_configs), "Who may change protected settings while the server runs: nobody, everybody, or clients of this host.").at_start(),
     Row::choice("enable-debug-command", "no", choice!(enable_debug_command), "Who may use DEBUG.").at_start(),
     Row::choice("enable-module-command", "no", choice!(enable_module_command), "Who may use MODULE.").at_start(),

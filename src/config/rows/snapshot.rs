@@ -44,6 +44,9 @@ const DIR: Special = Special {
     words: (1, 1),
 };
 
+/// Why the delays do nothing.
+const HOOK: &str = "a hook for the tests of stock servers";
+
 pub(super) const ROWS: &[Row] = &[
     Row::special("dir", ".", DIR, "Folder of all files that the server keeps.")
         .protected()
@@ -93,7 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         "no",
         flag!(rdb_del_sync_files),
         "Removes snapshots that only served a replica, if neither `save` nor `appendonly` wants them.",
-    ),
+    ).later("replication"),
     Row::flag(
         "stop-writes-on-bgsave-error",
         "yes",
@@ -114,7 +117,8 @@ pub(super) const ROWS: &[Row] = &[
         number!(key_load_delay),
         "Slows loading down by microseconds per key, for tests.",
     )
-    .hidden(),
+    .hidden()
+    .without(HOOK),
     Row::number(
         "rdb-key-save-delay",
         "0",
@@ -122,7 +126,8 @@ pub(super) const ROWS: &[Row] = &[
         number!(rdb_key_save_delay),
         "Slows snapshots down by microseconds per key, for tests.",
     )
-    .hidden(),
+    .hidden()
+    .without(HOOK),
     Row::memory(
         "loading-process-events-interval-bytes",
         "2mb",

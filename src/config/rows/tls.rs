@@ -13,14 +13,17 @@ pub(super) const ROWS: &[Row] = &[
         (0, 65535),
         number!(tls_port),
         "TCP port for TLS. Anything but 0 is refused.",
-    ),
-    Row::flag("tls-cluster", "no", flag!(tls_cluster), "TLS on the cluster bus. `yes` is refused."),
+    )
+    .later("TLS"),
+    Row::flag("tls-cluster", "no", flag!(tls_cluster), "TLS on the cluster bus. `yes` is refused.")
+        .later("TLS"),
     Row::flag(
         "tls-replication",
         "no",
         flag!(tls_replication),
         "TLS to the primary. `yes` is refused.",
-    ),
+    )
+    .later("TLS"),
     Row::choice(
         "tls-auth-clients",
         "yes",

@@ -47,13 +47,15 @@ pub(super) const ROWS: &[Row] = &[
         number!(busy_reply_threshold),
         "Milliseconds after which a running script lets others be answered with -BUSY.",
     )
-    .alias("lua-time-limit"),
+    .alias("lua-time-limit")
+    .later("scripts"),
     Row::special(
         "notify-keyspace-events",
         "",
         EVENTS,
         "Classes of events that are published, one letter each; empty for none.",
-    ),
+    )
+    .later("publish and subscribe"),
     Row::number(
         "slowlog-log-slower-than",
         "10000",
@@ -93,7 +95,8 @@ pub(super) const ROWS: &[Row] = &[
         (0, I64_MAX),
         number!(tracking_table_max_keys),
         "Keys remembered for clients that cache; 0 for no limit.",
-    ),
+    )
+    .later("client-side caching"),
 ];
 
 #[cfg(test)]

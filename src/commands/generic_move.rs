@@ -24,7 +24,10 @@ const NOT_32_BITS: CommandError =
     CommandError::new("ERR value is out of range, value must between -2147483648 and 2147483647");
 
 /// Runs `change` and lets it count as one change, if it says that it made any.
-fn as_one_change(ctx: &mut Context<'_>, change: impl FnOnce(&mut Context<'_>) -> bool) -> bool {
+pub(super) fn as_one_change(
+    ctx: &mut Context<'_>,
+    change: impl FnOnce(&mut Context<'_>) -> bool,
+) -> bool {
     let before = ctx.state.keyspace.dirty;
     let changed = change(ctx);
     ctx.state.keyspace.dirty = before + u64::from(changed);

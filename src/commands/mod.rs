@@ -17,6 +17,7 @@ mod command_syntax;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod dump;
 pub mod expire;
 pub mod flush;
 pub mod generic;
@@ -49,6 +50,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     scan::COMMANDS,
     object::COMMANDS,
+    dump::COMMANDS,
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use super::{reload, stop, walks};
-use crate::clock;
+use crate::clock::{self, SystemClock};
 use crate::keyspace::Garbage;
 use crate::node::Node;
 use crate::state::Output;
@@ -97,6 +97,10 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
             persistence.delayed_syncs = delayed;
             node.tick(clock::now());
         });
+        // Between slices others get at the node.
+        while with_node(&shared, |node| node.expire_slice(&mut SystemClock)) {
+            tokio::task::yield_now().await;
+        }
         // Effects of expiry have to reach the log although nobody waits for them.
         shared.committer.kick_if_pending(&shared);
     }

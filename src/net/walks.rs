@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use highwater_persistence::log::{BaseKind, LogFiles, LogNames, LogOffset, Rewrite, Salts};
-use highwater_persistence::snapshot::{
-    EncoderOptions, Event, KeyMeta, SnapshotWriter, Thresholds, WriterOptions,
-};
+use highwater_persistence::snapshot::{Event, KeyMeta, SnapshotWriter, WriterOptions};
 use highwater_persistence::storage::{RealStorage, Storage, StorageFile};
 
 use super::commit::lineage;
@@ -326,28 +324,9 @@ fn write_entry<W: Write>(
 /// How snapshots are written under `config`.
 pub(super) fn writer_options(config: &Config) -> WriterOptions {
     WriterOptions {
-        encoder: EncoderOptions {
-            version: config.rdb_version,
-            compress: config.rdbcompression,
-            thresholds: Thresholds {
-                hash_entries_max: config.hash_max_listpack_entries,
-                hash_value_bytes_max: bytes_max(config.hash_max_listpack_value),
-                set_intset_entries_max: config.set_max_intset_entries,
-                set_entries_max: config.set_max_listpack_entries,
-                set_value_bytes_max: bytes_max(config.set_max_listpack_value),
-                zset_entries_max: config.zset_max_listpack_entries,
-                zset_value_bytes_max: bytes_max(config.zset_max_listpack_value),
-                list_node_size: i64::from(config.list_max_listpack_size),
-                stream_node_bytes_max: bytes_max(config.stream_node_max_bytes),
-                stream_node_entries_max: config.stream_node_max_entries,
-            },
-        },
+        encoder: crate::commands::dump::encoder_options(config),
         checksum: config.rdbchecksum,
     }
-}
-
-fn bytes_max(setting: u64) -> usize {
-    usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
 /// A file that is synced every now and then while it is written.

@@ -11,6 +11,8 @@
 //!
 //! Run one seed with `SEED=7 cargo test -p highwater-persistence --test crash`.
 
+#![expect(clippy::unwrap_used, reason = "a test: what cannot fail may panic")]
+
 use std::io;
 use std::sync::Arc;
 

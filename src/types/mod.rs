@@ -17,7 +17,7 @@ mod stream;
 mod thresholds;
 mod zset;
 
-pub use object::Object;
+pub use object::{FieldValue, Object};
 pub use ordered::OrderedMap;
 pub use stream::{Consumer, Group, Pending, Stream};
 pub use thresholds::thresholds;

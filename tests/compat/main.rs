@@ -12,3 +12,4 @@ mod stock;
 
 mod harness;
 mod settings;
+mod values;

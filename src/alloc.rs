@@ -41,14 +41,17 @@ pub fn used_memory() -> usize {
 }
 
 /// What an allocation of `bytes` really takes: jemalloc's size classes, sixteen apart up to 128, then four
-/// to each doubling.
+/// to each doubling; whole pages from 16 KiB on.
 #[inline]
 pub const fn size_class(bytes: usize) -> usize {
     if bytes <= 8 {
         return 8;
     }
-    let doubling = (bytes - 1).ilog2();
-    let step = if doubling < 7 { 16 } else { 1 << (doubling - 2) };
+    let step = match (bytes - 1).ilog2() {
+        ..7 => 16,
+        doubling @ ..14 => 1 << (doubling - 2),
+        _ => 4096,
+    };
     (bytes + step - 1) & !(step - 1)
 }
 
@@ -137,7 +140,31 @@ mod tests {
         check(4096, 4096);
         check(4097, 5120);
         check(1 << 20, 1 << 20);
-        check((1 << 20) + 1, (1 << 20) + (1 << 18));
+        check((1 << 20) + 1, (1 << 20) + 4096);
+    }
+
+    #[cfg(feature = "jemalloc")]
+    #[test]
+    fn size_classes_agree_with_the_allocator() {
+        let check = |bytes: usize, align: usize| {
+            let layout = Layout::from_size_align(bytes, align).unwrap();
+            // SAFETY: the layout is not empty; the memory is given back with it and not used in between.
+            unsafe {
+                let memory = GLOBAL.alloc(layout);
+                let usable = tikv_jemallocator::usable_size(memory);
+                GLOBAL.dealloc(memory, layout);
+                assert_eq!(usable, size_class(bytes), "{bytes} bytes aligned to {align}");
+            }
+        };
+        for bytes in
+            (1..3000).chain((3000..300_000).step_by(97)).chain((300_000..9_000_000).step_by(99_991))
+        {
+            check(bytes, 8);
+        }
+        // Arrays of buckets.
+        for buckets in 1..1200 {
+            check(buckets * 64, 64);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod damage;
 mod fixtures;
+mod random;
 mod stock;
 mod versions;
 

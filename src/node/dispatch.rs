@@ -8,6 +8,7 @@ use crate::state::{ClientId, State};
 
 use super::Node;
 use super::gates::{self, Gate};
+use super::prefetch::{AHEAD, prefetch};
 
 /// What a client's connection does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,9 @@ impl Node {
         let mut started_us = self.state.time.mono_us;
         let mut executed = from;
         while executed < requests.len() && !client.close_after_reply && client.blocked.is_none() {
+            if (executed - from).is_multiple_of(AHEAD) {
+                prefetch(&self.state.keyspace, client.db, (requests, buffer), executed);
+            }
             let args = requests.get(executed, buffer);
             let time = Time { mono_us: started_us, ..self.state.time };
             if self.request(&mut client, args, out, time, clock) == Ran::Postponed {

@@ -9,6 +9,7 @@ mod gates;
 mod jobs;
 mod memory;
 mod monitor;
+mod prefetch;
 mod propagate;
 pub mod replay;
 mod settings;

@@ -97,9 +97,6 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ConfigError::Loading => errors::LOADING,
         error => CommandError::owned(format!("ERR {error}")),
     })?;
-    if changes.has("appendonly") {
-        ctx.state.outputs.push(Output::SetAppendOnly(ctx.state.config.appendonly));
-    }
     if !changes.names.is_empty() {
         ctx.state.outputs.push(Output::ConfigChanged(changes.names));
         ctx.then = Then::SettingsChanged;

@@ -122,7 +122,12 @@ impl super::State {
     /// Asks the driver for a snapshot.
     pub fn request_snapshot(&mut self) {
         self.persistence.snapshot_scheduled = false;
-        self.persistence.last_save_try_s = self.time.unix_s();
+        let started_s = self.time.unix_s();
+        self.persistence.last_save_try_s = started_s;
+        // It counts as running from here, so that no second one is asked for before the walk begins.
+        let dirty_at_cut = self.persistence.dirty;
+        self.persistence.snapshot =
+            Some(Job { started_s, keys_total: 0, keys_done: 0, dirty_at_cut });
         self.outputs.push(super::Output::StartSnapshot);
     }
 

@@ -40,6 +40,32 @@ pub fn used_memory() -> usize {
     usize::try_from(USED_BYTES.load(Ordering::Relaxed) + pending).unwrap_or(0)
 }
 
+/// Bytes handed out, in pages in use, and in main memory, as the allocator counts them. `None` without jemalloc.
+#[cfg(feature = "jemalloc")]
+pub fn totals() -> Option<(u64, u64, u64)> {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    // The figures are those of the moment at which the epoch was last advanced.
+    epoch::advance().ok()?;
+    let figures = (stats::allocated::read(), stats::active::read(), stats::resident::read());
+    Some((figures.0.ok()? as u64, figures.1.ok()? as u64, figures.2.ok()? as u64))
+}
+
+/// Bytes handed out, in pages in use, and in main memory, as the allocator counts them. `None` without jemalloc.
+#[cfg(not(feature = "jemalloc"))]
+pub fn totals() -> Option<(u64, u64, u64)> {
+    None
+}
+
+/// What the allocator says of itself, for people.
+pub fn statistics() -> String {
+    match totals() {
+        Some((allocated, active, resident)) => {
+            format!("Allocated: {allocated}, active: {active}, resident: {resident}\n")
+        }
+        None => "Stats not supported for the current allocator".to_owned(),
+    }
+}
+
 /// What an allocation of `bytes` really takes: jemalloc's size classes, sixteen apart up to 128, then four
 /// to each doubling; whole pages from 16 KiB on.
 #[inline]

@@ -118,9 +118,7 @@ fn reset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn graph(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(series) = ctx.state.latency.event(&args[2]) else {
         let event = errors::printable(&args[2]);
-        return Err(CommandError::owned(format!(
-            "ERR No samples available for event '{event}'"
-        )));
+        return Err(CommandError::owned(format!("ERR No samples available for event '{event}'")));
     };
     let event = String::from_utf8_lossy(&args[2]).to_ascii_lowercase();
     let text = latency_report::graph(&event, series, ctx.time.unix_s());

@@ -78,8 +78,14 @@ pub(super) fn doctor(latency: &Latency, threshold_ms: u64) -> String {
 
 /// What to look at first, by event.
 const ADVICE: [(&str, &str); 3] = [
-    ("command", "Commands over many elements ran: look for KEYS, large ranges and deletions of large values (UNLINK does those aside)."),
-    ("fast-command", "Commands that should be quick were not: the machine may swap, or its processors be shared with others."),
+    (
+        "command",
+        "Commands over many elements ran: look for KEYS, large ranges and deletions of large values (UNLINK does those aside).",
+    ),
+    (
+        "fast-command",
+        "Commands that should be quick were not: the machine may swap, or its processors be shared with others.",
+    ),
     ("expire-cycle", "Many keys expire at the same time: spread their times to live."),
 ];
 

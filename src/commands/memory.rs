@@ -140,11 +140,9 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn databases_overhead(reply: &mut Reply<'_>, number: u32) {
     reply.bulk(format!("db.{number}").as_bytes());
     reply.map(3);
-    for name in [
-        "overhead.hashtable.main",
-        "overhead.hashtable.expires",
-        "overhead.hashtable.slot-to-keys",
-    ] {
+    for name in
+        ["overhead.hashtable.main", "overhead.hashtable.expires", "overhead.hashtable.slot-to-keys"]
+    {
         count(reply, name, 0);
     }
 }

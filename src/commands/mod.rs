@@ -17,6 +17,9 @@ mod command_syntax;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod debug;
+mod debug_protocol;
+mod debug_values;
 pub mod dump;
 pub mod expire;
 pub mod flush;
@@ -31,8 +34,16 @@ mod info_persistence;
 mod info_server;
 mod info_stats;
 pub mod keys;
+pub mod latency;
+mod latency_report;
+pub mod lolwut;
+pub mod memory;
+pub mod monitor;
 pub mod object;
+pub mod persistence;
 pub mod scan;
+pub mod server;
+pub mod slowlog;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -56,6 +67,14 @@ pub const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     command_info::COMMANDS,
     config::COMMANDS,
+    debug::COMMANDS,
+    latency::COMMANDS,
+    lolwut::COMMANDS,
+    memory::COMMANDS,
+    monitor::COMMANDS,
+    persistence::COMMANDS,
+    server::COMMANDS,
+    slowlog::COMMANDS,
     info::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -66,9 +66,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let count = match args.get(2) {
         None => SHOWN,
-        Some(word) => {
-            number::parse_i64(word).filter(|count| *count >= -1).ok_or(BAD_COUNT)?
-        }
+        Some(word) => number::parse_i64(word).filter(|count| *count >= -1).ok_or(BAD_COUNT)?,
     };
     let log = &ctx.state.slowlog;
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(log.entries().len());

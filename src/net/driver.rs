@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{reload, stop, walks};
+use super::{reload, stop, system, walks};
 use crate::clock::{self, SystemClock};
 use crate::keyspace::Garbage;
 use crate::node::Node;
@@ -85,8 +85,11 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         let (written, durable) = shared.committer.progress();
         let delayed = shared.committer.delayed_syncs.load(Ordering::Relaxed);
         let seen = look_at_connections(&shared);
+        let mut facts = shared.node.lock().state.system;
+        system::refresh(&mut facts);
         with_node(&shared, |node| {
             tell_of_connections(node, &shared, &seen);
+            node.state.system = facts;
             let persistence = &mut node.state.persistence;
             if let Some((current, base)) = sizes {
                 persistence.aof_current_size = current;

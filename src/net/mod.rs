@@ -11,6 +11,7 @@ mod resp_base;
 mod shared;
 mod socket;
 mod stop;
+mod system;
 mod turn;
 mod walks;
 
@@ -113,9 +114,11 @@ fn make_shared(config: Config, threads: usize) -> Shared {
         executable: std::env::current_exe().unwrap_or_default(),
         config_file: config.file().map(std::path::Path::to_owned),
         port: config.port,
-        ..Run::default()
+        os: system::os(),
+        total_system_memory: system::total_memory(),
     };
     let mut node = Node::new(config, keyspace, run, time);
+    node.state.system.startup_memory = crate::alloc::used_memory() as u64;
     // Clients that come before the data are answered -LOADING.
     node.state.persistence.loading =
         Some(Loading { started_s: time.unix_s(), total_bytes: 0, loaded_bytes: 0 });

@@ -1,0 +1,59 @@
+//! DEBUG PROTOCOL: an example of each type of reply, for tests of client libraries.
+
+use super::command::CommandResult;
+use super::context::Context;
+use crate::resp::CommandError;
+
+pub(super) fn example(ctx: &mut Context<'_>, kind: &[u8]) -> CommandResult {
+    let reply = &mut ctx.reply;
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.int(12345),
+        b"double" => reply.double(3.141),
+        b"null" => reply.nil(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.int(number);
+                reply.bool(number == 1);
+            }
+        }
+        b"attrib" => return attribute(ctx),
+        b"push" => {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.int(42);
+            // A push stands beside replies, not in place of one.
+            reply.bulk(b"Some real reply following the push reply");
+        }
+        b"true" => reply.bool(true),
+        b"false" => reply.bool(false),
+        b"verbatim" => reply.verbatim("txt", "This is a verbatim\nstring"),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        _ => {
+            return Err("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false".into());
+        }
+    }
+    Ok(())
+}
+
+fn attribute(ctx: &mut Context<'_>) -> CommandResult {
+    if !ctx.reply.is_resp3() {
+        return Err(CommandError::new("ERR Attributes are only supported by the RESP3 protocol"));
+    }
+    ctx.reply.attribute(1);
+    ctx.reply.bulk(b"key-popularity");
+    ctx.reply.array(2);
+    ctx.reply.bulk(b"key:123");
+    ctx.reply.int(90);
+    ctx.reply.bulk(b"Some real reply following the attribute");
+    Ok(())
+}

@@ -8,7 +8,8 @@ use tracing::{error, info, warn};
 
 use super::{complain, say, system_check};
 use crate::REDIS_VERSION;
-use crate::config::{self, Config, LoadError, Source};
+use crate::commands::table;
+use crate::config::{self, CommandNames, Config, LoadError, Source};
 use crate::logging::{self, Role};
 use crate::net::{self, process};
 
@@ -128,6 +129,7 @@ fn open_log(config: &Config) -> Result<(), String> {
 
 fn serve(mut config: Config) -> Result<(), String> {
     greet(&config);
+    CommandNames::check(&config.rename_command, |name| table().find(name.as_bytes()).is_some())?;
     if let Some(missing) = missing(&config) {
         return Err(format!("{missing} is not part of this version"));
     }

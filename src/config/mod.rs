@@ -7,6 +7,7 @@
 
 mod arguments;
 pub mod choices;
+mod command_names;
 #[cfg(test)]
 mod documentation;
 mod error;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use crate::glob;
 
 pub use arguments::sources;
+pub use command_names::{CommandNames, Reached};
 pub use error::{ConfigError, LoadError, RewriteError, os_reason};
 pub use load::{Source, load};
 pub use row::{Change, Meaning, Row};

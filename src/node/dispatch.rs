@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Time};
 use crate::commands::{Context, Entry, Flag, Then, table};
+use crate::config::{CommandNames, Reached};
 use crate::resp::{Args, CommandError, Reply, Requests, errors};
 use crate::state::client::{Client, ReplyMode};
 use crate::state::{ClientId, State};
@@ -281,8 +282,13 @@ fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
 /// A request that names no command, or one that takes other arguments.
 pub(super) type Unresolved = (Option<&'static Entry>, CommandError);
 
-pub(super) fn resolve(args: Args<'_>) -> Result<&'static Entry, Unresolved> {
-    let Some(mut entry) = table().find(&args[0]) else {
+pub(super) fn resolve(names: &CommandNames, args: Args<'_>) -> Result<&'static Entry, Unresolved> {
+    let found = match names.reached(&args[0]) {
+        Reached::Itself => table().find(&args[0]),
+        Reached::Other(own) => table().find(own.as_bytes()),
+        Reached::Nothing => None,
+    };
+    let Some(mut entry) = found else {
         return Err((None, errors::unknown_command(&args[0], args.iter_from(1))));
     };
     if !entry.subcommands.is_empty() && args.len() > 1 {

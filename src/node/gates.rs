@@ -24,7 +24,7 @@ pub(super) enum Gate {
 /// Leads a request through all gates.
 #[inline]
 pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Gate {
-    let entry = match resolve(args) {
+    let entry = match resolve(&state.command_names, args) {
         Ok(entry) => entry,
         Err((entry, error)) => return Gate::Refused(entry, error),
     };

@@ -2,6 +2,7 @@
 
 use crate::clock::Time;
 use crate::commands::table;
+use crate::config::Reached;
 use crate::keyspace::ExpireMode;
 use crate::resp::{Args, CommandError, errors};
 use crate::state::ClientId;
@@ -41,7 +42,12 @@ impl Replay {
     /// # Errors
     /// There is no such command, or it does not take these arguments: the log is not one this node can play.
     pub fn command(&mut self, args: Args<'_>) -> Result<(), CommandError> {
-        let Some(mut entry) = table().find(&args[0]) else {
+        // Requests are logged as they came, under a new name too; effects of the node's own have the commands' own names.
+        let found = match self.node.state.command_names.reached(&args[0]) {
+            Reached::Other(own) => table().find(own.as_bytes()),
+            Reached::Itself | Reached::Nothing => table().find(&args[0]),
+        };
+        let Some(mut entry) = found else {
             return Err(errors::unknown_command(&args[0], args.iter_from(1)));
         };
         if !entry.subcommands.is_empty() && args.len() > 1 {

@@ -27,7 +27,8 @@ impl Node {
         for queued in &transaction.queue {
             let raw = queued.canonical.then(|| (0, u32::try_from(queued.bytes.len()).unwrap_or(0)));
             let args = Args::new(&queued.bytes, &queued.ranges, raw);
-            let entry = resolve(args).expect("a queued command was resolved when it was queued");
+            let entry = resolve(&self.state.command_names, args)
+                .expect("a queued command was resolved when it was queued");
             if self.state.monitors > 0 {
                 super::monitor::feed(&mut self.state, client, entry, args);
             }

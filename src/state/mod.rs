@@ -17,12 +17,14 @@ pub use output::Output;
 pub use stream::Stream;
 
 use crate::clock::Time;
-use crate::config::Config;
+use crate::config::{CommandNames, Config};
 use crate::keyspace::Keyspace;
 
 /// Everything a node knows. Commands get it behind the node's lock, the client they run for aside.
 #[derive(Debug)]
 pub struct State {
+    /// By which names clients reach commands.
+    pub command_names: CommandNames,
     /// The settings in force.
     pub config: Config,
     /// All data.
@@ -98,6 +100,7 @@ impl State {
             pause: None,
             monitors: 0,
             functions: Vec::new(),
+            command_names: CommandNames::new(&config.rename_command),
             config,
         }
     }

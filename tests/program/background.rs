@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -37,16 +38,21 @@ fn end(pid: i32, signal: rustix::process::Signal) {
 
 /// A server in the background, with its files in a folder of its own.
 struct Daemon {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     pid: i32,
 }
 
 impl Daemon {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_with("")
+    }
+
+    /// Starts with more lines in its file.
+    fn start_with(lines: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let conf = folder.path().join("server.conf");
         let text = format!(
-            "dir {}\nport 0\nunixsocket server.sock\nsave \"\"\ndaemonize yes\nlogfile server.log\npidfile server.pid\n",
+            "dir {}\nport 0\nunixsocket server.sock\nsave \"\"\ndaemonize yes\nlogfile server.log\npidfile server.pid\n{lines}",
             folder.path().display()
         );
         fs::write(&conf, text).unwrap();
@@ -73,11 +79,16 @@ impl Daemon {
 
     /// Sends an inline command and returns the first line of the answer.
     fn call(&self, command: &str) -> String {
-        let mut stream = UnixStream::connect(self.folder.path().join("server.sock")).unwrap();
-        stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        self.call_if_up(command).expect("the server answers")
+    }
+
+    /// As [`Daemon::call`]; `None` if nobody listens.
+    fn call_if_up(&self, command: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(self.folder.path().join("server.sock")).ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
         let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        Some(line.trim_end().to_owned())
     }
 }
 
@@ -175,4 +186,39 @@ fn log_file_that_cannot_be_made_stops_the_start() {
     let output = run("redis-server", &["--port", "0", "--logfile", "/no/such/folder/a.log"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "Can't open the log file: No such file or directory\n");
+}
+
+#[test]
+fn renamed_commands_are_reached_by_their_new_names() {
+    let daemon = Daemon::start_with(
+        "appendonly yes\nappendfsync always\nrename-command SET put\nrename-command CONFIG \"\"\n",
+    );
+    assert_eq!(daemon.call("PUT a b"), "+OK");
+    assert!(daemon.call("SET a c").starts_with("-ERR unknown command 'SET'"));
+    assert!(daemon.call("CONFIG GET port").starts_with("-ERR unknown command"));
+    end(daemon.pid, rustix::process::Signal::KILL);
+    wait_for("the end", || UnixStream::connect(daemon.folder.path().join("server.sock")).err());
+    fs::remove_file(daemon.folder.path().join("server.pid")).unwrap();
+    let conf = daemon.folder.path().join("server.conf");
+    assert!(run("redis-server", &[conf.to_str().unwrap()]).status.success());
+    let pid = wait_for("the pid file", || {
+        fs::read_to_string(daemon.folder.path().join("server.pid")).ok()?.trim_end().parse().ok()
+    });
+    let again = Daemon { folder: Arc::clone(&daemon.folder), pid };
+    wait_for("an answer", || (again.call_if_up("EXISTS a")? == ":1").then_some(()));
+}
+
+#[test]
+fn impossible_rename_stops_the_start() {
+    for (lines, reason) in [
+        ("rename-command nosuch x", "No such command in rename-command"),
+        ("rename-command get set", "Target command name already exists"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let conf = folder.path().join("server.conf");
+        fs::write(&conf, format!("dir {}\nport 0\n{lines}\n", folder.path().display())).unwrap();
+        let output = run("redis-server", &[conf.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text_of(&output).contains(reason), "{}", text_of(&output));
+    }
 }

@@ -1,9 +1,6 @@
 //! One value as bytes and back: DUMP, RESTORE, and RESTORE-ASKING, which is RESTORE into a slot being imported.
 
-use highwater_persistence::snapshot::{
-    DumpError, DumpReader, EncoderOptions, Event, SnapshotError, Thresholds, ValueEncoder,
-    seal_dump,
-};
+use highwater_persistence::snapshot::{DumpError, EncoderOptions, SnapshotError};
 
 use super::arguments::{has_passed, integer, integer_in, is};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
@@ -12,25 +9,18 @@ use super::generic_move::as_one_change;
 use crate::config::Config;
 use crate::keyspace::{Access, Entry, KeyRef, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
+use crate::types::convert::{self, Built, dump_object, dump_string};
+use crate::types::thresholds;
 
 /// How values are encoded under `config`, in payloads as in snapshots.
 pub fn encoder_options(config: &Config) -> EncoderOptions {
-    let bytes = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
     EncoderOptions {
         version: config.rdb_version,
         compress: config.rdbcompression,
-        thresholds: Thresholds {
-            hash_entries_max: config.hash_max_listpack_entries,
-            hash_value_bytes_max: bytes(config.hash_max_listpack_value),
-            set_intset_entries_max: config.set_max_intset_entries,
-            set_entries_max: config.set_max_listpack_entries,
-            set_value_bytes_max: bytes(config.set_max_listpack_value),
-            zset_entries_max: config.zset_max_listpack_entries,
-            zset_value_bytes_max: bytes(config.zset_max_listpack_value),
-            list_node_size: i64::from(config.list_max_listpack_size),
-            stream_node_bytes_max: bytes(config.stream_node_max_bytes),
-            stream_node_entries_max: config.stream_node_max_entries,
-        },
+        thresholds: thresholds(config),
+        // Only files of newer servers have such fields. A node that could not save them would be worse off than
+        // one that saves the fields and not their expiry.
+        drop_field_expiry: true,
     }
 }
 
@@ -63,18 +53,13 @@ fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 /// The payload of a value.
 fn encode(options: &EncoderOptions, value: ValueRef<'_>) -> Result<Vec<u8>, SnapshotError> {
-    let mut encoder = ValueEncoder::new(options);
     match value {
-        ValueRef::Str(bytes) => encoder.put(Event::String(bytes))?,
+        ValueRef::Str(bytes) => Ok(dump_string(bytes, options)),
         ValueRef::Int(number) => {
-            encoder.put(Event::String(itoa::Buffer::new().format(number).as_bytes()))?;
+            Ok(dump_string(itoa::Buffer::new().format(number).as_bytes(), options))
         }
-        ValueRef::Object(object) => {
-            return Err(SnapshotError::Unwritable { problem: object.type_name().to_owned() });
-        }
+        ValueRef::Object(object) => dump_object(object, options),
     }
-    encoder.put(Event::ValueEnd)?;
-    Ok(seal_dump(encoder.take_record(), options.version))
 }
 
 fn unwritable(error: SnapshotError) -> CommandError {
@@ -210,25 +195,16 @@ fn propagate(ctx: &mut Context<'_>, args: Args<'_>, when_ms: i64) {
 
 /// The entry that a payload describes.
 fn decode(key: &KeyRef<'_>, payload: &[u8]) -> Result<Entry, CommandError> {
-    read_entry(key, payload).map_err(|error| match error {
+    let built = convert::restore(payload).map_err(|error| match error {
         DumpError::VersionOrChecksum => {
             CommandError::new("ERR DUMP payload version or checksum are wrong")
         }
         DumpError::BadData(_) => CommandError::new("ERR Bad data format"),
-    })
-}
-
-fn read_entry(key: &KeyRef<'_>, payload: &[u8]) -> Result<Entry, DumpError> {
-    let unreadable =
-        || DumpError::BadData(SnapshotError::Unwritable { problem: "an unknown type".to_owned() });
-    let mut reader = DumpReader::new(payload)?;
-    let entry = match reader.next()? {
-        Some(Event::String(bytes)) => Entry::new(key.bytes, Value::string(bytes), None),
-        _ => return Err(unreadable()),
-    };
-    match reader.next()? {
-        Some(Event::ValueEnd) => Ok(entry),
-        _ => Err(unreadable()),
+    })?;
+    match built {
+        Built::String(bytes) => Ok(Entry::new(key.bytes, Value::string(&bytes), None)),
+        Built::Object(object) => Ok(Entry::new(key.bytes, Value::object(object), None)),
+        Built::Empty => Err(CommandError::new("ERR Bad data format")),
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use highwater::types::convert::{Built, ValueBuilder, dump_object, dump_string, restore};
 use highwater::types::digest::{Digest, ScoreText};
-use highwater_persistence::snapshot::{EncoderOptions, Event, SnapshotReader, Thresholds};
+use highwater::types::{FieldValue, Object, OrderedMap, Stream, Zset};
+use highwater_persistence::snapshot::{
+    EncoderOptions, Event, SnapshotReader, StreamId, Thresholds,
+};
 
 use crate::peer::{Request, Stock};
 
@@ -162,4 +165,46 @@ fn groups_and_pending_entries_survive_a_payload() {
     }
     let pending = ask(&mut stock, &[b"XPENDING", b"work", b"readers"]);
     assert!(pending.starts_with(b"*4\r\n:3\r\n"), "{}", pending.escape_ascii());
+}
+
+/// A collection of each type that no packed form holds, a list larger than what the writer holds back among them.
+fn large_objects(random: &mut fastrand::Rng) -> Vec<Object> {
+    let mut text = |number: u32| {
+        let mut text = number.to_string().into_bytes();
+        text.extend((0..random.usize(..30)).map(|_| random.u8(..)));
+        text
+    };
+    let list = (0..100_000).map(&mut text).collect();
+    let (mut set, mut hash, mut zset) = (OrderedMap::new(), OrderedMap::new(), Zset::new());
+    let mut stream = Stream::default();
+    for number in 0..3000 {
+        set.insert(&text(number), ());
+        hash.insert(&text(number), FieldValue { value: text(number), expires_ms: None });
+        zset.insert(&text(number), f64::from(number) * 0.3);
+        let id = StreamId::new(u64::from(number / 7), u64::from(number % 7) + 1);
+        let field = if number % 5 == 0 { text(number) } else { b"shared".to_vec() };
+        stream.entries.insert(id, vec![(field, text(number)), (b"n".to_vec(), text(number))]);
+        stream.last_id = id;
+    }
+    stream.entries_added = 3000;
+    let stream = Object::Stream(Box::new(stream));
+    vec![Object::List(list), Object::Set(set), Object::Hash(hash), Object::Zset(zset), stream]
+}
+
+#[test]
+fn large_collections_are_restored_by_stock_and_read_back() {
+    let Some(mut stock) = Stock::start(&[]) else { return };
+    let mut random = fastrand::Rng::with_seed(9);
+    for object in large_objects(&mut random) {
+        let what = object.type_name();
+        let built = Built::Object(object);
+        let expected = digest(Digest::ZERO, &built, false);
+        let reply = ask(&mut stock, &[b"RESTORE", b"k", b"0", &dump(&built), b"REPLACE"]);
+        assert_eq!(reply, b"+OK\r\n", "{what}: {}", reply.escape_ascii());
+        let found = ask(&mut stock, &[b"DEBUG", b"DIGEST-VALUE", b"k"]);
+        assert!(contains(&found, &expected.to_string()), "{what}");
+        let payload = ask(&mut stock, &[b"DUMP", b"k"]);
+        let restored = restore(bulk(&payload)).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert_eq!(digest(Digest::ZERO, &restored, false), expected, "{what}");
+    }
 }

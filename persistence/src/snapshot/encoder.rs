@@ -22,11 +22,19 @@ pub struct EncoderOptions {
     pub compress: bool,
     /// When collections are packed.
     pub thresholds: Thresholds,
+    /// What happens to the expiry of hash fields before version 12, which has no place for it: the field is written
+    /// without it if this is set, otherwise the value is refused.
+    pub drop_field_expiry: bool,
 }
 
 impl Default for EncoderOptions {
     fn default() -> Self {
-        Self { version: VERSION_DEFAULT, compress: true, thresholds: Thresholds::default() }
+        Self {
+            version: VERSION_DEFAULT,
+            compress: true,
+            thresholds: Thresholds::default(),
+            drop_field_expiry: false,
+        }
     }
 }
 
@@ -364,9 +372,10 @@ impl ValueEncoder {
         expires_ms: Option<u64>,
     ) -> Result<(), SnapshotError> {
         let with_expiry = self.options.version >= FIELD_EXPIRY_SINCE;
-        if expires_ms.is_some() && !with_expiry {
+        if expires_ms.is_some() && !with_expiry && !self.options.drop_field_expiry {
             return Err(unwritable("a hash field that expires, before version 12"));
         }
+        let expires_ms = expires_ms.filter(|_| with_expiry);
         if let Form::HashListpack { len } = self.form {
             let limits = &self.options.thresholds;
             let small = field.len().max(value.len()) <= limits.hash_value_bytes_max;

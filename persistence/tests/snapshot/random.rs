@@ -149,6 +149,7 @@ fn options(random: &mut Rng) -> EncoderOptions {
         version: random.u32(10..=12),
         compress: random.bool(),
         thresholds: thresholds(random),
+        ..EncoderOptions::default()
     }
 }
 
@@ -181,6 +182,7 @@ fn random_values_read_back_whatever_the_options() {
             version: 10,
             compress: false,
             thresholds: Thresholds { list_node_size: 1, ..Thresholds::default() },
+            ..EncoderOptions::default()
         };
         let expected = write(&values, plain, false);
         // The first file against the events themselves: order is kept by lists and streams.
@@ -264,6 +266,8 @@ fn a_field_that_expires_needs_version_12() {
         Event::HashField { field: b"g", value: b"w", expires_ms: Some(1_700_000_000_000) },
         Event::ValueEnd,
     ];
+    let drops = EncoderOptions { drop_field_expiry: true, ..EncoderOptions::default() };
+    assert!(encode_dump(&drops, events).is_ok());
     for (version, expected) in [(10, false), (11, false), (12, true)] {
         let options = EncoderOptions { version, ..EncoderOptions::default() };
         let payload = encode_dump(&options, events);

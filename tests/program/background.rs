@@ -27,12 +27,13 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Ends a server that has left this process's care, if it still runs and is what it should be.
 fn end(pid: i32, signal: rustix::process::Signal) {
-    let ours = Path::new(env!("CARGO_BIN_EXE_highwater")).canonicalize().unwrap();
+    let ours =
+        Path::new(env!("CARGO_BIN_EXE_highwater")).canonicalize().expect("the binary is there");
     let exe = fs::read_link(format!("/proc/{pid}/exe"));
     if exe.is_ok_and(|exe| exe == ours)
         && let Some(pid) = rustix::process::Pid::from_raw(pid)
     {
-        drop(rustix::process::kill_process(pid, signal));
+        rustix::process::kill_process(pid, signal).ok();
     }
 }
 
@@ -49,14 +50,14 @@ impl Daemon {
 
     /// Starts with more lines in its file.
     fn start_with(lines: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
         let conf = folder.path().join("server.conf");
         let text = format!(
             "dir {}\nport 0\nunixsocket server.sock\nsave \"\"\ndaemonize yes\nlogfile server.log\npidfile server.pid\n{lines}",
             folder.path().display()
         );
-        fs::write(&conf, text).unwrap();
-        let output = run("redis-server", &[conf.to_str().unwrap()]);
+        fs::write(&conf, text).expect("the folder takes a file");
+        let output = run("redis-server", &[conf.to_str().expect("a plain path")]);
         assert!(output.status.success());
         assert_eq!(text_of(&output), "");
         let line = wait_for("the pid file", || {
@@ -64,7 +65,7 @@ impl Daemon {
                 .ok()
                 .filter(|text| !text.is_empty())
         });
-        let daemon = Self { folder, pid: line.trim_end().parse().unwrap() };
+        let daemon = Self { folder, pid: line.trim_end().parse().expect("a process id") };
         daemon.wait_for_line("Ready to accept connections unix");
         daemon
     }

@@ -1,5 +1,7 @@
 //! One value as bytes and back: DUMP, RESTORE, and RESTORE-ASKING, which is RESTORE into a slot being imported.
 
+use std::sync::Arc;
+
 use highwater_persistence::snapshot::{DumpError, EncoderOptions, SnapshotError};
 
 use super::arguments::{has_passed, integer, integer_in, is};
@@ -7,7 +9,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::generic_move::as_one_change;
 use crate::config::Config;
-use crate::keyspace::{Access, Entry, KeyRef, Value, ValueRef};
+use crate::keyspace::{Access, EMBEDDED_BYTES_MAX, Entry, KeyRef, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
 use crate::types::convert::{self, Built, dump_object, dump_string};
 use crate::types::thresholds;
@@ -202,6 +204,9 @@ fn decode(key: &KeyRef<'_>, payload: &[u8]) -> Result<Entry, CommandError> {
         DumpError::BadData(_) => CommandError::new("ERR Bad data format"),
     })?;
     match built {
+        Built::String(bytes) if bytes.len() > EMBEDDED_BYTES_MAX => {
+            Ok(Entry::new(key.bytes, Value::Shared(Arc::new(bytes)), None))
+        }
         Built::String(bytes) => Ok(Entry::new(key.bytes, Value::string(&bytes), None)),
         Built::Object(object) => Ok(Entry::new(key.bytes, Value::object(object), None)),
         Built::Empty => Err(CommandError::new("ERR Bad data format")),

@@ -21,6 +21,7 @@ use crate::resp::Args;
 use crate::state::persistence::Loading;
 use crate::state::run::Run;
 use crate::state::stream::Stream;
+use crate::types::convert::{Built, ValueBuilder};
 
 /// Entries between two reports of progress.
 const REPORT_ENTRIES: u64 = 65_536;
@@ -257,10 +258,25 @@ impl<'a> Loader<'a> {
         key: &[u8],
         expires_ms: Option<u64>,
     ) -> Result<(), String> {
+        let at = reader.offset();
         let entry = match reader.next().map_err(|error| error.to_string())? {
+            // The `ValueEnd` behind it is read with the next key.
             Some(Event::String(bytes)) => Entry::new(key, Value::string(bytes), expires_ms),
-            Some(_) => {
-                return Err(format!("key {} holds a collection", key.escape_ascii()));
+            Some(first) => {
+                let mut builder = ValueBuilder::new(at);
+                let mut built = builder.put(first).map_err(|error| error.to_string())?;
+                while built.is_none() {
+                    let event = reader.next().map_err(|error| error.to_string())?;
+                    let event = event.ok_or("a value without an end")?;
+                    built = builder.put(event).map_err(|error| error.to_string())?;
+                }
+                match built {
+                    Some(Built::Object(object)) => {
+                        Entry::new(key, Value::object(object), expires_ms)
+                    }
+                    // Stock servers pass over collections without elements, too.
+                    _ => return Ok(()),
+                }
             }
             None => return Err("a key without a value".to_owned()),
         };

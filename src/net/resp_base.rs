@@ -2,15 +2,19 @@
 
 use std::io::{self, Write};
 
+use highwater_persistence::snapshot::EncoderOptions;
+
 use super::shared::Shared;
+use crate::commands::dump::encoder_options;
 use crate::keyspace::{ValueRef, WalkBatch, WalkEntry};
 use crate::node::Begun;
 use crate::resp::inline::encode;
 use crate::state::stream::select_command;
+use crate::types::convert::dump_object;
 
 /// Writes what a walk gives as commands. `step` fills a batch and says whether the walk has ended.
 pub(super) fn write(
-    _shared: &Shared,
+    shared: &Shared,
     begun: &Begun,
     sink: &mut impl Write,
     mut step: impl FnMut(&mut WalkBatch) -> bool,
@@ -21,6 +25,7 @@ pub(super) fn write(
             "function libraries need a snapshot as base: set aof-use-rdb-preamble to yes",
         ));
     }
+    let options = encoder_options(&shared.node.lock().state.config);
     let mut db = None;
     let mut batch = WalkBatch::default();
     loop {
@@ -30,7 +35,7 @@ pub(super) fn write(
                 db = Some(entry.db);
                 out.extend_from_slice(&select_command(entry.db));
             }
-            write_entry(&mut out, &entry)?;
+            write_entry(&mut out, &entry, &options)?;
         }
         batch.clear();
         sink.write_all(&out)?;
@@ -41,17 +46,21 @@ pub(super) fn write(
     }
 }
 
-fn write_entry(out: &mut Vec<u8>, entry: &WalkEntry<'_>) -> io::Result<()> {
+/// A collection is one RESTORE, which every server that reads such a log understands.
+fn write_entry(
+    out: &mut Vec<u8>,
+    entry: &WalkEntry<'_>,
+    options: &EncoderOptions,
+) -> io::Result<()> {
     match entry.value {
         ValueRef::Str(bytes) => out.extend(encode(&[b"SET", entry.key, bytes])),
         ValueRef::Int(number) => {
             let digits = number.to_string();
             out.extend(encode(&[b"SET", entry.key, digits.as_bytes()]));
         }
-        ValueRef::Object(_) => {
-            return Err(io::Error::other(
-                "collections need a snapshot as base: set aof-use-rdb-preamble to yes",
-            ));
+        ValueRef::Object(object) => {
+            let payload = dump_object(object, options).map_err(io::Error::other)?;
+            out.extend(encode(&[b"RESTORE", entry.key, b"0", &payload]));
         }
     }
     if let Some(when) = entry.expiry_ms {

@@ -17,6 +17,7 @@ use crate::clock::{self, mono_us};
 use crate::config::Config;
 use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
 use crate::node::Begun;
+use crate::types::convert::write_object;
 
 /// What one step may do while the node is locked.
 const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 64 * 1024 };
@@ -312,10 +313,8 @@ fn write_entry<W: Write>(
         ValueRef::Int(number) => {
             writer.value(Event::String(itoa::Buffer::new().format(number).as_bytes()))?;
         }
-        ValueRef::Object(_) => {
-            return Err(highwater_persistence::snapshot::SnapshotError::Unwritable {
-                problem: "a collection".to_owned(),
-            });
+        ValueRef::Object(object) => {
+            return write_object(object, |event| writer.value(event));
         }
     }
     writer.value(Event::ValueEnd)

@@ -354,3 +354,126 @@ fn the_log_of_random_requests_gives_the_same_dataset() {
         }
     });
 }
+
+/// Requests that make one value of each type and form at the stock server, each at the key `made`.
+fn makers() -> Vec<(&'static str, Vec<Request>)> {
+    let many = |verb: &str, count: usize, element: &dyn Fn(usize) -> Vec<String>| {
+        let mut request = line(&[verb, "made"]);
+        request.extend((0..count).flat_map(element).map(String::into_bytes));
+        vec![request]
+    };
+    let long = |i: usize| format!("{i}:{}", "y".repeat(100));
+    vec![
+        ("int", vec![words("SET made 123456789")]),
+        ("short string", vec![words("SET made short")]),
+        ("string", vec![line(&["SET", "made", &"compress me ".repeat(5000)])]),
+        ("list", many("RPUSH", 20, &|i| vec![i.to_string()])),
+        ("long list", many("RPUSH", 5000, &|i| vec![long(i)])),
+        ("list with a large element", many("RPUSH", 3, &|i| vec!["z".repeat(20_000 * i)])),
+        ("integers", many("SADD", 300, &|i| vec![(i * i).to_string()])),
+        ("set", many("SADD", 20, &|i| vec![format!("member:{i}")])),
+        ("large set", many("SADD", 3000, &|i| vec![long(i)])),
+        ("hash", many("HSET", 20, &|i| vec![format!("field:{i}"), i.to_string()])),
+        ("large hash", many("HSET", 2000, &|i| vec![long(i), long(i + 1)])),
+        ("zset", many("ZADD", 20, &|i| vec![format!("{}", i * 3), format!("m{i}")])),
+        ("zset of fractions", many("ZADD", 40, &|i| vec![format!("{i}.1"), format!("m{i}")])),
+        ("large zset", many("ZADD", 1000, &|i| vec![format!("-{i}.25"), long(i)])),
+        ("infinite scores", vec![words("ZADD made -inf a +inf b 0 c 1e300 d")]),
+        ("stream", stream_maker()),
+        ("empty stream", vec![words("XADD made 5-5 a 1"), words("XDEL made 5-5")]),
+    ]
+}
+
+/// A stream with groups, consumers and entries that are pending, and some deleted.
+fn stream_maker() -> Vec<Request> {
+    let mut requests: Vec<Request> = (1..400)
+        .map(|i| match i % 3 {
+            0 => words(&format!("XADD made {i}-1 name value{i} other {i}")),
+            _ => words(&format!("XADD made {i}-1 name {i}")),
+        })
+        .collect();
+    for rest in [
+        "XDEL made 7-1 8-1 399-1",
+        "XGROUP CREATE made g1 0",
+        "XGROUP CREATE made g2 50-1",
+        "XGROUP CREATECONSUMER made g1 idle",
+        "XREADGROUP GROUP g1 one COUNT 30 STREAMS made >",
+        "XREADGROUP GROUP g1 two COUNT 5 STREAMS made >",
+        "XREADGROUP GROUP g2 one COUNT 5 STREAMS made >",
+        "XACK made g1 3-1 4-1",
+    ] {
+        requests.push(words(rest));
+    }
+    requests
+}
+
+/// The encoding that 7.2 has where 7.0 has another one.
+fn encoding_of_7_2<'a>(what: &str, encoding: &'a str) -> &'a str {
+    match what {
+        "list" => "listpack",
+        "set" => "listpack",
+        _ => encoding,
+    }
+}
+
+#[test]
+fn payloads_of_all_types_go_to_and_fro() {
+    let Some(mut pair) = Pair::start() else { return };
+    for (what, mut requests) in makers() {
+        let questions =
+            ["DUMP made", "TYPE made", "OBJECT ENCODING made", "DEBUG DIGEST-VALUE made"];
+        requests.insert(0, words("DEL made"));
+        requests.extend(questions.map(words));
+        let replies = pair.stock.run(&requests);
+        let [payload, kind, encoding, digest] = &replies[replies.len() - 4..] else { panic!() };
+
+        let mut restore = words("RESTORE made 0");
+        restore.extend([bulk(payload).to_vec(), b"REPLACE".to_vec()]);
+        let found = pair.ours.run(&[
+            restore,
+            words("TYPE made"),
+            words("OBJECT ENCODING made"),
+            words("DUMP made"),
+            words("COPY made copy REPLACE"),
+            words("DUMP copy"),
+        ]);
+        assert_eq!(found[0], b"+OK\r\n", "{what}: {}", shown_bytes(&found[0]));
+        assert_eq!(&found[1], kind, "{what}");
+        let encoding = std::str::from_utf8(bulk(encoding)).expect("a name");
+        assert_eq!(bulk(&found[2]), encoding_of_7_2(what, encoding).as_bytes(), "{what}");
+        assert_eq!(found[3], found[5], "{what}: a copy is the same");
+
+        let mut back = words("RESTORE made 0");
+        back.extend([bulk(&found[3]).to_vec(), b"REPLACE".to_vec()]);
+        let replies = pair.stock.run(&[back, words("DEBUG DIGEST-VALUE made")]);
+        assert_eq!(replies[0], b"+OK\r\n", "{what}: {}", shown_bytes(&replies[0]));
+        assert_eq!(&replies[1], digest, "{what}");
+    }
+}
+
+#[test]
+fn damaged_payloads_are_refused_and_change_nothing() {
+    let Some(mut pair) = Pair::start() else { return };
+    let mut random = fastrand::Rng::with_seed(31);
+    for (what, mut requests) in makers() {
+        requests.insert(0, words("DEL made"));
+        requests.push(words("DUMP made"));
+        let payload = bulk(pair.stock.run(&requests).last().expect("a reply")).to_vec();
+        for _ in 0..50 {
+            let mut damaged = payload.clone();
+            match random.u32(..3) {
+                0 => damaged.truncate(random.usize(..damaged.len())),
+                _ => {
+                    let at = random.usize(..damaged.len());
+                    damaged[at] ^= 1 << random.u32(..8);
+                }
+            }
+            let mut restore = words("RESTORE made 0");
+            restore.push(damaged);
+            let found = pair.ours.run(&[restore, words("EXISTS made")]);
+            let refused = b"-ERR DUMP payload version or checksum are wrong\r\n";
+            assert_eq!(found[0], refused, "{what}: {}", shown_bytes(&found[0]));
+            assert_eq!(found[1], b":0\r\n");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Values from and to the events of snapshots and DUMP payloads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use highwater_persistence::snapshot::{
@@ -77,13 +77,17 @@ fn write_stream<E>(
             let (delivered_ms, deliveries) = (*delivered_ms, *deliveries);
             put(Event::StreamPending { id: *id, delivered_ms, deliveries })?;
         }
+        let mut owned: BTreeMap<&[u8], Vec<StreamId>> = BTreeMap::new();
+        for (id, Pending { consumer, .. }) in pending {
+            owned.entry(consumer).or_default().push(*id);
+        }
         for (name, Consumer { seen_ms, active_ms }) in consumers {
             put(Event::StreamConsumer { name, seen_ms: *seen_ms, active_ms: *active_ms })?;
-            let own = pending.iter().filter(|(_, pending)| pending.consumer == *name);
-            for (id, _) in own {
-                put(Event::StreamConsumerPending { id: *id })?;
+            for id in owned.remove(&**name).unwrap_or_default() {
+                put(Event::StreamConsumerPending { id })?;
             }
         }
+        assert!(owned.is_empty(), "a pending entry's consumer is one of the group's");
     }
     Ok(())
 }
@@ -118,11 +122,13 @@ impl ValueBuilder {
     /// `Malformed` if an element comes twice, or the event does not continue the value. The value is then lost.
     pub fn put(&mut self, event: Event<'_>) -> Result<Option<Built>, SnapshotError> {
         let problem = match (&mut self.value, event) {
-            (Partial::Stream(stream), Event::ValueEnd) => {
-                let stream = std::mem::take(&mut stream.stream);
-                self.value = Partial::Nothing;
-                return Ok(Some(Built::Object(Object::Stream(Box::new(stream)))));
-            }
+            (Partial::Stream(stream), Event::ValueEnd) => match stream.finish() {
+                Ok(stream) => {
+                    self.value = Partial::Nothing;
+                    return Ok(Some(Built::Object(Object::Stream(Box::new(stream)))));
+                }
+                Err(problem) => Err(problem),
+            },
             (_, Event::ValueEnd) => match std::mem::replace(&mut self.value, Partial::Nothing) {
                 Partial::String(bytes) => return Ok(Some(Built::String(bytes))),
                 Partial::Object(object) if object.is_empty() => return Ok(Some(Built::Empty)),
@@ -187,13 +193,30 @@ fn add(object: &mut Object, event: Event<'_>) -> Result<(), &'static str> {
     if new { Ok(()) } else { Err("an element is there twice") }
 }
 
-/// Puts a stream together. Pending entries come first, whose they are follows with the consumers.
-#[derive(Debug, Default)]
+/// Puts a stream together. Pending entries come first; whose they are follows with the consumers.
+#[derive(Debug)]
 struct StreamBuilder {
     stream: Stream,
     entry: StreamId,
     group: Option<Vec<u8>>,
     consumer: Option<Arc<[u8]>>,
+    /// Stands for the consumer of an entry that none has claimed yet; told apart by being this very allocation.
+    nobody: Arc<[u8]>,
+    /// The stream comes from a server in which pending entries may belong to nobody.
+    newer: bool,
+}
+
+impl Default for StreamBuilder {
+    fn default() -> Self {
+        Self {
+            stream: Stream::default(),
+            entry: StreamId::ZERO,
+            group: None,
+            consumer: None,
+            nobody: Arc::from(&b"nobody"[..]),
+            newer: false,
+        }
+    }
 }
 
 impl StreamBuilder {
@@ -222,8 +245,8 @@ impl StreamBuilder {
                 }
             }
             Event::StreamPending { id, delivered_ms, deliveries } => {
-                // The name is filled in by the consumer that claims it; it has none until then.
-                let pending = Pending { consumer: Arc::from(&[][..]), delivered_ms, deliveries };
+                let consumer = Arc::clone(&self.nobody);
+                let pending = Pending { consumer, delivered_ms, deliveries };
                 if self.group()?.pending.insert(id, pending).is_some() {
                     return Err("a pending entry is there twice");
                 }
@@ -238,14 +261,32 @@ impl StreamBuilder {
             }
             Event::StreamConsumerPending { id } => {
                 let consumer = self.consumer.clone().ok_or(UNEXPECTED)?;
+                let nobody = Arc::clone(&self.nobody);
                 let pending = self.group()?.pending.get_mut(&id);
-                pending.ok_or("a consumer's pending entry is not the group's")?.consumer = consumer;
+                let pending = pending.ok_or("a consumer's pending entry is not the group's")?;
+                if !Arc::ptr_eq(&pending.consumer, &nobody) {
+                    return Err("a pending entry belongs to two consumers");
+                }
+                pending.consumer = consumer;
             }
             // What newer servers keep beside has no counterpart here.
-            Event::Skipped { .. } => {}
+            Event::Skipped { .. } => self.newer = true,
             _ => return Err(UNEXPECTED),
         }
         Ok(())
+    }
+
+    /// The complete stream. Pending entries of nobody, which newer servers have, have no counterpart here and go.
+    fn finish(&mut self) -> Result<Stream, &'static str> {
+        let nobody = Arc::clone(&self.nobody);
+        for group in self.stream.groups.values_mut() {
+            let before = group.pending.len();
+            group.pending.retain(|_, pending| !Arc::ptr_eq(&pending.consumer, &nobody));
+            if group.pending.len() < before && !self.newer {
+                return Err("a pending entry belongs to no consumer");
+            }
+        }
+        Ok(std::mem::take(&mut self.stream))
     }
 
     fn group(&mut self) -> Result<&mut Group, &'static str> {
@@ -290,5 +331,77 @@ pub fn restore(payload: &[u8]) -> Result<Built, DumpError> {
         Some(Built::Empty) => Err(malformed("a collection without elements")),
         Some(built) => Ok(built),
         None => Err(malformed("no end")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(events: &[Event<'_>]) -> Result<Built, SnapshotError> {
+        let mut builder = ValueBuilder::new(7);
+        for event in events {
+            if let Some(built) = builder.put(*event)? {
+                return Ok(built);
+            }
+        }
+        panic!("the events do not end");
+    }
+
+    fn refused(events: &[Event<'_>], expected: &str) {
+        let error = build(events).expect_err(expected);
+        assert_eq!(error.offset(), Some(7));
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    const META: Event<'_> = Event::StreamMeta(highwater_persistence::snapshot::StreamMeta {
+        length: 0,
+        last_id: StreamId::new(9, 9),
+        first_id: StreamId::ZERO,
+        max_deleted_id: StreamId::ZERO,
+        entries_added: 9,
+    });
+    const GROUP: Event<'_> =
+        Event::StreamGroup { name: b"g", last_id: StreamId::ZERO, entries_read: None };
+    const ID: StreamId = StreamId::new(1, 1);
+    const PENDING: Event<'_> = Event::StreamPending { id: ID, delivered_ms: 5, deliveries: 1 };
+    const CLAIM: Event<'_> = Event::StreamConsumerPending { id: ID };
+
+    fn consumer(name: &[u8]) -> Event<'_> {
+        Event::StreamConsumer { name, seen_ms: 1, active_ms: None }
+    }
+
+    #[test]
+    fn an_element_that_comes_twice_is_refused() {
+        let twice = "an element is there twice";
+        let begin = Event::SetBegin { len: None };
+        refused(&[begin, Event::SetMember(b"m"), Event::SetMember(b"m")], twice);
+        let field = Event::HashField { field: b"f", value: b"v", expires_ms: None };
+        refused(&[Event::HashBegin { len: None }, field, field], twice);
+        let member = |score| Event::ZsetMember { member: b"m", score };
+        refused(&[Event::ZsetBegin { len: None }, member(1.0), member(2.0)], twice);
+        refused(&[Event::StreamBegin, META, GROUP, GROUP], "a group is there twice");
+    }
+
+    #[test]
+    fn an_empty_collection_is_told_apart_from_an_empty_stream() {
+        let empty = build(&[Event::ListBegin { len: None }, Event::ValueEnd]);
+        assert!(matches!(empty, Ok(Built::Empty)));
+        let stream = build(&[Event::StreamBegin, META, Event::ValueEnd]);
+        assert!(matches!(stream, Ok(Built::Object(Object::Stream(_)))));
+    }
+
+    #[test]
+    fn a_pending_entry_belongs_to_one_consumer() {
+        let start = [Event::StreamBegin, META, GROUP, PENDING, consumer(b"a")];
+        let with = |more: &[Event<'static>]| [&start[..], more].concat();
+        assert!(build(&with(&[CLAIM, Event::ValueEnd])).is_ok());
+        refused(&with(&[Event::ValueEnd]), "belongs to no consumer");
+        refused(&with(&[CLAIM, consumer(b"b"), CLAIM]), "belongs to two consumers");
+        // Where that may be, the entry goes.
+        let skipped = Event::Skipped { what: "producers of a stream" };
+        let built = build(&with(&[skipped, Event::ValueEnd]));
+        let Ok(Built::Object(Object::Stream(stream))) = built else { panic!("{built:?}") };
+        assert!(stream.groups[&b"g"[..]].pending.is_empty());
     }
 }

@@ -19,6 +19,6 @@ mod zset;
 
 pub use object::{FieldValue, Object};
 pub use ordered::OrderedMap;
-pub use stream::{Consumer, Group, Pending, Stream};
+pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use thresholds::thresholds;
 pub use zset::Zset;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::{StreamId, StreamMeta};
 
+/// Fields of an entry with their values, in the order given; names may repeat.
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A stream.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    /// Live entries: fields with their values, in the order given; names may repeat.
-    pub entries: BTreeMap<StreamId, Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Live entries.
+    pub entries: BTreeMap<StreamId, Fields>,
     /// The highest id ever added.
     pub last_id: StreamId,
     /// The highest id ever deleted.

@@ -95,30 +95,28 @@ pub fn must_obey(ctx: &Context<'_>) -> bool {
     ctx.state.keyspace.expire_mode == ExpireMode::Ignore
 }
 
-/// Refuses a string of `bytes` bytes that is longer than `proto-max-bulk-len` allows.
-///
-/// # Errors
-/// `string exceeds maximum allowed size`.
+/// The longest string a command may make, in bytes: `proto-max-bulk-len`.
 #[inline]
-pub fn check_string_length(ctx: &Context<'_>, bytes: u64) -> Result<(), CommandError> {
-    if bytes > ctx.state.config.proto_max_bulk_len && !must_obey(ctx) {
-        return Err(errors::STRING_TOO_LONG);
-    }
-    Ok(())
+pub fn string_bytes_max(ctx: &Context<'_>) -> u64 {
+    if must_obey(ctx) { i64::MAX.cast_unsigned() } else { ctx.state.config.proto_max_bulk_len }
 }
 
-/// The part of `length` elements that `start ..= end` selects, where negative numbers count from the end. `None` if it is
-/// empty. GETRANGE, BITCOUNT and BITPOS share the rule.
+/// The part of `length` elements that `start ..= end` selects, where negative numbers count from the end and those that
+/// count past the start mean the start. `None` if it is empty.
 pub fn range_of(start: i64, end: i64, length: u64) -> Option<(u64, u64)> {
-    if start < 0 && end < 0 && start > end {
-        return None;
-    }
     let from_end = |index: i64| match u64::try_from(index) {
         Ok(index) => index,
         Err(_) => length.saturating_sub(index.unsigned_abs()),
     };
     let (first, last) = (from_end(start), from_end(end).min(length.checked_sub(1)?));
     (first <= last).then_some((first, last))
+}
+
+/// As [`range_of`], for GETRANGE: two numbers from the end in the wrong order select nothing, though past the start they
+/// would both mean the start.
+pub fn forward_range_of(start: i64, end: i64, length: u64) -> Option<(u64, u64)> {
+    let backward = start < 0 && end < 0 && start > end;
+    if backward { None } else { range_of(start, end, length) }
 }
 
 #[cfg(test)]
@@ -134,6 +132,8 @@ mod tests {
         assert_eq!(range_of(5, 9, 5), None);
         assert_eq!(range_of(3, 2, 5), None);
         assert_eq!(range_of(-1, -2, 5), None);
+        assert_eq!(range_of(-6, -8, 5), Some((0, 0)));
+        assert_eq!(forward_range_of(-6, -8, 5), None);
         assert_eq!(range_of(0, -1, 0), None);
         assert_eq!(range_of(i64::MIN, i64::MAX, 5), Some((0, 4)));
     }

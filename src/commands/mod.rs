@@ -5,6 +5,9 @@
 
 pub mod arguments;
 pub mod auth;
+pub mod bitfield;
+pub mod bitmap;
+pub mod bitmap_count;
 pub mod categories;
 pub mod client;
 mod client_control;
@@ -22,6 +25,7 @@ mod debug_protocol;
 mod debug_values;
 pub mod dump;
 pub mod expire;
+pub mod extended;
 pub mod flush;
 pub mod generic;
 pub mod generic_move;
@@ -36,6 +40,7 @@ mod info_stats;
 pub mod keys;
 pub mod latency;
 mod latency_report;
+pub mod lcs;
 pub mod lolwut;
 pub mod memory;
 pub mod monitor;
@@ -45,6 +50,9 @@ pub mod scan;
 pub mod server;
 pub mod slowlog;
 pub mod string;
+pub mod string_number;
+pub mod string_options;
+pub mod string_range;
 pub mod table;
 pub mod transaction;
 
@@ -56,6 +64,12 @@ pub use table::{Entry, Table, table};
 pub const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     string::COMMANDS,
+    string_range::COMMANDS,
+    string_number::COMMANDS,
+    lcs::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_count::COMMANDS,
+    bitfield::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -50,7 +50,7 @@ impl Config {
         let mut values = before.clone();
         for (row, (name, value)) in named.iter().zip(pairs) {
             row.parse(&mut values, &words_of(row, value), false)
-                .and_then(|()| refuse(row, &before, &values))
+                .and_then(|()| refuse(row, &values))
                 .map_err(|reason| ConfigError::Refused { name: name.clone(), reason })?;
         }
         settle(&mut values);
@@ -108,11 +108,7 @@ pub(super) fn words_of(row: &Row, value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Why a server that runs cannot take the new value of `row`.
-fn refuse(row: &Row, before: &Values, values: &Values) -> Result<(), String> {
-    // Differs: stock moves on, and its next rewrite leaves the log in two folders, of which neither is whole.
-    if row.name == "dir" && values.appendonly && values.dir != before.dir {
-        return Err("the log is open in the folder that is used now".to_owned());
-    }
+fn refuse(row: &Row, values: &Values) -> Result<(), String> {
     if asks_for_tls(row, values) {
         return Err("Unable to update TLS configuration. Check server logs.".to_owned());
     }
@@ -228,18 +224,6 @@ mod tests {
         let pairs = [("dbfilename".to_owned(), b"y.rdb".to_vec())];
         assert!(config.set(&pairs, Client::default()).is_err());
         assert_eq!(config.dbfilename, "x.rdb");
-    }
-
-    #[test]
-    fn folder_stays_while_the_log_is_open_in_it() {
-        let mut config = Config::default();
-        let allowed = super::super::choices::ProtectedAction::Yes;
-        config.values_mut().enable_protected_configs = allowed;
-        config.values_mut().dir = "/".to_owned();
-        assert!(set(&mut config, &[("dir", "/tmp")]).is_ok());
-        config.values_mut().appendonly = true;
-        assert!(set(&mut config, &[("dir", "/")]).is_err());
-        assert!(set(&mut config, &[("dir", "/tmp")]).is_ok(), "it is that folder");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! cycle meets due keys only; no sampling, no guessing. It goes through the slots in turn, begins each time where
 //! it stopped, and ends when its time is used up.
 
-use super::key::{KeyRef, Slot};
+use super::key::{KeyRef, SLOT_COUNT, Slot};
 use super::{ExpireMode, Keyspace};
 
 /// How long and how thoroughly the active cycle works.
@@ -140,6 +140,8 @@ impl Keyspace {
         true
     }
 }
+
+const _: () = assert!(SLOT_COUNT.is_power_of_two());
 
 #[cfg(test)]
 mod tests {

@@ -6,19 +6,6 @@
 //!
 //! The node prepares each execution unit with [`Keyspace::begin`] (time and stamp) and collects what it left
 //! behind: [`Keyspace::effects`], [`Keyspace::observed`], [`Keyspace::dirty`], touched watchers, garbage.
-//!
-//! Measured with `examples/keyspace_bench.rs` (release build, jemalloc, two virtual CPUs with other work
-//! beside it; a million keys of 16 bytes with values of 32, in random order):
-//!
-//! | | |
-//! |---|---|
-//! | memory per key at 1 M, at 1.8 M, with expiry | 85.2, 84.4, 113.5 bytes (stock 7.0: 137 without expiry) |
-//! | slot and hash of a key | 22 ns |
-//! | lookup; sixteen at a time with [`Keyspace::prefetch`] | 246 ns; 94 ns |
-//! | insert, overwrite, set an expiry, remove | 345, 294, 664, 645 ns |
-//! | insert, p99.999: over all slots, all into one slot | 3.2 us, 3.4 us |
-//! | the worst insert: the first of a database, which makes its slots | 0.2 ms |
-//! | walk, per entry; step of 1000 entries | 70 ns; 70 us, p99 101 us |
 
 mod access;
 mod census;

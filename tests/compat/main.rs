@@ -10,6 +10,8 @@ mod peer;
 mod random;
 mod stock;
 
+mod bitmaps;
 mod harness;
 mod settings;
+mod strings;
 mod values;

@@ -2,12 +2,13 @@
 
 use highwater::clock::{self, SystemClock};
 use highwater::config::Config;
-use highwater::keyspace::{HashKey, Keyspace};
+use highwater::keyspace::{HashKey, Keyspace, Ttl, Value};
 use highwater::node::Node;
 use highwater::resp::{RequestLimits, RequestParser, Requests};
 use highwater::state::ClientId;
 use highwater::state::client::Peer;
 use highwater::state::run::Run;
+use highwater::types::Object;
 
 use crate::peer::{Request, encode, reply_length, shown};
 
@@ -53,15 +54,28 @@ impl Ours {
 
     /// Takes what the log got.
     pub(crate) fn take_log(&mut self) -> Vec<Request> {
-        let bytes = std::mem::take(&mut self.node.state.stream.pending);
-        let requests = parse(&bytes);
-        let words = |index| requests.get(index, &bytes).iter().map(<[u8]>::to_vec).collect();
-        (0..requests.len()).map(words).collect()
+        split(&std::mem::take(&mut self.node.state.stream.pending))
+    }
+
+    /// Puts a list of one element at `key`, whatever it held.
+    pub(crate) fn put_list(&mut self, key: &str) {
+        let keyspace = &mut self.node.state.keyspace;
+        keyspace.begin(clock::now().unix_ms(), keyspace.latest_stamp());
+        let list = Value::object(Object::List([b"x".to_vec()].into()));
+        let key = keyspace.key(key.as_bytes());
+        keyspace.insert(0, &key, list, Ttl::Clear);
+        keyspace.effects.clear();
     }
 }
 
 /// Requests as they stand in a log.
-pub(crate) fn parse(bytes: &[u8]) -> Requests {
+pub(crate) fn split(bytes: &[u8]) -> Vec<Request> {
+    let requests = parse(bytes);
+    let words = |index| requests.get(index, bytes).iter().map(<[u8]>::to_vec).collect();
+    (0..requests.len()).map(words).collect()
+}
+
+fn parse(bytes: &[u8]) -> Requests {
     let mut requests = Requests::default();
     let limits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
     RequestParser::default().parse(bytes, limits, &mut requests).expect("well formed");

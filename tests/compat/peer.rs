@@ -13,7 +13,6 @@ pub(crate) struct Stock {
     child: Child,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: Client,
-    pub(crate) port: u16,
 }
 
 impl Stock {
@@ -37,7 +36,7 @@ impl Stock {
                 Err(error) => panic!("redis-server does not start: {error}"),
             };
             if let Some(client) = wait_until_it_answers(&mut child, port) {
-                return Some(Stock { child, folder, client, port });
+                return Some(Stock { child, folder, client });
             }
         }
         panic!("redis-server does not answer");

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::ours::Ours;
+use crate::ours::{Ours, split};
 use crate::peer::{Request, Stock, shown, shown_bytes, words};
 
 /// Requests sent to the stock server at once.
@@ -28,6 +28,25 @@ impl Pair {
         Some(Pair { stock, ours })
     }
 
+    /// As [`Pair::start`], and the stock server keeps a log too.
+    pub(crate) fn start_with_log() -> Option<Pair> {
+        let stock = Stock::start(&["--appendonly", "yes"])?;
+        let ours = Ours::start(|_| {});
+        Some(Pair { stock, ours })
+    }
+
+    /// Puts a list of one element at `key` on both sides, whatever it held.
+    pub(crate) fn put_list(&mut self, key: &str) {
+        self.stock.run(&[words(&format!("DEL {key}")), words(&format!("RPUSH {key} x"))]);
+        self.ours.put_list(key);
+    }
+
+    /// The log of the stock server.
+    pub(crate) fn stock_log(&self) -> Vec<Request> {
+        let path = self.stock.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+        split(&std::fs::read(path).expect("it was started with a log"))
+    }
+
     /// Switches both clients to RESP3, or back.
     pub(crate) fn set_resp3(&mut self, resp3: bool) {
         self.stock.run(&[words(if resp3 { "HELLO 3" } else { "HELLO 2" })]);
@@ -38,7 +57,17 @@ impl Pair {
     pub(crate) fn check(&mut self, lines: &str) {
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
         let requests: Vec<Request> = lines.map(words).collect();
-        self.compare(&requests, &mut VecDeque::new(), &|_, reply| reply);
+        self.compare(&requests, &mut VecDeque::new(), &|_, _, reply| reply);
+    }
+
+    /// The integers that both sides answer to `line`.
+    pub(crate) fn numbers(&mut self, line: &str) -> (i64, i64) {
+        let number = |replies: Vec<Vec<u8>>| {
+            let text = std::str::from_utf8(&replies[0]).expect("a number").trim_end();
+            text.strip_prefix(':').and_then(|text| text.parse().ok()).expect("a number")
+        };
+        let request = [words(line)];
+        (number(self.stock.run(&request)), number(self.ours.run(&request)))
     }
 
     /// Sends `count` random requests to both and compares the replies. `normalise` may change a reply of the stock server
@@ -68,7 +97,7 @@ impl Pair {
         let expected = self.stock.run(requests);
         let found = self.ours.run(requests);
         for ((request, expected), found) in requests.iter().zip(expected).zip(found) {
-            let expected = normalise(request, expected);
+            let expected = normalise(&mut self.stock, request, expected);
             if history.len() == HISTORY {
                 history.pop_front();
             }
@@ -85,8 +114,8 @@ impl Pair {
     }
 }
 
-/// Changes a reply of the stock server into that of our reference.
-pub(crate) type Normalise<'a> = dyn Fn(&Request, Vec<u8>) -> Vec<u8> + 'a;
+/// Changes a reply of the stock server, which it may ask again, into that of our reference.
+pub(crate) type Normalise<'a> = dyn Fn(&mut Stock, &Request, Vec<u8>) -> Vec<u8> + 'a;
 
 /// Runs `scenario` with the seed in `SEED`, or else with `fixed`, and says how to run it again when it fails.
 pub(crate) fn with_seed(name: &str, fixed: u64, scenario: impl FnOnce(u64)) {

@@ -96,7 +96,7 @@ pub(super) fn memory(source: &Source<'_>, out: &mut String) {
         "mem_clients_normal": figures.clients,
         "mem_cluster_links": 0,
         "mem_aof_buffer": figures.log_buffer,
-        "mem_allocator": if cfg!(feature = "jemalloc") { "jemalloc-5.3.0" } else { "libc" },
+        "mem_allocator": if cfg!(feature = "jemalloc") { "jemalloc-5.3.1" } else { "libc" },
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
         "lazyfreed_objects": state.stats.lazyfreed_objects,

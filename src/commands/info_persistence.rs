@@ -77,9 +77,7 @@ fn loading(state: &State, out: &mut String) {
     let elapsed_s = state.time.unix_s().saturating_sub(loading.started_s);
     let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);
     // At the speed so far; 1 while nothing is loaded yet, as stock says.
-    let eta_s = (loading.loaded_bytes > 0)
-        .then(|| elapsed_s.saturating_mul(left) / loading.loaded_bytes)
-        .unwrap_or(1);
+    let eta_s = elapsed_s.saturating_mul(left).checked_div(loading.loaded_bytes).unwrap_or(1);
     let percent = 100.0 * super::info::ratio(loading.loaded_bytes, loading.total_bytes);
     fields!(out,
         "loading_start_time": loading.started_s,

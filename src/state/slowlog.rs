@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn long_commands_are_shortened() {
-        let long = vec![b'x'; 200];
+        let long = [b'x'; 200];
         let args: Vec<&[u8]> = (0..40).map(|_| &long[..]).collect();
         let mut log = SlowLog::default();
         log.push(1, 2, args.into_iter(), ("127.0.0.1:1", b""), 10);

@@ -19,6 +19,8 @@ mod command_keys;
 mod command_syntax;
 pub mod config;
 pub mod connection;
+#[cfg(test)]
+mod connection_tests;
 pub mod context;
 pub mod debug;
 mod debug_protocol;
@@ -48,6 +50,8 @@ pub mod object;
 pub mod persistence;
 pub mod scan;
 pub mod server;
+#[cfg(test)]
+mod server_tests;
 pub mod slowlog;
 pub mod string;
 pub mod string_number;

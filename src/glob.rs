@@ -11,6 +11,10 @@ pub fn matches_any_case(pattern: &[u8], name: &[u8]) -> bool {
 
 /// Whether `name` matches `pattern` exactly. Takes no more steps than the product of their lengths.
 pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // Not even a star matches nothing; callers for whom `*` means everything ask for that themselves.
+    if name.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut n) = (0, 0);
     // Where to go on when a literal fails: behind the last star, one byte of the name later. Only the last star ever
     // needs to be tried again, so the work is bounded by the product of the lengths.
@@ -68,6 +72,8 @@ fn class(rest: &[u8], byte: u8) -> (bool, usize) {
                 at += 2;
             }
             (_, Some(b'-'), Some(&high)) => {
+                // Stock servers on x86 compare signed characters: 0x80 to 0xff stand before 0.
+                let [low, high, byte] = [low, high, byte].map(u8::cast_signed);
                 hit |= (low.min(high)..=low.max(high)).contains(&byte);
                 at += 3;
             }
@@ -92,7 +98,8 @@ mod tests {
             assert_eq!(found, expected, "{pattern} {name}");
         };
         check("*", "port", true);
-        check("*", "", true);
+        check("*", "", false);
+        check("a**", "a", true);
         check("p?rt", "port", true);
         check("P*T", "port", true);
         check("p*x", "port", false);

@@ -304,3 +304,88 @@ fn idle_times_and_frequencies() {
     assert!(bench.run("object idletime a").starts_with("-ERR An LFU maxmemory policy is selected"));
     assert_eq!(bench.run("object freq x\nobject idletime x"), "$-1\r\n$-1\r\n");
 }
+
+/// Runs one request of bytes, which lines of words cannot hold.
+fn request(bench: &mut Bench, words: &[&[u8]]) -> Vec<u8> {
+    let bytes = crate::resp::inline::encode(words);
+    let mut requests = crate::resp::Requests::default();
+    let limits = crate::resp::RequestLimits::default();
+    crate::resp::RequestParser::default()
+        .parse(&bytes, limits, &mut requests)
+        .expect("well formed");
+    let mut out = Vec::new();
+    bench.node.execute(bench.client, (&requests, &bytes), 0, &mut out, &mut bench.clock);
+    out
+}
+
+/// The payload of the string `abc`.
+fn payload(bench: &mut Bench) -> Vec<u8> {
+    bench.run("set made abc");
+    let reply = request(bench, &[b"dump", b"made"]);
+    bench.run("del made");
+    bench.log();
+    reply[reply.windows(2).position(|pair| pair == b"\r\n").expect("a header") + 2..reply.len() - 2]
+        .to_vec()
+}
+
+#[test]
+fn restored_values_are_logged_with_a_moment() {
+    let mut bench = Bench::new();
+    let payload = payload(&mut bench);
+    assert_eq!(request(&mut bench, &[b"restore", b"a", b"0", &payload]), b"+OK\r\n");
+    assert!(bench.log().starts_with("restore a 0 "));
+    assert_eq!(bench.run("get a\nttl a"), "$3\r\nabc\r\n:-1\r\n");
+    assert!(request(&mut bench, &[b"restore", b"a", b"0", &payload]).starts_with(b"-BUSYKEY "));
+    let replies = request(&mut bench, &[b"RESTORE", b"a", b"5000", &payload, b"replace"]);
+    assert_eq!(replies, b"+OK\r\n");
+    let log = bench.log();
+    assert!(log.starts_with("RESTORE a 1000005000 "), "{log}");
+    assert!(log.ends_with(" replace ABSTTL"), "{log}");
+    assert_eq!(bench.run("pttl a"), ":5000\r\n");
+}
+
+#[test]
+fn a_value_restored_too_late_only_removes() {
+    let mut bench = Bench::new();
+    let payload = payload(&mut bench);
+    assert_eq!(request(&mut bench, &[b"restore", b"a", b"5", &payload, b"absttl"]), b"+OK\r\n");
+    assert_eq!((bench.run("exists a"), bench.log()), (":0\r\n".to_owned(), String::new()));
+    bench.run("set a 1");
+    bench.log();
+    let late: &[&[u8]] = &[b"restore", b"a", b"5", &payload, b"absttl", b"replace"];
+    assert_eq!(request(&mut bench, late), b"+OK\r\n");
+    assert_eq!((bench.run("exists a"), bench.log()), (":0\r\n".to_owned(), "DEL a".to_owned()));
+}
+
+#[test]
+fn restored_access_clocks_follow_the_policy() {
+    let mut bench = Bench::new();
+    let payload = payload(&mut bench);
+    request(&mut bench, &[b"restore", b"a", b"0", &payload, b"idletime", b"77"]);
+    assert_eq!(bench.run("object idletime a"), ":77\r\n");
+    bench.run("config set maxmemory-policy allkeys-lfu");
+    request(&mut bench, &[b"restore", b"b", b"0", &payload, b"freq", b"123"]);
+    assert_eq!(bench.run("object freq b"), ":123\r\n");
+}
+
+#[test]
+fn removals_by_expire_follow_the_lazy_settings() {
+    let mut bench = Bench::new();
+    bench.run("config set lazyfree-lazy-expire yes\nset a 1");
+    bench.log();
+    bench.run("expire a -1");
+    assert_eq!(bench.log(), "UNLINK a");
+}
+
+#[test]
+fn a_log_being_played_expires_nothing() {
+    use crate::keyspace::ExpireMode;
+    let mut bench = Bench::new();
+    bench.node.state.keyspace.expire_mode = ExpireMode::Ignore;
+    assert_eq!(
+        bench.run("set a 1\npexpireat a 5\nexists a\nget a"),
+        "+OK\r\n:1\r\n:1\r\n$1\r\n1\r\n"
+    );
+    bench.node.state.keyspace.expire_mode = ExpireMode::Delete;
+    assert_eq!(bench.run("exists a"), ":0\r\n");
+}

@@ -477,3 +477,34 @@ fn damaged_payloads_are_refused_and_change_nothing() {
         }
     }
 }
+
+/// Patterns made of the letters that mean something, against keys made of the same.
+#[test]
+fn random_patterns_match_the_same_keys() {
+    with_seed("random_patterns_match_the_same_keys", 41, |seed| {
+        let Some(mut pair) = Pair::start() else { return };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut word = |letters: &[u8], max: usize| -> Vec<u8> {
+            let length = random.usize(..=max);
+            (0..length).map(|_| letters[random.usize(..letters.len())]).collect()
+        };
+        let mut sets: Vec<Request> = Vec::new();
+        for _ in 0..200 {
+            sets.push(vec![b"SET".to_vec(), word(b"abcd*?[]^-\\\xff", 6), b"1".to_vec()]);
+        }
+        pair.stock.run(&sets);
+        pair.ours.run(&sets);
+        let patterns: Vec<Request> =
+            (0..10_000).map(|_| vec![b"KEYS".to_vec(), word(b"aabc**?[[]]^--\\\xff", 9)]).collect();
+        let both = pair.stock.run(&patterns).into_iter().zip(pair.ours.run(&patterns));
+        for (pattern, (stock, ours)) in patterns.iter().zip(both) {
+            assert!(
+                sorted(&stock) == sorted(&ours),
+                "{}: {} or {}",
+                shown(pattern),
+                shown_bytes(&stock),
+                shown_bytes(&ours)
+            );
+        }
+    });
+}

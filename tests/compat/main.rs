@@ -11,6 +11,7 @@ mod random;
 mod stock;
 
 mod bitmaps;
+mod declarations;
 mod harness;
 mod settings;
 mod strings;

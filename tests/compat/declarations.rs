@@ -1,0 +1,134 @@
+//! What the declarations of commands say, beside COMMAND INFO of a stock server.
+
+use std::collections::BTreeSet;
+
+use highwater::commands::{Command, Find, Flag, KeyFlag, KeySpec, table};
+
+use crate::peer::{Stock, words};
+
+/// A RESP3 reply as a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tree {
+    Text(String),
+    Number(i64),
+    Nil,
+    List(Vec<Tree>),
+    Map(Vec<(Tree, Tree)>),
+}
+
+impl Tree {
+    fn read(bytes: &mut &[u8]) -> Tree {
+        let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a line");
+        let (kind, line) =
+            (bytes[0], std::str::from_utf8(&bytes[1..end]).expect("text").to_owned());
+        *bytes = &bytes[end + 2..];
+        let number = || line.parse::<i64>().expect("a number");
+        let count = || usize::try_from(number()).expect("a count");
+        match kind {
+            b'+' | b'-' => Tree::Text(line),
+            b':' => Tree::Number(number()),
+            b'_' => Tree::Nil,
+            b'$' => {
+                let (text, rest) = bytes.split_at(count());
+                *bytes = &rest[2..];
+                Tree::Text(String::from_utf8_lossy(text).into_owned())
+            }
+            b'*' | b'~' => Tree::List((0..count()).map(|_| Tree::read(bytes)).collect()),
+            b'%' => {
+                Tree::Map((0..count()).map(|_| (Tree::read(bytes), Tree::read(bytes))).collect())
+            }
+            other => panic!("a reply of kind {:?}", char::from(other)),
+        }
+    }
+
+    fn list(&self) -> &[Tree] {
+        if let Tree::List(list) = self { list } else { panic!("{self:?} is no list") }
+    }
+
+    fn text(&self) -> &str {
+        if let Tree::Text(text) = self { text } else { panic!("{self:?} is no text") }
+    }
+
+    fn texts(&self) -> BTreeSet<String> {
+        self.list().iter().map(|tree| tree.text().to_owned()).collect()
+    }
+
+    fn get(&self, name: &str) -> &Tree {
+        let Tree::Map(pairs) = self else { panic!("{self:?} is no map") };
+        let found = pairs.iter().find(|(key, _)| key.text() == name);
+        &found.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
+    }
+}
+
+/// A flag as COMMAND INFO names it: `SkipMonitor` is `skip_monitor`.
+fn shown(name: String) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}
+
+/// Key flags, where the first four are written in capitals.
+fn key_flag(flag: KeyFlag) -> String {
+    let name = shown(format!("{flag:?}"));
+    if name.len() == 2 { name.to_uppercase() } else { name }
+}
+
+fn check_keys(command: &Command, ours: &KeySpec, stock: &Tree) {
+    let name = command.name;
+    let flags: BTreeSet<String> = ours.flags.iter().copied().map(key_flag).collect();
+    assert_eq!(flags, stock.get("flags").texts(), "key flags of {name}");
+    let Find::Range { first, last, step } = ours.find else { return };
+    let begin = stock.get("begin_search").get("spec");
+    assert_eq!(begin.get("index"), &Tree::Number(i64::from(first)), "first key of {name}");
+    let range = stock.get("find_keys").get("spec");
+    let last = if last < 0 { last } else { last - first.cast_signed() };
+    assert_eq!(range.get("lastkey"), &Tree::Number(i64::from(last)), "last key of {name}");
+    assert_eq!(range.get("keystep"), &Tree::Number(i64::from(step)), "step of {name}");
+}
+
+fn check(command: &Command, stock: &Tree) {
+    let name = command.name;
+    let stock = stock.list();
+    assert_eq!(Tree::Number(command.arity.shown()), stock[1], "arity of {name}");
+    let reported = command.flags.iter().filter(|flag| **flag != Flag::Internal);
+    let flags: BTreeSet<String> = reported.map(|flag| shown(format!("{flag:?}"))).collect();
+    assert_eq!(flags, stock[2].texts(), "flags of {name}");
+    let tips: BTreeSet<String> = command.tips.iter().map(|tip| (*tip).to_owned()).collect();
+    assert_eq!(tips, stock[7].texts(), "tips of {name}");
+    let specs = stock[8].list();
+    assert_eq!(command.keys.len(), specs.len(), "key specifications of {name}");
+    for (ours, stock) in command.keys.iter().zip(specs) {
+        check_keys(command, ours, stock);
+    }
+}
+
+fn check_docs(command: &Command, stock: &Tree) {
+    let docs = stock.get(command.name);
+    assert_eq!(docs.get("since").text(), command.since, "since of {}", command.name);
+    assert_eq!(docs.get("group").text(), command.group.name(), "group of {}", command.name);
+}
+
+#[test]
+fn strings_and_bitmaps_are_declared_as_in_stock() {
+    let Some(mut stock) = Stock::start(&[]) else { return };
+    stock.run(&[words("HELLO 3")]);
+    let entries = table().entries().iter();
+    let families =
+        entries.filter(|entry| matches!(entry.command.group.name(), "string" | "bitmap"));
+    let mut count = 0;
+    for entry in families {
+        let name = entry.command.name;
+        let replies = stock
+            .run(&[words(&format!("COMMAND INFO {name}")), words(&format!("COMMAND DOCS {name}"))]);
+        let info = Tree::read(&mut &replies[0][..]);
+        check(entry.command, &info.list()[0]);
+        check_docs(entry.command, &Tree::read(&mut &replies[1][..]));
+        count += 1;
+    }
+    assert_eq!(count, 29, "all of them");
+}

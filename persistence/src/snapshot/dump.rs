@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::encoder::{EncoderOptions, ValueEncoder};
 use super::format::{DUMP_FOOTER_BYTES, opcode, vendor_of_version};
-use super::reader::skip_key_metadata;
+use super::reader::{STRING_BYTES_MAX, skip_key_metadata};
 use super::source::Source;
 use super::value_reader::{Token, ValueReader};
 use super::{Event, SnapshotError, Vendor};
@@ -119,7 +119,7 @@ impl<'a> DumpReader<'a> {
 
     fn open(dump: &Dump<'a>) -> Result<Self, SnapshotError> {
         let total = dump.content.len() as u64;
-        let mut src = Source::new(dump.content, Some(total), total.max(STRING_BYTES_MAX), false);
+        let mut src = Source::new(dump.content, Some(total), STRING_BYTES_MAX, false);
         src.reading("type");
         let mut code = src.byte()?;
         if code == opcode::SLOT_IMPORT_OR_KEY_META && dump.vendor == Vendor::Redis {
@@ -162,9 +162,6 @@ impl<'a> DumpReader<'a> {
         Ok(token)
     }
 }
-
-/// Longest string that a compressed one in a payload may turn into.
-const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Hands the events of a payload's value to `each`.
 ///

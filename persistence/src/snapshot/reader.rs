@@ -18,9 +18,13 @@ pub struct ReaderOptions {
     pub verify_checksum: bool,
 }
 
+/// Longest string unless told otherwise: packed values hold elements of up to 512 MiB and their own overhead, and
+/// cannot be longer than this. It protects nothing but common sense: memory is taken as bytes arrive.
+pub(crate) const STRING_BYTES_MAX: u64 = 1 << 32;
+
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { total: None, string_bytes_max: 512 * 1024 * 1024, verify_checksum: true }
+        Self { total: None, string_bytes_max: STRING_BYTES_MAX, verify_checksum: true }
     }
 }
 

@@ -16,6 +16,12 @@ fn flip_bit(file: &[u8], at: usize, bit: u32) -> Vec<u8> {
     flipped
 }
 
+/// Reads to the end or to an error, and keeps nothing.
+fn read_through(mut reader: SnapshotReader<&[u8]>) -> Result<(), SnapshotError> {
+    while reader.next()?.is_some() {}
+    Ok(())
+}
+
 /// Positions of a file: all of a small one, a sample of a large one.
 fn positions(file: &[u8]) -> impl Iterator<Item = usize> {
     let step = if file.len() < 3000 { 1 } else { file.len() / 100 };
@@ -45,8 +51,11 @@ fn every_flipped_bit_is_refused_by_a_file_with_a_checksum() {
         }
         for at in positions(&file) {
             for bit in 0..8 {
-                let flipped = events(&flip_bit(&file, at, bit));
-                assert!(flipped.is_err(), "{name}: bit {bit} at {at}");
+                let flipped = flip_bit(&file, at, bit);
+                let total = Some(flipped.len() as u64);
+                let options = ReaderOptions { total, ..ReaderOptions::default() };
+                let read = read_through(SnapshotReader::with_options(&flipped[..], &options));
+                assert!(read.is_err(), "{name}: bit {bit} at {at}");
             }
         }
     }
@@ -58,13 +67,12 @@ fn a_flipped_bit_without_a_checksum_is_an_error_or_other_content_but_no_panic() 
         encoder: EncoderOptions { version: 11, compress: false, ..EncoderOptions::default() },
         checksum: false,
     };
-    for name in ["streams.rdb", "plain.rdb", "keys.rdb"] {
+    for name in ["streams.rdb", "plain.rdb", "keys.rdb", "collections.rdb"] {
         let file = rewrite(&fixture(name), &options).unwrap();
         for at in positions(&file) {
             for bit in 0..8 {
-                let _no_panic = events(&flip_bit(&file, at, bit));
                 let flipped = flip_bit(&file, at, bit);
-                let _no_panic = events_of(SnapshotReader::new(&flipped[..]));
+                let _no_panic = read_through(SnapshotReader::new(&flipped[..]));
             }
         }
     }
@@ -114,7 +122,7 @@ fn a_wrong_footer_is_told_apart_and_can_be_ignored() {
 fn large_strings_and_long_lists_pass_through_in_pieces() {
     use highwater_persistence::snapshot::{Event, KeyMeta, SnapshotWriter};
     let mut random = fastrand::Rng::with_seed(5);
-    let large: Vec<u8> = (0..3_000_000).map(|_| random.u8(..)).collect();
+    let large: Vec<u8> = (0..600_000).map(|_| random.u8(..)).collect();
     let medium: Vec<u8> = (0..40_000).map(|_| random.u8(..4)).collect();
     for compress in [true, false] {
         let encoder = EncoderOptions { compress, ..EncoderOptions::default() };

@@ -229,10 +229,7 @@ fn tracking(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn caching(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    if !args[2].eq_ignore_ascii_case(b"yes") && !args[2].eq_ignore_ascii_case(b"no") {
-        return Err(errors::SYNTAX);
-    }
+fn caching(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled".into())
 }
 

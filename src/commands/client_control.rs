@@ -110,10 +110,22 @@ pub(super) const UNBLOCK: Command = Command {
     ..SUBCOMMAND
 };
 
+/// What stock says of more arguments than a subcommand takes.
+fn at_most_four(args: Args<'_>) -> CommandResult {
+    if args.len() <= 4 {
+        return Ok(());
+    }
+    let word = errors::printable(&args[1]);
+    Err(CommandError::owned(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
+    )))
+}
+
 fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    at_most_four(args)?;
     let with_error = match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
-        None | Some(b"timeout") if args.len() <= 4 => false,
-        Some(b"error") if args.len() == 4 => true,
+        None | Some(b"timeout") => false,
+        Some(b"error") => true,
         _ => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
     };
     let id = number::parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
@@ -142,6 +154,7 @@ pub(super) const PAUSE: Command = Command {
 };
 
 fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    at_most_four(args)?;
     let mut writes_only = match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
         None | Some(b"all") => false,
         Some(b"write") => true,

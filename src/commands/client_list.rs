@@ -86,10 +86,11 @@ fn parse_list(args: Args<'_>) -> Result<Wanted, CommandError> {
     }
     if option.eq_ignore_ascii_case(b"id") && args.len() > 3 {
         let ids = args.iter_from(3).map(|word| {
-            let id = number::parse_i64(word).and_then(|id| u64::try_from(id).ok());
-            id.filter(|id| *id > 0).ok_or(CommandError::new("ERR Invalid client ID"))
+            let id = number::parse_i64(word).ok_or(CommandError::new("ERR Invalid client ID"))?;
+            // No client has number 0, nor one below it.
+            Ok(u64::try_from(id).unwrap_or(0))
         });
-        return Ok(Wanted::Ids(ids.collect::<Result<_, _>>()?));
+        return Ok(Wanted::Ids(ids.collect::<Result<_, CommandError>>()?));
     }
     Err(errors::SYNTAX)
 }

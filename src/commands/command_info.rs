@@ -85,7 +85,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     for name in args.iter_from(2) {
         match table().find_full(name) {
             Some(entry) => describe(&mut ctx.reply, entry),
-            None => ctx.reply.nil_array(),
+            None => ctx.reply.nil(),
         }
     }
     Ok(())

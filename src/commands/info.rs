@@ -30,13 +30,11 @@ pub(super) struct Source<'a> {
 struct Section {
     name: &'static str,
     unasked: bool,
-    /// Shown for `all`.
-    all: bool,
     write: fn(&Source<'_>, &mut String),
 }
 
 const fn section(name: &'static str, write: fn(&Source<'_>, &mut String)) -> Section {
-    Section { name, unasked: true, all: true, write }
+    Section { name, unasked: true, write }
 }
 
 /// All sections, in stock's order.
@@ -48,7 +46,7 @@ const SECTIONS: [Section; 13] = [
     section("Stats", info_stats::stats),
     section("Replication", info_server::replication),
     section("CPU", info_server::cpu),
-    Section { all: false, ..section("Modules", |_, _| ()) },
+    section("Modules", |_, _| ()),
     Section { unasked: false, ..section("Commandstats", info_stats::commandstats) },
     section("Errorstats", info_stats::errorstats),
     Section { unasked: false, ..section("Latencystats", info_stats::latencystats) },
@@ -61,8 +59,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let wanted = |section: &&Section| {
         let named = |word: &Vec<u8>| match &word[..] {
             b"default" => section.unasked,
-            b"all" => section.all,
-            b"everything" => true,
+            b"all" | b"everything" => true,
             word => section.name.as_bytes().eq_ignore_ascii_case(word),
         };
         if words.is_empty() { section.unasked } else { words.iter().any(named) }

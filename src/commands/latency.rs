@@ -42,7 +42,7 @@ const LATENCY: Command = Command {
             run: graph,
             ..SUBCOMMAND
         },
-        Command { group: Group::Server, ..help::HELP },
+        Command { group: Group::Server, since: "2.8.13", ..help::HELP },
         Command {
             name: "histogram",
             arity: Arity::AtLeast(2),

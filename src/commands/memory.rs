@@ -30,7 +30,7 @@ const MEMORY: Command = Command {
             run: doctor,
             ..SUBCOMMAND
         },
-        Command { group: Group::Server, ..help::HELP },
+        Command { group: Group::Server, since: "4.0.0", ..help::HELP },
         Command {
             name: "malloc-stats",
             summary: "Returns the statistics of the allocator as it writes them.",

@@ -25,6 +25,7 @@ pub mod context;
 pub mod debug;
 mod debug_protocol;
 mod debug_values;
+pub mod document;
 pub mod dump;
 pub mod expire;
 pub mod extended;

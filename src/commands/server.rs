@@ -157,7 +157,7 @@ const ACL: Command = Command {
             run: acl_cat,
             ..Command::DEFAULT
         },
-        Command { group: Group::Server, ..help::HELP },
+        Command { group: Group::Server, since: "6.0.0", ..help::HELP },
         Command {
             name: "users",
             arity: Arity::Exactly(2),

@@ -34,7 +34,7 @@ const SLOWLOG: Command = Command {
             run: get,
             ..SUBCOMMAND
         },
-        Command { group: Group::Server, ..help::HELP },
+        Command { group: Group::Server, since: "6.2.0", ..help::HELP },
         Command {
             name: "len",
             summary: "Counts the entries.",

@@ -94,7 +94,6 @@ const WATCH: Command = Command {
     name: "watch",
     arity: Arity::AtLeast(2),
     flags: &[
-        Flag::Readonly,
         Flag::Noscript,
         Flag::Loading,
         Flag::Stale,

@@ -4,6 +4,7 @@ pub mod client;
 pub mod clients;
 pub mod latency;
 pub mod output;
+pub mod output_limit;
 pub mod persistence;
 pub mod run;
 pub mod slowlog;

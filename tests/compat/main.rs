@@ -13,6 +13,8 @@ mod stock;
 mod bitmaps;
 mod declarations;
 mod harness;
+mod server;
 mod settings;
 mod strings;
+mod tree;
 mod values;

@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::driver;
 use super::shared::Shared;
-use super::socket::Socket;
+use super::socket::{Reader, Writer};
 use super::turn;
 use crate::clock::SystemClock;
 use crate::node::Status;
@@ -46,7 +48,7 @@ struct Out {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ClientId,
-    socket: Socket,
+    socket: Writer,
     /// Runtime of the thread that serves this connection.
     home: tokio::runtime::Handle,
     /// The client has authenticated, or need not: lifts the small limits of the parser.
@@ -95,7 +97,7 @@ enum Next {
 
 impl Connection {
     /// A connection served by the current runtime.
-    pub(super) fn new(id: ClientId, socket: Socket) -> Arc<Self> {
+    pub(super) fn new(id: ClientId, socket: Writer) -> Arc<Self> {
         Arc::new(Self {
             id,
             socket,
@@ -112,7 +114,7 @@ impl Connection {
     }
 
     /// Serves the client until it goes.
-    pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+    pub(super) async fn run(self: Arc<Self>, mut reader: Reader, shared: Arc<Shared>) {
         let mut input = Input::default();
         let mut next = Next::Read;
         while next != Next::Close {
@@ -125,10 +127,7 @@ impl Connection {
                 self.resume.notified().await;
                 continue;
             }
-            if self.socket.readable().await.is_err() {
-                break;
-            }
-            next = self.read(&shared, &mut input);
+            next = poll_fn(|context| self.read(context, &mut reader, &shared, &mut input)).await;
         }
         if next == Next::Close {
             self.send_rest().await;
@@ -137,31 +136,44 @@ impl Connection {
     }
 
     /// Reads once and deals with what came.
-    fn read(self: &Arc<Self>, shared: &Arc<Shared>, input: &mut Input) -> Next {
+    fn read(
+        self: &Arc<Self>,
+        context: &mut Context<'_>,
+        reader: &mut Reader,
+        shared: &Arc<Shared>,
+        input: &mut Input,
+    ) -> Poll<Next> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { buffer, requests, replies } = scratch;
-            let count = match self.socket.try_read(buffer) {
-                Ok(0) => return Next::Close,
+            let count = match ready!(reader.poll_read(context, &mut scratch.buffer)) {
+                Ok(0) | Err(_) => return Poll::Ready(Next::Close),
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Read,
-                Err(_) => return Next::Close,
             };
-            self.received
-                .store(self.received.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
-            if input.carry.is_empty() {
-                let used;
-                let next;
-                (used, next) =
-                    self.serve(shared, &mut input.parser, &buffer[..count], requests, replies);
-                input.carry.extend_from_slice(&buffer[used..count]);
-                self.note_unread(&input.carry);
-                return next;
-            }
-            let wants = input.parser.wants(input.carry.len()).min(input.carry.len().max(1 << 20));
-            input.carry.reserve(wants.max(count));
-            input.carry.extend_from_slice(&buffer[..count]);
-            self.serve_carry(shared, input, requests, replies)
+            let received = self.received.load(Ordering::Relaxed) + count as u64;
+            self.received.store(received, Ordering::Relaxed);
+            Poll::Ready(self.serve_new(count, scratch, shared, input))
         })
+    }
+
+    /// Deals with `count` new bytes in the scratch buffer.
+    fn serve_new(
+        self: &Arc<Self>,
+        count: usize,
+        scratch: &mut Scratch,
+        shared: &Arc<Shared>,
+        input: &mut Input,
+    ) -> Next {
+        let Scratch { buffer, requests, replies } = scratch;
+        let bytes = &buffer[..count];
+        if input.carry.is_empty() {
+            let (used, next) = self.serve(shared, &mut input.parser, bytes, requests, replies);
+            input.carry.extend_from_slice(&bytes[used..]);
+            self.note_unread(&input.carry);
+            return next;
+        }
+        let wants = input.parser.wants(input.carry.len()).min(input.carry.len().max(1 << 20));
+        input.carry.reserve(wants.max(count));
+        input.carry.extend_from_slice(bytes);
+        self.serve_carry(shared, input, requests, replies)
     }
 
     /// Goes on with requests that waited.

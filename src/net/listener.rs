@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::connection::Connection;
 use super::shared::Shared;
-use super::socket::Socket;
+use super::socket::{split_tcp, split_unix};
 use crate::clock;
 use crate::config::Config;
 use crate::state::client::Peer;
@@ -203,14 +203,14 @@ fn prepare(stream: &tokio::net::TcpStream, keepalive_s: u64) -> io::Result<()> {
 
 /// Makes a client of an accepted socket; runs on the I/O thread that will serve it.
 pub(super) fn welcome(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<()> {
-    let (socket, peer) = match accepted {
+    let ((reader, writer), peer) = match accepted {
         Accepted::Tcp(stream, address) => {
             let local = stream.local_addr().map(|local| local.to_string()).unwrap_or_default();
             let fd = stream.as_raw_fd();
             let loopback = address.ip().to_canonical().is_loopback();
             let address = address.to_string();
             let peer = Peer { address, local_address: local, fd, unix: false, loopback };
-            (Socket::Tcp(tokio::net::TcpStream::from_std(stream)?), peer)
+            (split_tcp(tokio::net::TcpStream::from_std(stream)?), peer)
         }
         Accepted::Unix(stream) => {
             let path = shared.node.lock().state.config.unixsocket.clone();
@@ -218,7 +218,7 @@ pub(super) fn welcome(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<()
             let fd = stream.as_raw_fd();
             let peer =
                 Peer { local_address: address.clone(), address, fd, unix: true, loopback: false };
-            (Socket::Unix(tokio::net::UnixStream::from_std(stream)?), peer)
+            (split_unix(tokio::net::UnixStream::from_std(stream)?), peer)
         }
     };
     let mut node = shared.node.lock();
@@ -227,15 +227,15 @@ pub(super) fn welcome(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<()
             let authenticated =
                 node.state.clients.get(id).is_some_and(|client| client.authenticated);
             drop(node);
-            let connection = Connection::new(id, socket);
+            let connection = Connection::new(id, writer);
             connection.set_authenticated(authenticated);
             shared.connections.lock().insert(id, Arc::clone(&connection));
-            tokio::spawn(connection.run(Arc::clone(shared)));
+            tokio::spawn(connection.run(reader, Arc::clone(shared)));
         }
         Err(reply) => {
             drop(node);
             // Best effort, as nobody waits for it: a fresh socket has room for a line.
-            if let Err(error) = socket.try_write(reply.as_bytes()) {
+            if let Err(error) = writer.try_write(reply.as_bytes()) {
                 tracing::debug!("a refused client: {error}");
             }
         }

@@ -1,40 +1,62 @@
-//! A connected socket, TCP or unix.
+//! A connected socket, TCP or unix, in two halves: one task reads, whoever has something to say writes.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
-/// A connected, non-blocking socket.
+/// The half that is read.
 #[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+pub(super) enum Reader {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
 }
 
-impl Socket {
-    /// Waits until there is something to read, or the other side is gone.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.readable().await,
-            Socket::Unix(stream) => stream.readable().await,
-        }
-    }
+/// The half that is written.
+#[derive(Debug)]
+pub(super) enum Writer {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+}
 
+/// Halves of a TCP connection.
+pub(super) fn split_tcp(stream: TcpStream) -> (Reader, Writer) {
+    let (reader, writer) = stream.into_split();
+    (Reader::Tcp(reader), Writer::Tcp(writer))
+}
+
+/// Halves of a unix connection.
+pub(super) fn split_unix(stream: UnixStream) -> (Reader, Writer) {
+    let (reader, writer) = stream.into_split();
+    (Reader::Unix(reader), Writer::Unix(writer))
+}
+
+impl Reader {
+    /// Reads what is there into `buffer`, or has the task woken when there is something. A read that does not fill the
+    /// buffer tells tokio that the socket is empty, which saves the call that would find out.
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let polled = match self {
+            Reader::Tcp(half) => Pin::new(half).poll_read(context, &mut buffer),
+            Reader::Unix(half) => Pin::new(half).poll_read(context, &mut buffer),
+        };
+        polled.map(|result| result.map(|()| buffer.filled().len()))
+    }
+}
+
+impl Writer {
     /// Waits until there is room to write.
     pub(super) async fn writable(&self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.ready(Interest::WRITABLE).await.map(drop),
-            Socket::Unix(stream) => stream.ready(Interest::WRITABLE).await.map(drop),
-        }
-    }
-
-    /// Reads what is there.
-    #[inline]
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.try_read(buffer),
-            Socket::Unix(stream) => stream.try_read(buffer),
+            Writer::Tcp(half) => half.writable().await,
+            Writer::Unix(half) => half.writable().await,
         }
     }
 
@@ -42,20 +64,17 @@ impl Socket {
     #[inline]
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.try_write(bytes),
-            Socket::Unix(stream) => stream.try_write(bytes),
+            Writer::Tcp(half) => half.try_write(bytes),
+            Writer::Unix(half) => half.try_write(bytes),
         }
     }
 
     /// Ends the connection in both directions; whoever reads sees its end.
     pub(super) fn shutdown(&self) {
+        let both = std::net::Shutdown::Both;
         let result = match self {
-            Socket::Tcp(stream) => {
-                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)
-            }
-            Socket::Unix(stream) => {
-                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)
-            }
+            Writer::Tcp(half) => socket2::SockRef::from(half.as_ref()).shutdown(both),
+            Writer::Unix(half) => socket2::SockRef::from(half.as_ref()).shutdown(both),
         };
         // A socket that is gone already is what was wanted.
         if let Err(error) = result {

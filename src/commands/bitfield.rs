@@ -41,7 +41,7 @@ impl Type {
     }
 
     /// The value whose lowest bits are `bits`.
-    fn from_bits(self, bits: u64) -> i128 {
+    fn value_of(self, bits: u64) -> i128 {
         let value = i128::from(bits) & ((1 << self.bits) - 1);
         if self.signed && value > self.max() { value - (1 << self.bits) } else { value }
     }
@@ -52,7 +52,7 @@ impl Type {
             return Some(value);
         }
         match overflow {
-            Overflow::Wrap => Some(self.from_bits(low_bits(value))),
+            Overflow::Wrap => Some(self.value_of(low_bits(value))),
             Overflow::Saturate => Some(value.clamp(self.min(), self.max())),
             Overflow::Fail => None,
         }
@@ -295,7 +295,7 @@ fn get(bytes: &[u8], operation: &Operation) -> i128 {
         let byte = usize::try_from(at >> 3).ok().and_then(|at| bytes.get(at)).copied();
         bits << 1 | u64::from(byte.unwrap_or(0) >> (7 - (at & 7)) & 1)
     });
-    operation.field.from_bits(bits)
+    operation.field.value_of(bits)
 }
 
 /// Stores a value of the field's type in a string that is long enough.

@@ -122,11 +122,8 @@ fn request(random: &mut fastrand::Rng) -> Request {
     ];
     let name = pick(random, &NAMES);
     let mut request = vec![word(name)];
-    match name {
-        "BITOP" => {
-            request.push(word(pick(random, &["AND", "OR", "XOR", "NOT", "not", "and", "NAND"])))
-        }
-        _ => {}
+    if name == "BITOP" {
+        request.push(word(pick(random, &["AND", "OR", "XOR", "NOT", "not", "and", "NAND"])));
     }
     request.push(key(random));
     match name {

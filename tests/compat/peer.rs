@@ -93,7 +93,7 @@ impl Client {
 
     /// Sends `requests` at once and returns the replies.
     pub(crate) fn run(&mut self, requests: &[Request]) -> Vec<Vec<u8>> {
-        let bytes: Vec<u8> = requests.iter().flat_map(|request| encode(request)).collect();
+        let bytes: Vec<u8> = requests.iter().flat_map(encode).collect();
         self.stream.write_all(&bytes).expect("the peer reads");
         requests.iter().map(|request| self.reply(request)).collect()
     }

@@ -167,12 +167,19 @@ fn request(random: &mut fastrand::Rng) -> Request {
         request.push(b"ENCODING".to_vec());
     }
     request.push(key(random));
+    arguments(random, name, &mut request);
+    spoil(random, &mut request);
+    request
+}
+
+/// What stands behind the first key.
+fn arguments(random: &mut fastrand::Rng, name: &str, request: &mut Request) {
     match name {
         "SET" => {
             request.push(value(random));
-            options(random, &mut request);
+            options(random, request);
         }
-        "GETEX" => options(random, &mut request),
+        "GETEX" => options(random, request),
         "SETNX" | "GETSET" | "APPEND" | "INCRBYFLOAT" => request.push(value(random)),
         "INCRBY" | "DECRBY" => request.push(index(random)),
         "SETEX" | "PSETEX" => {
@@ -200,11 +207,9 @@ fn request(random: &mut fastrand::Rng) -> Request {
             request.push(offset);
             request.push(value(random));
         }
-        "LCS" => lcs_arguments(random, &mut request),
+        "LCS" => lcs_arguments(random, request),
         _ => {}
     }
-    spoil(random, &mut request);
-    request
 }
 
 fn lcs_arguments(random: &mut fastrand::Rng, request: &mut Request) {

@@ -41,7 +41,9 @@ impl Default for EncoderOptions {
 /// A list of known length is written element by element once this much of it has been held back.
 const LIST_HELD_BYTES: usize = 1024 * 1024;
 /// Elements from this size on get a list node of their own, unpacked.
-const LIST_PLAIN_BYTES: usize = 1 << 30;
+const LIST_PLAIN_BYTES: usize = LISTPACK_BYTES_MAX;
+/// Servers refuse listpacks longer than this, whatever the thresholds say.
+pub(crate) const LISTPACK_BYTES_MAX: usize = 1 << 30;
 
 enum Form {
     /// Waiting for a value.
@@ -73,6 +75,7 @@ enum Form {
     ZsetListpack {
         len: Option<u64>,
         members: Vec<(f64, Vec<u8>)>,
+        held_bytes: usize,
     },
     Stream(Box<StreamEncoder>),
 }
@@ -220,7 +223,7 @@ impl ValueEncoder {
             }
             Event::HashBegin { len } => self.begin_plain_hash(len),
             Event::ZsetBegin { len } if within(len, limits.zset_entries_max) => {
-                self.form = Form::ZsetListpack { len, members: Vec::new() };
+                self.form = Form::ZsetListpack { len, members: Vec::new(), held_bytes: 0 };
             }
             Event::ZsetBegin { len } => self.begin_plain(kind::ZSET_2, len),
             Event::StreamBegin => {
@@ -327,7 +330,8 @@ impl ValueEncoder {
             }
             Form::SetListpack { len } => {
                 let len = *len;
-                let small = member.len() <= limits.set_value_bytes_max;
+                let small = member.len() <= limits.set_value_bytes_max
+                    && self.listpack_has_room(member.len());
                 if small && self.listpack.count() < limits.set_entries_max {
                     self.listpack.push(member);
                     return Ok(());
@@ -344,6 +348,11 @@ impl ValueEncoder {
                 Ok(())
             }
         }
+    }
+
+    /// Whether `bytes` more bytes may go into the listpack, with what two items cost beside.
+    fn listpack_has_room(&self, bytes: usize) -> bool {
+        self.listpack.bytes().saturating_add(bytes).saturating_add(20) <= LISTPACK_BYTES_MAX
     }
 
     /// Goes over from a set of integers to the next wider form.
@@ -378,7 +387,8 @@ impl ValueEncoder {
         let expires_ms = expires_ms.filter(|_| with_expiry);
         if let Form::HashListpack { len } = self.form {
             let limits = &self.options.thresholds;
-            let small = field.len().max(value.len()) <= limits.hash_value_bytes_max;
+            let small = field.len().max(value.len()) <= limits.hash_value_bytes_max
+                && self.listpack_has_room(field.len().saturating_add(value.len()));
             let room = self.listpack.count() / 2 < limits.hash_entries_max;
             if small && room && expires_ms.is_none() {
                 self.listpack.push(field);
@@ -410,10 +420,13 @@ impl ValueEncoder {
         if score.is_nan() {
             return Err(unwritable("a score that is not a number"));
         }
-        if let Form::ZsetListpack { len, members } = &mut self.form {
+        if let Form::ZsetListpack { len, members, held_bytes } = &mut self.form {
             let limits = &self.options.thresholds;
             let room = (members.len() as u64) < limits.zset_entries_max;
-            if room && member.len() <= limits.zset_value_bytes_max {
+            // A score takes 26 bytes of text or less.
+            *held_bytes = held_bytes.saturating_add(member.len() + 50);
+            let small = member.len() <= limits.zset_value_bytes_max;
+            if room && small && *held_bytes <= LISTPACK_BYTES_MAX {
                 members.push((score, member.to_vec()));
                 return Ok(());
             }
@@ -456,7 +469,7 @@ impl ValueEncoder {
                 check(len, self.listpack.count() / 2)?;
                 self.finish_listpack(kind::HASH_LISTPACK);
             }
-            Form::ZsetListpack { len, members } => {
+            Form::ZsetListpack { len, members, .. } => {
                 check(len, members.len() as u64)?;
                 self.finish_zset(members);
             }

@@ -1,5 +1,6 @@
 //! Encodes a stream. Counts stand before what they count, so a stream is held whole until its end.
 
+use super::encoder::LISTPACK_BYTES_MAX;
 use super::encoding::ListpackWriter;
 use super::format::{kind, stream_flag};
 use super::primitive::{StringWriter, push_length};
@@ -175,6 +176,12 @@ impl StreamEncoder {
         let Some(entry) = self.entry.take() else { return Ok(()) };
         if entry.items.len() as u64 != entry.fields.saturating_mul(2) {
             return Err(unwritable("an entry with another number of fields than said"));
+        }
+        let entry_bytes: usize = entry.items.iter().map(|item| item.len() + 14).sum();
+        // Servers refuse to add larger ones, too. The entry that begins a node gives its names twice, so a node stays
+        // below 4 GiB, where lengths inside it end.
+        if entry_bytes > LISTPACK_BYTES_MAX {
+            return Err(unwritable("a stream entry of more than 1 GiB"));
         }
         if self.node.as_ref().is_some_and(|node| self.is_full(node)) {
             self.close_node();

@@ -240,7 +240,7 @@ pub(super) fn account(
     {
         note_slow(state, client, entry, args, elapsed_us);
     }
-    let threshold_ms = u64::try_from(state.config.latency_monitor_threshold).unwrap_or(0);
+    let threshold_ms = state.config.latency_monitor_threshold;
     if alone && threshold_ms > 0 && elapsed_us >= threshold_ms * 1000 {
         let event = if entry.flags.has(Flag::Fast) { "fast-command" } else { "command" };
         state.latency.add(event, state.time.unix_s(), elapsed_us / 1000);

@@ -44,7 +44,7 @@ impl Node {
         let sizes: Vec<(u32, u64, u64)> = (0..state.keyspace.db_count())
             .filter_map(|db| {
                 let database = state.keyspace.db(db)?;
-                (database.len() > 0).then(|| (db, database.len(), database.volatile()))
+                (!database.is_empty()).then(|| (db, database.len(), database.volatile()))
             })
             .collect();
         let job = Job {

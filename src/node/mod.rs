@@ -6,6 +6,7 @@
 mod dispatch;
 mod expire;
 mod gates;
+mod heavy_clients;
 mod jobs;
 mod memory;
 mod monitor;

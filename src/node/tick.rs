@@ -21,6 +21,7 @@ impl Node {
         let used = crate::alloc::used_memory() as u64;
         self.state.stats.peak_memory = self.state.stats.peak_memory.max(used);
         self.close_idle(time);
+        self.close_heavy_clients();
         self.start_due_jobs(time);
         self.state.keyspace.sweep_walks(1000);
         self.tell_watchers();

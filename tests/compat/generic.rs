@@ -340,7 +340,7 @@ fn the_log_of_random_requests_gives_the_same_dataset() {
         }
         for db in 0..4 {
             let select = words(&format!("SELECT {db}"));
-            pair.stock.run(&[select.clone()]);
+            pair.stock.run(std::slice::from_ref(&select));
             pair.ours.run(&[select]);
             let questions: Vec<Request> = ["KEYS *", "DBSIZE"].map(words).into_iter().collect();
             let both = pair.stock.run(&questions).into_iter().zip(pair.ours.run(&questions));

@@ -59,12 +59,13 @@ impl Node {
             }
             let args = requests.get(executed, buffer);
             let time = Time { mono_us: started_us, ..self.state.time };
-            if self.request(&mut client, args, out, time, clock) == Ran::Postponed {
-                break;
+            // The end of one request is the start of the next: reading the clock costs as much as finding a key.
+            match self.request(&mut client, args, out, time, clock) {
+                Ran::Until(now_us) => started_us = now_us,
+                Ran::Postponed => break,
             }
             observed = observed.max(self.state.keyspace.observed);
             executed += 1;
-            started_us = clock.mono_us();
         }
         let status = match &client {
             client if client.close_after_reply || client.killed => Status::Close,
@@ -90,17 +91,14 @@ impl Node {
     ) -> Ran {
         let position = out.len();
         let ran = match gates::pass(&mut self.state, client, args) {
-            Gate::Open(entry) => {
-                self.run_unit(client, entry, args, out, time, clock);
-                Ran::Done
-            }
+            Gate::Open(entry) => Ran::Until(self.run_unit(client, entry, args, out, time, clock)),
             Gate::Queued => {
                 Reply::new(out, client.resp3).simple("QUEUED");
-                Ran::Done
+                Ran::Until(time.mono_us)
             }
             Gate::Refused(entry, error) => {
                 self.refuse(client, entry, &error, out);
-                Ran::Done
+                Ran::Until(time.mono_us)
             }
             Gate::Postponed => Ran::Postponed,
         };
@@ -125,7 +123,8 @@ impl Node {
         Reply::new(out, client.resp3).error(error);
     }
 
-    /// Runs a command, or the transaction it asks for, as one execution unit and propagates its effects.
+    /// Runs a command, or the transaction it asks for, as one execution unit and propagates its effects. Returns the
+    /// monotonic time of its end.
     fn run_unit(
         &mut self,
         client: &mut Client,
@@ -134,7 +133,7 @@ impl Node {
         out: &mut Vec<u8>,
         time: Time,
         clock: &mut dyn Clock,
-    ) {
+    ) -> u64 {
         self.state.keyspace.no_touch = client.no_touch;
         self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         let ran = call(&mut self.state, client, entry, args, out, time);
@@ -144,8 +143,10 @@ impl Node {
             Then::SettingsChanged => self.apply_settings(),
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
-        let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
+        let now_us = clock.mono_us();
+        let elapsed_us = now_us.saturating_sub(time.mono_us);
         account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+        now_us
     }
 
     /// Marks the clients whose watched keys were changed.
@@ -164,7 +165,8 @@ impl Node {
 /// Whether a request was dealt with or has to be tried again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ran {
-    Done,
+    /// It was, until this moment in monotonic microseconds; it is the start of the time of the next one.
+    Until(u64),
     Postponed,
 }
 

@@ -55,7 +55,7 @@ fn commands_describe_themselves_as_in_stock() {
         compare_facts(name, theirs.list(), ours.list(), &mut differences);
     }
     differences.sort_unstable();
-    let known: Vec<&str> = CHANGED.iter().copied().collect();
+    let known: Vec<&str> = CHANGED.to_vec();
     let unknown: Vec<&String> =
         differences.iter().filter(|difference| !known.contains(&difference.as_str())).collect();
     assert!(unknown.is_empty(), "stock | ours:\n{unknown:#?}");

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: what cannot fail may panic")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use highwater_persistence::log::{
@@ -14,7 +14,6 @@ use highwater_persistence::storage::faulty::FaultyStorage;
 use highwater_persistence::storage::{RealStorage, Storage};
 
 const FOLDER: &str = "appendonlydir";
-const INCR: &str = "appendonlydir/appendonly.aof.1.incr.aof";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/log")
@@ -213,6 +212,16 @@ fn stock_tools_approve_of_our_logs() {
     assert_eq!(writer.end(), recovery::plan(&storage, &options()).unwrap().offset);
 }
 
+/// A server that ends with the test, whatever the test's end.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 #[test]
 fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,15 +230,18 @@ fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     writer.mark(writer.end(), true).unwrap();
     let end = writer.end();
     let socket = folder.path().join("socket");
-    let mut server = stock("redis-server")
+    let server = stock("redis-server")
         .args(["--port", "0", "--appendonly", "yes", "--save", "", "--unixsocket"])
         .arg(&socket)
         .arg("--dir")
         .arg(folder.path())
         .arg("--logfile")
         .arg(folder.path().join("log"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let mut server = Server(server);
     let client = |words: &[&str]| {
         let output = Command::new("redis-cli").arg("-s").arg(&socket).args(words).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -238,7 +250,7 @@ fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     while client(&["PING"]) != "PONG" {
         tries += 1;
         let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        assert!(tries < 3000 && server.try_wait().unwrap().is_none(), "{}", log());
+        assert!(tries < 3000 && server.0.try_wait().unwrap().is_none(), "{}", log());
         std::thread::yield_now();
     }
     assert_eq!(client(&["GET", "a"]), "2");
@@ -246,7 +258,7 @@ fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     assert_eq!(client(&["-n", "3", "GET", "last"]), "one");
     assert_eq!(client(&["SET", "from", "stock"]), "OK");
     client(&["SHUTDOWN"]);
-    server.wait().unwrap();
+    server.0.wait().unwrap();
     let plan = recovery::plan(&storage, &options()).unwrap();
     let added = [&["SELECT", "0"][..], &["SET", "from", "stock"]].map(request).concat();
     assert_eq!((plan.lineage_end, plan.offset), (end, end.advanced(added.len())), "{plan}");

@@ -1,6 +1,9 @@
 //! The programs that this binary is: `highwater` with its subcommands, and by the name of a link those of stock.
 
 mod args;
+mod check_aof;
+mod check_rdb;
+mod log;
 mod server;
 mod system_check;
 
@@ -24,7 +27,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let rest = || arguments.iter().skip(1).cloned().collect::<Vec<OsString>>();
     match name.as_str() {
         "redis-server" => server::run(&rest(), Flavour::Stock),
-        "redis-check-aof" | "redis-check-rdb" | "redis-cli" | "redis-sentinel" => absent(&name),
+        "redis-check-aof" => check_aof::run(&rest(), &name),
+        "redis-check-rdb" => check_rdb::run(&rest(), &name),
+        "redis-cli" | "redis-sentinel" => absent(&name),
         _ => highwater(arguments),
     }
 }
@@ -42,10 +47,23 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
     };
     match parsed.command {
         Command::Server { arguments } => server::run(&arguments, Flavour::Own),
-        Command::Check { .. } => absent("highwater check"),
-        Command::Log { .. } => absent("highwater log"),
+        Command::Check { arguments } => check(&arguments),
+        Command::Log { arguments } => log::run(&arguments),
         Command::Cli { .. } => absent("highwater cli"),
         Command::Cluster { .. } => absent("highwater cluster"),
+    }
+}
+
+/// `highwater check aof|rdb ...`
+fn check(arguments: &[OsString]) -> ExitCode {
+    let (what, rest) = arguments.split_first().map_or((None, &[][..]), |(w, r)| (w.to_str(), r));
+    match what {
+        Some("aof") => check_aof::run(rest, "highwater check aof"),
+        Some("rdb") => check_rdb::run(rest, "highwater check rdb"),
+        _ => {
+            complain("Usage: highwater check aof|rdb FILE");
+            ExitCode::from(CANNOT)
+        }
     }
 }
 

@@ -1,0 +1,236 @@
+//! `highwater log replay`: plays a log to a server.
+//!
+//! Commands go out in groups, and their replies are read before the next group. What replication put into the stream for
+//! its own sake (REPLCONF, PING) stays out. A snapshot at the beginning of the log cannot be played: load it as a file.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use highwater_persistence::log::{Entry, EntryKind};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Replay;
+use super::source::{Piece, Source};
+use crate::cli::check_aof::timestamp;
+use crate::cli::{complain, say};
+use crate::clock;
+
+/// Deepest nesting of a reply: EXEC, a command's array, and some to spare.
+const REPLY_DEPTH_MAX: usize = 16;
+
+/// How many error replies are shown.
+const ERRORS_SHOWN: u64 = 10;
+
+pub(super) fn run(options: &Replay) -> Result<ExitCode, String> {
+    let source = Source::open(&options.path)?;
+    let total: usize =
+        source.pieces.iter().map(|piece| piece.bytes.len() - piece.commands_at).sum();
+    for piece in source.pieces.iter().filter(|piece| piece.commands_at > 0) {
+        complain(&format!("{}: the snapshot in it is not played", piece.path.display()));
+    }
+    let stream = TcpStream::connect(&options.to)
+        .map_err(|error| format!("cannot connect to {}: {error}", options.to))?;
+    let mut player = Player::new(stream, options, u64::try_from(total).unwrap_or(u64::MAX))?;
+    if let Some(password) = &options.password {
+        player.put(&[b"AUTH", password.as_bytes()])?;
+        player.flush()?;
+    }
+    let stopped = source.for_each(|piece, entry| {
+        player.play(piece, entry)?;
+        Ok(true)
+    })?;
+    player.flush()?;
+    player.bar.finish_and_clear();
+    say(&format!("{} commands, {} errors", player.sent, player.errors));
+    if let Some((piece, error)) = stopped {
+        complain(&format!("{} stopped {error}", piece.path.display()));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(if player.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Player<'a> {
+    options: &'a Replay,
+    output: TcpStream,
+    input: BufReader<TcpStream>,
+    waiting: Vec<u8>,
+    /// Commands in `waiting`.
+    group: u32,
+    sent: u64,
+    errors: u64,
+    started_us: u64,
+    /// The log's first time stamp.
+    first_time: Option<i64>,
+    bar: ProgressBar,
+}
+
+impl<'a> Player<'a> {
+    fn new(stream: TcpStream, options: &'a Replay, total: u64) -> Result<Self, String> {
+        let input = BufReader::new(stream.try_clone().map_err(|error| error.to_string())?);
+        let bar = if options.quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
+        let style = ProgressStyle::with_template(
+            "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}",
+        );
+        bar.set_style(style.map_err(|error| error.to_string())?);
+        Ok(Self {
+            options,
+            output: stream,
+            input,
+            waiting: Vec::new(),
+            group: 0,
+            sent: 0,
+            errors: 0,
+            started_us: clock::mono_us(),
+            first_time: None,
+            bar,
+        })
+    }
+
+    fn play(&mut self, piece: &Piece, entry: &Entry<'_>) -> Result<(), String> {
+        self.bar.inc(u64::try_from(entry.size).unwrap_or(0));
+        match &entry.kind {
+            EntryKind::Comment(text) => match timestamp(text) {
+                Some(time) => self.wait_for_time(time),
+                None => Ok(()),
+            },
+            EntryKind::Annotation(_) => Ok(()),
+            EntryKind::Command { args, .. } => {
+                let name = args.name();
+                if name.eq_ignore_ascii_case(b"replconf") || name.eq_ignore_ascii_case(b"ping") {
+                    return Ok(());
+                }
+                self.wait_for_rate()?;
+                let bytes = &piece.bytes[entry.position..entry.position + entry.size];
+                self.waiting.extend_from_slice(bytes);
+                self.counted()
+            }
+        }
+    }
+
+    fn put(&mut self, words: &[&[u8]]) -> Result<(), String> {
+        self.waiting.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+        for word in words {
+            self.waiting.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            self.waiting.extend_from_slice(word);
+            self.waiting.extend_from_slice(b"\r\n");
+        }
+        self.group += 1;
+        Ok(())
+    }
+
+    fn counted(&mut self) -> Result<(), String> {
+        self.group += 1;
+        self.sent += 1;
+        if self.group >= self.options.pipeline { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what is waiting and reads the replies.
+    fn flush(&mut self) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("the server's connection: {error}");
+        self.output.write_all(&self.waiting).map_err(failed)?;
+        self.waiting.clear();
+        for _ in 0..std::mem::take(&mut self.group) {
+            if let Some(error) = read_reply(&mut self.input, 0)? {
+                self.errors += 1;
+                if self.errors <= ERRORS_SHOWN {
+                    self.bar.suspend(|| complain(&format!("the server replied: {error}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until as much time has passed as between the log's first time stamp and `time`, at the speed asked for.
+    fn wait_for_time(&mut self, time: i64) -> Result<(), String> {
+        let Some(speed) = self.options.speed.filter(|speed| *speed > 0.0) else { return Ok(()) };
+        let first = *self.first_time.get_or_insert(time);
+        let passed = Duration::from_secs(time.saturating_sub(first).max(0).unsigned_abs());
+        let due =
+            Duration::try_from_secs_f64(passed.as_secs_f64() / speed).unwrap_or(Duration::MAX);
+        self.wait_until(due)
+    }
+
+    fn wait_for_rate(&mut self) -> Result<(), String> {
+        let Some(rate) = self.options.rate.filter(|rate| *rate > 0.0) else { return Ok(()) };
+        #[expect(clippy::cast_precision_loss, reason = "a count of commands below 2^53")]
+        let due = Duration::try_from_secs_f64(self.sent as f64 / rate);
+        self.wait_until(due.unwrap_or(Duration::MAX))
+    }
+
+    /// Waits until `due` after the start, everything sent before it answered.
+    fn wait_until(&mut self, due: Duration) -> Result<(), String> {
+        let passed = Duration::from_micros(clock::mono_us().saturating_sub(self.started_us));
+        if let Some(left) = due.checked_sub(passed)
+            && left > Duration::from_millis(1)
+        {
+            self.flush()?;
+            std::thread::sleep(left);
+        }
+        Ok(())
+    }
+}
+
+/// Reads one reply; the first error in it, if any.
+fn read_reply(input: &mut impl BufRead, depth: usize) -> Result<Option<String>, String> {
+    if depth > REPLY_DEPTH_MAX {
+        return Err("the server's reply is nested too deeply".to_owned());
+    }
+    let mut line = Vec::new();
+    // A line of a reply is short: an error text, or a number.
+    input.take(64 * 1024).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
+    let (kind, rest) =
+        line.trim_ascii_end().split_first().ok_or("the server closed the connection")?;
+    let text = String::from_utf8_lossy(rest).into_owned();
+    let length = || text.parse::<i64>().map_err(|_| format!("no reply of a server: {text}"));
+    match kind {
+        b'-' => Ok(Some(text)),
+        b'+' | b':' | b'_' | b'#' | b',' | b'(' => Ok(None),
+        b'$' | b'=' | b'!' => {
+            let length = length()?;
+            if let Ok(length) = u64::try_from(length) {
+                let skipped = std::io::copy(&mut input.take(length + 2), &mut std::io::sink());
+                if skipped.map_err(|error| error.to_string())? != length + 2 {
+                    return Err("the server closed the connection".to_owned());
+                }
+            }
+            Ok(None)
+        }
+        b'*' | b'~' | b'>' | b'%' => {
+            let times = if *kind == b'%' { 2 } else { 1 };
+            let mut first = None;
+            for _ in 0..length()?.saturating_mul(times) {
+                let error = read_reply(input, depth + 1)?;
+                first = first.or(error);
+            }
+            Ok(first)
+        }
+        _ => Err(format!("no reply of a server: {}", line.escape_ascii())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(reply: &str, error: Option<&str>) {
+        let mut input = reply.as_bytes();
+        let read = read_reply(&mut input, 0).unwrap();
+        assert_eq!(read.as_deref(), error, "{reply:?}");
+        assert!(input.is_empty(), "{reply:?} is read to its end");
+    }
+
+    #[test]
+    fn replies_are_read_and_errors_found() {
+        check("+OK\r\n", None);
+        check("-ERR no\r\n", Some("ERR no"));
+        check("$5\r\na\r\nbc\r\n", None);
+        check("$-1\r\n", None);
+        check("*-1\r\n", None);
+        check("*3\r\n:1\r\n*1\r\n-ERR inner\r\n$1\r\nx\r\n", Some("ERR inner"));
+        check("%1\r\n+k\r\n:2\r\n", None);
+        assert!(read_reply(&mut &b""[..], 0).is_err());
+        assert!(read_reply(&mut "*1\r\n".repeat(40).as_bytes(), 0).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! The tools for logs and snapshots, as programs: beside those of stock, and on copies of the fixtures.
+
+#![expect(clippy::unwrap_used, reason = "a test: what cannot fail may panic")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const MANIFEST: &str = "appendonlydir/appendonly.aof.manifest";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/log").join(name)
+}
+
+/// A copy of a fixture that a test may change.
+fn copy(name: &str) -> tempfile::TempDir {
+    let target = tempfile::tempdir().unwrap();
+    for inside in ["", "appendonlydir"] {
+        let Ok(entries) = std::fs::read_dir(fixture(name).join(inside)) else { continue };
+        std::fs::create_dir_all(target.path().join(inside)).unwrap();
+        for entry in entries.map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            let to = target.path().join(inside).join(entry.file_name());
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+    target
+}
+
+fn highwater(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+    command.args(words);
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn run(words: &[&str], path: &Path) -> (bool, String) {
+    let output = highwater(words).arg(path).output().unwrap();
+    (output.status.success(), text(&output))
+}
+
+fn answer_yes(mut command: Command) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"y\n").unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// The stock program; a test that needs it says what is missing.
+fn stock(program: &str) -> Command {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    assert!(
+        found,
+        "{program} is not installed: this test needs Debian's redis-server and redis-tools"
+    );
+    Command::new(program)
+}
+
+#[test]
+fn good_files_are_described_as_stock_describes_them() {
+    // With comment lines the number of good lines would differ: stock leaves them out.
+    for name in ["stock_rdb_base", "stock_resp_base"] {
+        let manifest = fixture(name).join(MANIFEST);
+        let theirs = stock("redis-check-aof").arg(&manifest).output().unwrap();
+        assert_eq!(run(&["check", "aof"], &manifest), (true, text(&theirs)), "{name}");
+    }
+    let single = fixture("old_single_file").join("appendonly.aof");
+    let theirs = stock("redis-check-aof").arg(&single).output().unwrap();
+    assert_eq!(run(&["check", "aof"], &single), (true, text(&theirs)));
+    let snapshot = fixture("stock_rdb_base").join("appendonlydir/appendonly.aof.2.base.rdb");
+    let theirs = stock("redis-check-rdb").arg(&snapshot).output().unwrap();
+    assert_eq!(run(&["check", "rdb"], &snapshot), (true, text(&theirs)));
+}
+
+#[test]
+fn a_cut_tail_is_repaired_on_request() {
+    for name in ["tail_cut", "stock_rdb_base"] {
+        let folder = copy(name);
+        let incr = folder.path().join("appendonlydir/appendonly.aof.2.incr.aof");
+        let bytes = std::fs::read(&incr).unwrap();
+        std::fs::write(&incr, &bytes[..bytes.len() - 3]).unwrap();
+        let manifest = folder.path().join(MANIFEST);
+        let (good, said) = run(&["check", "aof"], &manifest);
+        assert!(
+            !good && said.contains("is not valid. Use the --fix option to try fixing it."),
+            "{said}"
+        );
+        assert_eq!(std::fs::read(&incr).unwrap().len(), bytes.len() - 3, "nothing was changed");
+        let mut fix = highwater(&["check", "aof", "--fix"]);
+        fix.arg(&manifest);
+        let said = text(&answer_yes(fix));
+        assert!(said.contains("Successfully truncated AOF appendonly.aof.2.incr.aof"), "{said}");
+        assert!(run(&["check", "aof"], &manifest).0);
+        assert!(run(&["log", "verify"], folder.path()).0);
+        assert!(stock("redis-check-aof").arg(&manifest).output().unwrap().status.success());
+    }
+}
+
+#[test]
+fn damage_below_a_sync_is_given_up_on_request_only() {
+    let folder = copy("tail_cut");
+    let incr = folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+    let mut bytes = std::fs::read(&incr).unwrap();
+    bytes[310] ^= 1;
+    std::fs::write(&incr, &bytes).unwrap();
+    let refused = highwater(&["log", "verify"]).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("damage to synced data"), "{said}");
+    let mut fix = highwater(&["check", "aof", "--fix"]);
+    fix.arg(folder.path().join(MANIFEST));
+    let fixed = answer_yes(fix);
+    assert!(fixed.status.success(), "{}", text(&fixed));
+    let (good, said) = run(&["log", "verify"], folder.path());
+    assert!(good && said.contains("resuming at offset 50"), "{said}");
+}
+
+#[test]
+fn a_log_is_cut_at_a_time() {
+    let folder = copy("stock_timestamps");
+    let manifest = folder.path().join(MANIFEST);
+    let mut incr = std::fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof"))
+        .unwrap();
+    incr.write_all(b"#TS:4000000000\r\n*2\r\n$3\r\nDEL\r\n$1\r\na\r\n").unwrap();
+    let target = folder.path().join("copy");
+    let mut cut = highwater(&["log", "cut", "--time", "3999999999"]);
+    assert!(cut.args([folder.path(), &target]).status().unwrap().success());
+    assert!(!run(&["log", "cat"], &target).1.contains("DEL"));
+    let (good, said) = run(&["check", "aof", "--truncate-to-timestamp", "3999999999"], &manifest);
+    assert!(
+        good && said.contains(
+            "Successfully truncated AOF appendonly.aof.1.incr.aof to timestamp 3999999999"
+        )
+    );
+    assert!(!run(&["log", "cat"], folder.path()).1.contains("DEL"));
+    let (good, said) = run(&["check", "aof", "--truncate-to-timestamp", "100"], &manifest);
+    assert!(!good && said.contains("has nothing before timestamp 100, aborting..."), "{said}");
+}
+
+#[test]
+fn a_copy_up_to_an_offset_is_a_log_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for (asked, end) in
+        [(22, 0), (23, 23), (49, 23), (50, 50), (126, 50), (127, 127), (215, 201), (240, 240)]
+    {
+        let target = folder.path().join(asked.to_string());
+        let source = copy("tail_cut");
+        let incr = source.path().join("appendonlydir/appendonly.aof.2.incr.aof");
+        let bytes = std::fs::read(&incr).unwrap();
+        std::fs::write(&incr, &bytes[..197]).unwrap();
+        let mut cut = highwater(&["log", "cut", "--offset", &asked.to_string()]);
+        let output = cut.args([source.path(), &target]).output().unwrap();
+        let said = text(&output);
+        assert!(said.contains(&format!("resuming at offset {end} ")), "{asked}: {output:?}");
+        assert!(run(&["log", "verify"], &target).0, "{asked}");
+    }
+}
+
+#[test]
+fn statistics_count_commands_and_keys() {
+    let output = highwater(&["log", "stat", "--json"]).arg(fixture("tail_cut")).output().unwrap();
+    let stat: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(stat["commands"]["set"]["count"], 2);
+    assert_eq!((stat["units"].as_u64(), stat["stream_bytes"].as_u64()), (Some(7), Some(240)));
+    assert_eq!((stat["keys"].as_u64(), stat["slots"].as_u64()), (Some(3), Some(3)));
+    assert_eq!(stat["first_time"], 1_700_000_000);
+    assert!(stat["stopped"].as_str().unwrap().contains("cut short"));
+}
+
+/// A server that ends with the test, whatever the test's end.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_log_is_played_to_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = "21160";
+    let server = stock("redis-server")
+        .args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--logfile", "/dev/null"])
+        .arg("--dir")
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut server = Server(server);
+    let client = |words: &[&str]| {
+        text(&Command::new("redis-cli").args(["-p", port]).args(words).output().unwrap())
+    };
+    let mut tries = 0;
+    while client(&["PING"]) != "PONG\n" {
+        tries += 1;
+        assert!(tries < 3000 && server.0.try_wait().unwrap().is_none(), "the server did not start");
+        std::thread::yield_now();
+    }
+    let to = format!("127.0.0.1:{port}");
+    let words = ["log", "replay", "--quiet", "--to", &to, "--rate", "10000"];
+    let (good, said) = run(&words, &fixture("stock_resp_base"));
+    assert!(good && said.ends_with("commands, 0 errors\n"), "{said}");
+    assert_eq!(client(&["-n", "3", "GET", "d"]), "2\n");
+    assert_eq!(client(&["GET", "after"]), "rewrite\n");
+    client(&["FLUSHALL"]);
+    client(&["SET", "list", "not a list"]);
+    let (good, said) = run(&words, &fixture("stock_timestamps"));
+    assert!(!good && said.ends_with("commands, 1 errors\n"), "errors are counted: {said}");
+}

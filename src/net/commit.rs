@@ -494,23 +494,30 @@ impl Committer {
         }
     }
 
-    /// The end of an orderly stop: everything appended and synced, and said so. The caller keeps the node from
-    /// accepting more.
+    /// The end of an orderly stop: everything appended and synced, and said so. Nothing is appended after that; the
+    /// caller sees to it that the node executes nothing more.
     ///
     /// # Errors
     /// What could not be written or synced.
-    pub(super) fn finish(&self, pending: &mut Vec<u8>, end: u64) -> Result<(), String> {
+    pub(super) fn finish(&self, shared: &Shared) -> Result<(), String> {
         let mut inner = self.inner.lock();
-        if !inner.queue.is_empty() || inner.sync_failed {
-            return Err(inner.failed.clone().unwrap_or_else(|| "a sync failed".to_owned()));
+        self.take(&mut inner, shared);
+        let carried_out = self.carry_out(&mut inner, shared);
+        let sync_failed = inner.sync_failed;
+        let Some(mut writer) = inner.writer.take() else { return Ok(()) };
+        carried_out?;
+        if sync_failed {
+            return Err("a sync failed before".to_owned());
         }
-        let Some(writer) = &mut inner.writer else { return Ok(()) };
-        let durable = LogOffset(self.durable.load(Ordering::SeqCst));
-        writer.append(pending, LogOffset(end), durable).map_err(|error| error.to_string())?;
+        let end = writer.end();
         let handle = writer.sync_handle();
         handle.sync_data().map_err(|error| error.to_string())?;
-        writer.mark(LogOffset(end), true).map_err(|error| error.to_string())?;
-        handle.sync_data().map_err(|error| error.to_string())
+        writer.mark(end, true).map_err(|error| error.to_string())?;
+        handle.sync_data().map_err(|error| error.to_string())?;
+        self.durable.fetch_max(end.0, Ordering::SeqCst);
+        self.release();
+        shared.wake_all();
+        Ok(())
     }
 }
 

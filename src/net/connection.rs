@@ -284,6 +284,9 @@ impl Connection {
     ) -> (usize, Status) {
         replies.clear();
         let mut node = shared.node.lock();
+        if shared.is_stopping() {
+            return (0, Status::Close);
+        }
         let outcome = node.execute(self.id, (requests, buffer), 0, replies, &mut SystemClock);
         self.authenticated.store(outcome.authenticated, Ordering::Relaxed);
         let extra = driver::collect(&mut node);

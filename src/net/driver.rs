@@ -76,11 +76,14 @@ pub(super) fn with_node<T>(shared: &Arc<Shared>, run: impl FnOnce(&mut Node) -> 
     result
 }
 
-/// Ticks the node `hz` times a second. Never ends.
+/// Ticks the node `hz` times a second until the process stops.
 pub(super) async fn tick_task(shared: Arc<Shared>) {
     loop {
         let hz = shared.node.lock().state.config.hz.clamp(1, 500);
         tokio::time::sleep(Duration::from_micros(1_000_000 / u64::from(hz))).await;
+        if shared.is_stopping() {
+            return;
+        }
         let sizes = shared.committer.sizes();
         let (written, durable) = shared.committer.progress();
         let delayed = shared.committer.delayed_syncs.load(Ordering::Relaxed);

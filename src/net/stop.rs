@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::driver::with_node;
 use super::shared::Shared;
 use super::walks;
-use crate::clock;
 use crate::state::output::Shutdown;
 
 /// Stops the process as `how` says, on a thread of its own. If a snapshot that was wanted fails, the process stays.
@@ -60,33 +59,26 @@ fn stop(shared: &Arc<Shared>, how: Shutdown) -> Result<(), String> {
         }
     }
     shared.stop();
-    // From here on nobody is answered: the lock is kept until the process is gone.
-    let mut node = shared.node.lock();
-    if !loading {
-        let stream = &mut node.state.stream;
-        let (mut pending, end) = (std::mem::take(&mut stream.pending), stream.end);
-        if shared.committer.is_on() {
-            tracing::info!("Calling fsync() on the AOF file.");
-            if let Err(error) = shared.committer.finish(&mut pending, end) {
-                tracing::warn!("The log could not be finished: {error}");
-                if !how.force {
-                    tracing::warn!("Exiting all the same: nothing unwritten was acknowledged.");
-                }
+    // Whoever gets the node's lock from here on executes nothing; so what is pending now is all there will be.
+    let unixsocket = shared.node.lock().state.config.unixsocket.clone();
+    if !loading && shared.committer.is_on() {
+        tracing::info!("Calling fsync() on the AOF file.");
+        if let Err(error) = shared.committer.finish(shared) {
+            tracing::warn!("The log could not be finished: {error}");
+            if !how.force {
+                tracing::warn!("Exiting all the same: nothing unwritten was acknowledged.");
             }
         }
     }
-    let unixsocket = node.state.config.unixsocket.clone();
     if !unixsocket.is_empty()
         && let Err(error) = std::fs::remove_file(&unixsocket)
     {
         tracing::debug!("the unix socket stays: {error}");
     }
     tracing::warn!("Redis is now ready to exit, bye bye...");
+    // The main thread ends the process.
     shared.exit();
-    // The main thread ends the process; nothing may run until then.
-    loop {
-        std::thread::park();
-    }
+    Ok(())
 }
 
 /// Writes a snapshot and waits for it. Whether it was written.
@@ -97,7 +89,6 @@ fn save(shared: &Arc<Shared>) -> bool {
     wait_for_jobs(shared);
     let node = shared.node.lock();
     let persistence = &node.state.persistence;
-    let _at = clock::now();
     persistence.last_save_ok && persistence.saves > before
 }
 

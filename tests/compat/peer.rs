@@ -94,20 +94,29 @@ impl Client {
     /// Sends `requests` at once and returns the replies.
     pub(crate) fn run(&mut self, requests: &[Request]) -> Vec<Vec<u8>> {
         let bytes: Vec<u8> = requests.iter().flat_map(encode).collect();
-        self.stream.write_all(&bytes).expect("the peer reads");
-        requests.iter().map(|request| self.reply(request)).collect()
+        self.send(&bytes).expect("the peer reads");
+        let reply = |request| {
+            self.reply().unwrap_or_else(|error| panic!("{error} after {}", shown(request)))
+        };
+        requests.iter().map(reply).collect()
     }
 
-    fn reply(&mut self, request: &Request) -> Vec<u8> {
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Waits for the next reply. An end of the connection is an error, too.
+    pub(crate) fn reply(&mut self) -> std::io::Result<Vec<u8>> {
         loop {
             if let Some(length) = reply_length(&self.buffer) {
-                return self.buffer.drain(..length).collect();
+                return Ok(self.buffer.drain(..length).collect());
             }
             let mut chunk = [0; 65536];
-            let count = self.stream.read(&mut chunk);
-            let count = count.unwrap_or_else(|error| panic!("{error} after {}", shown(request)));
-            assert_ne!(count, 0, "the peer closed the connection after {}", shown(request));
-            self.buffer.extend_from_slice(&chunk[..count]);
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => self.buffer.extend_from_slice(&chunk[..count]),
+            }
         }
     }
 }

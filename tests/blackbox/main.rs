@@ -1,0 +1,11 @@
+//! The real binary as a process of its own: killed, filled up, damaged on disk, misused over the wire.
+//!
+//! Where a stock `redis-server` reads our files, or we read its, Debian's 7.0 has to be installed (`scripts/test` sees to
+//! that). Everything listens on loopback ports that the system picks and lives in temporary folders.
+
+mod journal;
+#[path = "../compat/peer.rs"]
+mod peer;
+mod server;
+
+mod crash;

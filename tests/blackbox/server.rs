@@ -1,0 +1,174 @@
+//! Our binary as a child process, and what tests do to it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::peer::{Client, words};
+
+/// Looks at a condition, [`LOOK`] apart, before a test gives up on it: some twenty seconds.
+const LOOKS: usize = 4_000;
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server in a folder; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts a server whose files are in `folder` and waits until it answers. The log of the data is on unless
+    /// `settings` switch it off.
+    pub(crate) fn start(folder: &Path, settings: &[&str]) -> Server {
+        // Another process may take the port between the look and the start: then another one is tried.
+        for _ in 0..10 {
+            let port = free_port();
+            let mut server = Server::spawn(folder, port, settings);
+            if server.answers() {
+                return server;
+            }
+            let said = server.said();
+            assert!(said.contains("Failed listening on port"), "it does not start:\n{said}");
+        }
+        panic!("no port is free")
+    }
+
+    /// Starts a server without waiting for anything.
+    pub(crate) fn spawn(folder: &Path, port: u16, settings: &[&str]) -> Server {
+        let port_word = port.to_string();
+        let dir = folder.to_str().expect("temporary folders have plain names");
+        let mut arguments = vec!["--port", &port_word, "--bind", "127.0.0.1", "--dir", dir];
+        arguments.extend(["--appendonly", "yes", "--save", ""]);
+        arguments.extend(settings);
+        Server::run("redis-server", folder, port, &arguments)
+    }
+
+    /// Runs the program by the name of a link, with just these arguments.
+    pub(crate) fn run<S: AsRef<OsStr>>(
+        name: &str,
+        folder: &Path,
+        port: u16,
+        arguments: &[S],
+    ) -> Server {
+        let log = folder.join(format!("said-on-{port}"));
+        let file = File::create(&log).expect("a file for the output");
+        let errors = file.try_clone().expect("a second handle");
+        let child = Command::new(env!("CARGO_BIN_EXE_highwater"))
+            .arg0(name)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .expect("the binary runs");
+        Server { child, port, log }
+    }
+
+    /// Waits until it answers a PING, which it does once the data are loaded. False: it ended instead.
+    pub(crate) fn answers(&mut self) -> bool {
+        for _ in 0..LOOKS {
+            if self.child.try_wait().expect("it is our child").is_some() {
+                return false;
+            }
+            if let Ok(mut client) = Client::connect(self.port)
+                && client.send(b"PING\r\nINFO server\r\n").is_ok()
+                && client.reply().is_ok_and(|reply| reply == b"+PONG\r\n")
+                && client.reply().is_ok_and(|reply| self.is_from_here(&reply))
+            {
+                return true;
+            }
+            std::thread::sleep(LOOK);
+        }
+        panic!("it does not answer:\n{}", self.said())
+    }
+
+    /// Whether this process wrote `info`, not one that took the port.
+    fn is_from_here(&self, info: &[u8]) -> bool {
+        let line = format!("\r\nprocess_id:{}\r\n", self.pid());
+        info.windows(line.len()).any(|window| window == line.as_bytes())
+    }
+
+    /// What it wrote to its output.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.port).expect("it listens")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks for one thing and returns the reply as text.
+    pub(crate) fn ask(&self, line: &str) -> String {
+        let reply = self.client().run(&[words(line)]).remove(0);
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// A field of INFO.
+    pub(crate) fn info(&self, field: &str) -> String {
+        let text = self.ask("INFO everything");
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no field {field} in\n{text}")).to_owned()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// SIGTERM; waits for the end.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a process has an id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        for _ in 0..LOOKS {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            std::thread::sleep(LOOK);
+        }
+        panic!("it does not end:\n{}", self.said())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the server on port {} said:\n{}", self.port, self.said());
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Waits until `look` finds something.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..LOOKS {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(LOOK);
+    }
+    panic!("{what} does not come")
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    listener.local_addr().expect("it is bound").port()
+}

@@ -285,10 +285,14 @@ impl Entry {
         }
     }
 
-    /// Asks the processor to fetch the entry, for loops that will look at it soon.
+    /// Asks the processor to fetch the entry, for loops that will look at it soon: header and key, and the line behind them,
+    /// where an embedded string goes on.
     #[inline]
     pub(super) fn prefetch(&self) {
-        prefetch(self.block.as_ptr());
+        const LINE: usize = 64;
+        let start = self.block.as_ptr().cast::<u8>();
+        prefetch(start);
+        prefetch(start.wrapping_add(LINE));
     }
 }
 

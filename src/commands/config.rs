@@ -80,6 +80,13 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Settings whose change a stock server follows by listening elsewhere; here that needs a start. What stock says when
+/// it cannot follow.
+const LISTENING: [(&str, &str); 2] = [
+    ("port", "Unable to listen on this port. Check server logs."),
+    ("bind", "Failed to bind to specified addresses."),
+];
+
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if !args.len().is_multiple_of(2) {
         return Err(errors::wrong_arity("config|set"));
@@ -97,6 +104,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ConfigError::Loading => errors::LOADING,
         error => CommandError::owned(format!("ERR {error}")),
     })?;
+    if let Some((name, reason)) = LISTENING.iter().find(|(name, _)| changes.has(name)) {
+        ctx.state.config.undo(changes);
+        return Err(CommandError::owned(format!(
+            "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+        )));
+    }
     if !changes.names.is_empty() {
         ctx.state.outputs.push(Output::ConfigChanged(changes.names));
         ctx.then = Then::SettingsChanged;
@@ -129,7 +142,8 @@ pub(super) fn wait_for_job(ctx: &mut Context<'_>) -> CommandResult {
 fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.state.stats.reset();
     ctx.state.keyspace.stats = Default::default();
-    ctx.state.persistence.delayed_syncs = 0;
+    let persistence = &mut ctx.state.persistence;
+    persistence.delayed_syncs_before = persistence.delayed_syncs;
     ctx.reply.ok();
     Ok(())
 }

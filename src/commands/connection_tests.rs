@@ -218,6 +218,25 @@ fn waiting_ends_by_time_or_by_unblock() {
 }
 
 #[test]
+fn waitaof_waits_for_the_sync() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.run("waitaof 1 0 0\nwaitaof 2 0 0\nwaitaof 0 -1 0\nwaitaof 0 0 0"),
+        "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n\
+         -ERR value is out of range, value must between 0 and 1\r\n\
+         -ERR value is out of range, value must between 0 and 9223372036854775807\r\n*2\r\n:0\r\n:0\r\n"
+    );
+    bench.node.state.persistence.aof_enabled = true;
+    assert_eq!(bench.run("set a 1\nwaitaof 1 0 0"), "+OK\r\n");
+    bench.node.tick(bench.clock.0);
+    assert_eq!(bench.node.take_outputs(), [], "not synced yet");
+    bench.node.state.persistence.durable = bench.node.state.stream.end;
+    bench.node.tick(bench.clock.0);
+    let told = Output::Push { client: ClientId(1), bytes: b"*2\r\n:1\r\n:0\r\n".to_vec() };
+    assert_eq!(bench.node.take_outputs(), [told, Output::Resume { client: ClientId(1) }]);
+}
+
+#[test]
 fn tracking_says_that_it_is_not_there() {
     check(
         "",

@@ -68,7 +68,7 @@ fn log(state: &State, out: &mut String) {
         "aof_pending_rewrite": u8::from(persistence.aof_waits_for_rewrite),
         "aof_buffer_length": state.stream.pending.len(),
         "aof_pending_bio_fsync": u8::from(persistence.durable < persistence.written),
-        "aof_delayed_fsync": persistence.delayed_syncs,
+        "aof_delayed_fsync": persistence.delayed_syncs.saturating_sub(persistence.delayed_syncs_before),
     );
 }
 

@@ -1,6 +1,7 @@
 //! INFO: the sections server, clients, replication, cpu, cluster and keyspace.
 
 use super::info::{Source, fields};
+use crate::config::choices::Supervision;
 use crate::state::client::Blocked;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -12,8 +13,11 @@ pub(super) fn server(source: &Source<'_>, out: &mut String) {
     let state = source.state;
     let (run, config, time) = (&state.run, &state.config, state.time);
     let uptime_s = time.unix_s().saturating_sub(run.started_s);
-    let supervised = std::env::var_os("NOTIFY_SOCKET").is_some()
-        && config.supervised != crate::config::choices::Supervision::No;
+    let supervised = match config.supervised {
+        Supervision::Systemd => "systemd",
+        Supervision::Upstart => "upstart",
+        Supervision::Auto | Supervision::No => "no",
+    };
     let file = config.file().map(|path| path.display().to_string()).unwrap_or_default();
     fields!(out,
         "redis_version": crate::REDIS_VERSION,
@@ -28,7 +32,7 @@ pub(super) fn server(source: &Source<'_>, out: &mut String) {
         "atomicvar_api": "c11-builtin",
         "gcc_version": "0.0.0",
         "process_id": run.pid,
-        "process_supervised": if supervised { "systemd" } else { "no" },
+        "process_supervised": supervised,
         "run_id": run.run_id,
         "tcp_port": run.port,
         "server_time_usec": time.unix_us,

@@ -1,4 +1,4 @@
-//! TIME, ROLE, REPLICAOF, WAIT, and what little there is of MODULE and ACL.
+//! TIME, ROLE, REPLICAOF, WAIT, WAITAOF, and what little there is of MODULE and ACL.
 
 use super::categories;
 use super::client_control::parse_timeout;
@@ -109,6 +109,50 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+const WAITAOF: Command = Command {
+    name: "waitaof",
+    arity: Arity::Exactly(4),
+    flags: &[Flag::Blocking],
+    categories: &["connection"],
+    since: "7.2.0",
+    summary: "Waits until the connection's writes are synced here and on replicas, and returns how often they are.",
+    syntax: "numlocal numreplicas timeout",
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    run: waitaof,
+    ..Command::DEFAULT
+};
+
+fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let local = within(&args[1], 1)?;
+    let replicas = within(&args[2], i64::MAX)?;
+    let until_ms = parse_timeout(&args[3], ctx.now_ms())?;
+    let persistence = &ctx.state.persistence;
+    if local > 0 && !persistence.aof_enabled {
+        return Err(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.".into()
+        );
+    }
+    let offset = if persistence.aof_enabled { ctx.state.stream.end } else { u64::MAX };
+    let reply = Timeout::Durable { offset, suffices: replicas == 0 };
+    let durable = persistence.durable;
+    let met = reply.is_met(durable) || (local == 0 && replicas == 0);
+    if met || ctx.client.in_exec {
+        ctx.reply.raw(reply.bytes(durable));
+        return Ok(());
+    }
+    ctx.client.blocked = Some(Blocked::Waiting { until_ms, reply });
+    Ok(())
+}
+
+/// A number from 0 to `max`.
+fn within(word: &[u8], max: i64) -> Result<i64, CommandError> {
+    let number = number::parse_i64(word).ok_or(errors::NOT_INTEGER)?;
+    if (0..=max).contains(&number) {
+        return Ok(number);
+    }
+    Err(CommandError::owned(format!("ERR value is out of range, value must between 0 and {max}")))
+}
+
 const MODULE: Command = Command {
     name: "module",
     arity: Arity::AtLeast(2),
@@ -217,4 +261,4 @@ fn acl_cat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The family.
-pub const COMMANDS: &[Command] = &[TIME, ROLE, REPLICAOF, SLAVEOF, WAIT, MODULE, ACL];
+pub const COMMANDS: &[Command] = &[TIME, ROLE, REPLICAOF, SLAVEOF, WAIT, WAITAOF, MODULE, ACL];

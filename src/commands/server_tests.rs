@@ -23,10 +23,12 @@ fn settings_are_read_and_changed() {
     );
     check(
         "",
-        "config set maxmemory\nconfig set nosuch 1\nconfig set port x\nconfig rewrite\nconfig foo",
+        "config set maxmemory\nconfig set nosuch 1\nconfig set port x\nconfig set port 7000\nconfig get port\nconfig rewrite\nconfig foo",
         "-ERR wrong number of arguments for 'config|set' command\r\n\
          -ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'\r\n\
          -ERR CONFIG SET failed (possibly related to argument 'port') - argument couldn't be parsed into an integer\r\n\
+         -ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.\r\n\
+         *2\r\n$4\r\nport\r\n$4\r\n6379\r\n\
          -ERR The server is running without a config file\r\n\
          -ERR unknown subcommand 'foo'. Try CONFIG HELP.\r\n",
     );

@@ -38,16 +38,17 @@ impl Node {
 
     /// Answers clients that have waited long enough.
     fn end_waits(&mut self, time: Time) {
-        let now_ms = time.unix_ms();
+        let (now_ms, durable) = (time.unix_ms(), self.state.persistence.durable);
         let due = |client: &Client| match client.blocked {
-            Some(Blocked::Waiting { until_ms, reply }) if until_ms != 0 && until_ms <= now_ms => {
-                Some((client.id, reply))
+            Some(Blocked::Waiting { until_ms, reply }) => {
+                let over = until_ms != 0 && until_ms <= now_ms;
+                (over || reply.is_met(durable)).then_some((client.id, reply))
             }
             _ => None,
         };
         let due: Vec<(ClientId, Timeout)> = self.state.clients.iter().filter_map(due).collect();
         for (id, reply) in due {
-            self.state.end_wait(id, reply.bytes());
+            self.state.end_wait(id, reply.bytes(durable));
         }
     }
 

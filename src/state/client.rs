@@ -43,15 +43,29 @@ pub enum Timeout {
     Ok,
     /// `:0`: no replica has acknowledged.
     Zero,
+    /// Whether the log is durable up to there, and no replica's (WAITAOF).
+    Durable {
+        /// Log offset that is waited for.
+        offset: u64,
+        /// Whether that is all that is waited for.
+        suffices: bool,
+    },
 }
 
 impl Timeout {
-    /// As bytes; the same in both protocols.
-    pub fn bytes(self) -> &'static [u8] {
+    /// As bytes, the same in both protocols; `durable` is the log offset synced.
+    pub fn bytes(self, durable: u64) -> &'static [u8] {
         match self {
             Timeout::Ok => b"+OK\r\n",
             Timeout::Zero => b":0\r\n",
+            Timeout::Durable { offset, .. } if offset <= durable => b"*2\r\n:1\r\n:0\r\n",
+            Timeout::Durable { .. } => b"*2\r\n:0\r\n:0\r\n",
         }
+    }
+
+    /// Whether the wait has come to its end before its time.
+    pub fn is_met(self, durable: u64) -> bool {
+        matches!(self, Timeout::Durable { offset, suffices: true } if offset <= durable)
     }
 }
 

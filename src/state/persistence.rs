@@ -77,6 +77,8 @@ pub struct Persistence {
     pub aof_base_size: u64,
     /// Syncs that were late (`everysec`).
     pub delayed_syncs: u64,
+    /// Late syncs before CONFIG RESETSTAT.
+    pub delayed_syncs_before: u64,
     /// Log offset written to the file.
     pub written: u64,
     /// Log offset synced.
@@ -112,6 +114,7 @@ impl Persistence {
             aof_current_size: 0,
             aof_base_size: 0,
             delayed_syncs: 0,
+            delayed_syncs_before: 0,
             written: 0,
             durable: 0,
         }

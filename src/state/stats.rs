@@ -37,6 +37,8 @@ pub struct Stats {
     pub net_in: u64,
     /// Bytes written to clients.
     pub net_out: u64,
+    /// Bytes read and written before CONFIG RESETSTAT.
+    pub net_before: [u64; 2],
     /// Wrong passwords given.
     pub auth_failures: u64,
     /// Clients closed for their memory.
@@ -119,11 +121,13 @@ impl Stats {
         }
     }
 
-    /// Forgets all counters but the largest memory use.
+    /// Forgets all counters but the largest memory use. Bytes are counted elsewhere, so where they stand is remembered.
     pub fn reset(&mut self) {
         let commands = self.by_command.len();
-        let (peak_memory, rates) = (self.peak_memory, Rates::default());
-        *self = Self { peak_memory, rates, ..Self::default() };
+        let (peak_memory, net_in, net_out) = (self.peak_memory, self.net_in, self.net_out);
+        let rates = Rates { last: ([0, net_in, net_out], self.rates.last.1), ..Rates::default() };
+        let net_before = [net_in, net_out];
+        *self = Self { peak_memory, rates, net_in, net_out, net_before, ..Self::default() };
         self.by_command.resize_with(commands, CommandStats::default);
     }
 

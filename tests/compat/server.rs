@@ -24,7 +24,7 @@ fn all_names() -> Vec<&'static str> {
 }
 
 /// Commands that came with 7.2.
-const NEWER: [&str; 2] = ["client|no-touch", "client|setinfo"];
+const NEWER: [&str; 3] = ["client|no-touch", "client|setinfo", "waitaof"];
 
 /// Facts that differ between 7.0 at hand and 7.2: command and fact, stock, ours.
 const CHANGED: &[&str] = &[

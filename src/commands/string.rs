@@ -1,5 +1,7 @@
 //! Strings: reading, writing and removing whole values. Options of SET and GETEX are in [`super::string_options`].
 
+use smallvec::SmallVec;
+
 use super::arguments::{TimeUnit, expire_at, has_passed};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key, keys};
 use super::context::Context;
@@ -304,15 +306,29 @@ const MGET: Command = Command {
 
 fn mget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.reply.array(args.len() - 1);
-    for bytes in args.iter_from(1) {
-        let key = ctx.key(bytes);
-        if reply_value(ctx, &key, Access::READ).is_err() {
-            // A value of another type counts as none here.
-            ctx.reply.nil();
+    let db = ctx.client.db;
+    let mut left = args.iter_from(1);
+    loop {
+        // Lookups of several keys wait for memory together rather than one after the other.
+        let keys: SmallVec<[KeyRef<'_>; TOGETHER]> =
+            left.by_ref().take(TOGETHER).map(|bytes| ctx.key(bytes)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        if keys.len() > 1 {
+            ctx.state.keyspace.prefetch(db, &keys);
+        }
+        for key in &keys {
+            if reply_value(ctx, key, Access::READ).is_err() {
+                // A value of another type counts as none here.
+                ctx.reply.nil();
+            }
         }
     }
-    Ok(())
 }
+
+/// Keys whose memory is fetched at once.
+const TOGETHER: usize = 16;
 
 const MSET: Command = Command {
     name: "mset",

@@ -13,6 +13,7 @@ mod stock;
 mod bitmaps;
 mod declarations;
 mod harness;
+mod odd;
 mod server;
 mod settings;
 mod strings;

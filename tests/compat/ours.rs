@@ -75,7 +75,7 @@ pub(crate) fn split(bytes: &[u8]) -> Vec<Request> {
     (0..requests.len()).map(words).collect()
 }
 
-fn parse(bytes: &[u8]) -> Requests {
+pub(crate) fn parse(bytes: &[u8]) -> Requests {
     let mut requests = Requests::default();
     let limits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
     RequestParser::default().parse(bytes, limits, &mut requests).expect("well formed");

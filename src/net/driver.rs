@@ -78,6 +78,10 @@ pub(super) fn with_node<T>(shared: &Arc<Shared>, run: impl FnOnce(&mut Node) -> 
 
 /// Ticks the node `hz` times a second until the process stops.
 pub(super) async fn tick_task(shared: Arc<Shared>) {
+    /// Microseconds between two looks at the facts of the machine: files of `/proc` cost some to read.
+    const SYSTEM_FACTS_US: u64 = 90_000;
+    let mut facts = shared.node.lock().state.system;
+    let mut look_again_us = 0;
     loop {
         let hz = shared.node.lock().state.config.hz.clamp(1, 500);
         tokio::time::sleep(Duration::from_micros(1_000_000 / u64::from(hz))).await;
@@ -88,8 +92,11 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         let (written, durable) = shared.committer.progress();
         let delayed = shared.committer.delayed_syncs.load(Ordering::Relaxed);
         let seen = look_at_connections(&shared);
-        let mut facts = shared.node.lock().state.system;
-        system::refresh(&mut facts);
+        let now_us = clock::mono_us();
+        if now_us >= look_again_us {
+            look_again_us = now_us + SYSTEM_FACTS_US;
+            system::refresh(&mut facts);
+        }
         with_node(&shared, |node| {
             tell_of_connections(node, &shared, &seen);
             node.state.system = facts;

@@ -23,6 +23,9 @@ use crate::state::run::Run;
 use crate::state::stream::Stream;
 use crate::types::convert::{Built, ValueBuilder};
 
+/// Commands read ahead of being played.
+const AHEAD: usize = 16;
+
 /// Entries between two reports of progress.
 const REPORT_ENTRIES: u64 = 65_536;
 
@@ -129,6 +132,48 @@ fn begin_progress(shared: &Shared, total_bytes: u64) {
     node.state.persistence.loading = Some(Loading { started_s, total_bytes, loaded_bytes: 0 });
 }
 
+/// Commands of a log that have been read and not played.
+#[derive(Default)]
+struct Ahead {
+    /// Position and size of each in the file, and how many arguments it has.
+    commands: Vec<(usize, usize, usize)>,
+    /// Where the arguments lie, counted from the command's own position.
+    ranges: Vec<(u32, u32)>,
+}
+
+impl Ahead {
+    /// Reads the next few commands. False: there are no more.
+    fn fill(&mut self, bytes: &[u8], entries: &mut Entries<'_>) -> Result<bool, String> {
+        debug_assert!(bytes.len() >= entries.position(), "the entries are of these bytes");
+        self.commands.clear();
+        self.ranges.clear();
+        while self.commands.len() < AHEAD {
+            let Some(entry) = entries.next() else { return Ok(false) };
+            let entry = entry.map_err(|error| error.to_string())?;
+            let EntryKind::Command { args, .. } = entry.kind else { continue };
+            let relative = |place: usize| u32::try_from(place - entry.position);
+            for &(start, end) in args.places() {
+                let (Ok(start), Ok(end)) = (relative(start), relative(end)) else {
+                    return Err(format!("a command at byte {} is too large", entry.position));
+                };
+                self.ranges.push((start, end));
+            }
+            self.commands.push((entry.position, entry.size, args.len()));
+        }
+        Ok(true)
+    }
+
+    /// Positions and arguments of the commands.
+    fn iter<'b>(&'b self, bytes: &'b [u8]) -> impl Iterator<Item = (usize, Args<'b>)> {
+        let mut ranges = &self.ranges[..];
+        self.commands.iter().map(move |&(position, size, count)| {
+            let (own, rest) = ranges.split_at(count);
+            ranges = rest;
+            (position, Args::new(&bytes[position..position + size], own, None))
+        })
+    }
+}
+
 /// Loads files into a node that serves nobody.
 struct Loader<'a> {
     shared: &'a Shared,
@@ -143,7 +188,6 @@ struct Loader<'a> {
     keys: u64,
     expired: u64,
     reported_percent: u64,
-    ranges: Vec<(u32, u32)>,
 }
 
 impl<'a> Loader<'a> {
@@ -164,7 +208,6 @@ impl<'a> Loader<'a> {
             keys: 0,
             expired: 0,
             reported_percent: 0,
-            ranges: Vec::new(),
         }
     }
 
@@ -183,33 +226,26 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Plays commands from position `at` of a file on.
+    /// Plays commands from position `at` of a file on. They are read some ahead of being played, so that the memory
+    /// of their keys can be fetched meanwhile.
     fn commands(&mut self, bytes: &[u8], at: usize) -> Result<(), String> {
         let mut entries = Entries::new(bytes, None).unverified().from_position(at);
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|error| error.to_string())?;
-            let EntryKind::Command { args, .. } = entry.kind else { continue };
-            let request = &bytes[entry.position..entry.position + entry.size];
-            let relative = |place: usize| u32::try_from(place - entry.position);
-            self.ranges.clear();
-            for &(start, end) in args.places() {
-                let (Ok(start), Ok(end)) = (relative(start), relative(end)) else {
-                    return Err(format!("a command at byte {} is too large", entry.position));
-                };
-                self.ranges.push((start, end));
+        let mut ahead = Ahead::default();
+        loop {
+            let more = ahead.fill(bytes, &mut entries)?;
+            self.replay.prefetch(ahead.iter(bytes).filter_map(|(_, args)| args.get(1)));
+            for (position, args) in ahead.iter(bytes) {
+                self.replay.command(args).map_err(|error| {
+                    let name = crate::resp::errors::printable(&args[0]);
+                    let error = error.text();
+                    format!("Unknown command '{name}' reading the append only file at byte {position}: {error}")
+                })?;
+                self.count(position as u64);
             }
-            let args = Args::new(request, &self.ranges, None);
-            self.replay.command(args).map_err(|error| {
-                let name = crate::resp::errors::printable(&args[0]);
-                format!(
-                    "Unknown command '{name}' reading the append only file at byte {}: {}",
-                    entry.position,
-                    error.text()
-                )
-            })?;
-            self.count(entry.position as u64);
+            if !more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Loads a snapshot; returns its length in bytes.

@@ -30,9 +30,12 @@ pub(super) fn prefetch(
     if end - from < 2 || keyspace.db(db).is_none_or(|database| database.len() < KEYS_MIN) {
         return;
     }
-    let firsts = (from..end)
-        .filter_map(|index| requests.get(index, buffer).get(1))
-        .filter(|key| key.len() <= KEY_BYTES_MAX);
-    let keys: SmallVec<[KeyRef<'_>; AHEAD]> = firsts.map(|bytes| keyspace.key(bytes)).collect();
+    keys(keyspace, db, (from..end).filter_map(|index| requests.get(index, buffer).get(1)));
+}
+
+/// Fetches a few keys.
+pub(super) fn keys<'k>(keyspace: &Keyspace, db: u32, keys: impl Iterator<Item = &'k [u8]>) {
+    let keys = keys.filter(|key| key.len() <= KEY_BYTES_MAX).map(|bytes| keyspace.key(bytes));
+    let keys: SmallVec<[KeyRef<'_>; AHEAD]> = keys.collect();
     keyspace.prefetch(db, &keys);
 }

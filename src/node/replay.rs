@@ -37,6 +37,11 @@ impl Replay {
         &mut self.node
     }
 
+    /// Has the memory fetched that commands on these keys will need.
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        super::prefetch::keys(&self.node.state.keyspace, self.client.db, keys);
+    }
+
     /// Plays one command. MULTI and EXEC are passed over: the log's reader hands over whole units only.
     ///
     /// # Errors

@@ -91,6 +91,8 @@ struct Input {
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Read,
+    /// Waits until some of its output has been sent.
+    Full,
     Blocked,
     Close,
 }
@@ -123,8 +125,12 @@ impl Connection {
                 next = self.go_on(&shared, &mut input);
                 continue;
             }
-            if self.unsent.load(Ordering::Relaxed) > UNSENT_BYTES_MAX {
-                self.resume.notified().await;
+            if next == Next::Full {
+                if self.is_full() && !self.closing.load(Ordering::SeqCst) {
+                    self.resume.notified().await;
+                } else {
+                    next = self.go_on(&shared, &mut input);
+                }
                 continue;
             }
             next = poll_fn(|context| self.read(context, &mut reader, &shared, &mut input)).await;
@@ -266,6 +272,9 @@ impl Connection {
                 return (bytes.len(), Next::Close);
             }
             used += consumed;
+            if self.is_full() {
+                return (used, Next::Full);
+            }
             // Without a request nothing more can be had from these bytes.
             if requests.is_empty() || used == bytes.len() {
                 return (used, Next::Read);
@@ -299,11 +308,19 @@ impl Connection {
         (outcome.executed, outcome.status)
     }
 
+    /// Whether the client has to take some of its replies before its next requests run.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) > UNSENT_BYTES_MAX
+    }
+
     /// Answers a request that cannot be understood.
     fn refuse(self: &Arc<Self>, shared: &Arc<Shared>, text: &str) {
         tracing::debug!(client = self.id.0, "Protocol error from client: {text}");
         shared.node.lock().state.stats.count_error("ERR");
-        self.send(shared, format!("-ERR Protocol error: {text}\r\n").as_bytes(), 0);
+        // The text may quote a byte of the request; an error is one line all the same.
+        let line = text.replace(['\r', '\n'], " ");
+        self.send(shared, format!("-ERR Protocol error: {line}\r\n").as_bytes(), 0);
     }
 
     /// Sends `bytes` once the log has been released up to `hold`.
@@ -379,9 +396,12 @@ impl Connection {
             out.sent = 0;
             out.holds.clear();
         }
+        let was_full = self.is_full();
         self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
         if left {
             self.drain(&mut out);
+        } else if was_full {
+            self.resume.notify_one();
         }
         out.queued = !out.holds.iter().all(|(_, hold)| *hold == 0);
         !out.queued

@@ -234,10 +234,14 @@ pub(super) fn welcome(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<()
         }
         Err(reply) => {
             drop(node);
-            // Best effort, as nobody waits for it: a fresh socket has room for a line.
-            if let Err(error) = writer.try_write(reply.as_bytes()) {
-                tracing::debug!("a refused client: {error}");
-            }
+            // A fresh socket has room for a line; only the runtime has yet to find that out.
+            tokio::spawn(async move {
+                let room = writer.writable().await;
+                if let Err(error) = room.and_then(|()| writer.try_write(reply.as_bytes())) {
+                    tracing::debug!("a refused client: {error}");
+                }
+                drop(reader);
+            });
         }
     }
     Ok(())

@@ -69,6 +69,7 @@ fn load_log(
     config: &Config,
     storage: &Arc<dyn Storage>,
 ) -> Result<Loaded, String> {
+    shared.log_lock.take(config)?;
     let started_us = clock::mono_us();
     let options = Options { names: log_names(config), load_truncated: config.aof_load_truncated };
     let plan = recovery::plan(storage, &options).map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@ mod connection;
 mod driver;
 mod listener;
 mod load;
+mod lock;
 pub mod process;
 mod reload;
 mod resp_base;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::commit::Committer;
 use super::connection::Connection;
+use super::lock::FolderLock;
 use super::turn::ThreadWaker;
 use crate::keyspace::Garbage;
 use crate::node::Node;
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     /// The node, behind its one lock. Never held across a file operation, a sync or an await.
     pub(super) node: Mutex<Node>,
     pub(super) committer: Committer,
+    pub(super) log_lock: FolderLock,
     pub(super) connections: Mutex<HashMap<ClientId, Arc<Connection>>>,
     /// One for each I/O thread.
     pub(super) threads: Vec<ThreadWaker>,
@@ -53,6 +55,7 @@ impl Shared {
         Self {
             node: Mutex::new(node),
             committer: Committer::new(policy),
+            log_lock: FolderLock::default(),
             connections: Mutex::new(HashMap::new()),
             threads: std::iter::repeat_with(ThreadWaker::default).take(threads).collect(),
             buffer_kept: BUFFER_KEPT,

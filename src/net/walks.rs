@@ -173,6 +173,7 @@ pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
     }
     shared.node.lock().state.persistence.aof_enabled = false;
     shared.committer.close(shared);
+    shared.log_lock.release();
     let mut node = shared.node.lock();
     node.state.persistence.aof_waits_for_rewrite = false;
     node.state.persistence.log_error = None;
@@ -209,6 +210,7 @@ fn switch_on(shared: &Arc<Shared>, stays: bool) {
         } else {
             shared.node.lock().state.keyspace.cancel_walk(begun.walk);
             shared.committer.close(&shared);
+            shared.log_lock.release();
             let mut node = shared.node.lock();
             node.state.stream.recording = false;
             node.state.stream.pending = Vec::new();
@@ -223,6 +225,7 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
         let stream = &node.state.stream;
         (node.state.config.clone(), lineage(&stream.id, stream.former.as_ref()))
     };
+    shared.log_lock.take(&config)?;
     let storage = storage(&config);
     let files = LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
     let (writer, rewrite) = files

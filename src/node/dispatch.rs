@@ -11,6 +11,10 @@ use super::Node;
 use super::gates::{self, Gate};
 use super::prefetch::{AHEAD, prefetch};
 
+/// Bytes of replies after which a batch is broken off, so that a client that asks for much and reads nothing can be made
+/// to wait. A single request, or an EXEC, may pass it.
+const REPLIES_MAX: usize = 1 << 20;
+
 /// What a client's connection does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -25,7 +29,8 @@ pub enum Status {
 /// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Requests executed; fewer than given when the client was blocked or is to be closed.
+    /// Requests executed; fewer than given when the client was blocked, is to be closed, or the replies are many: call
+    /// again for the rest.
     pub executed: usize,
     /// Log offset that must be released before the replies leave.
     pub hold: u64,
@@ -66,6 +71,9 @@ impl Node {
             }
             observed = observed.max(self.state.keyspace.observed);
             executed += 1;
+            if out.len() >= REPLIES_MAX {
+                break;
+            }
         }
         let status = match &client {
             client if client.close_after_reply || client.killed => Status::Close,

@@ -270,7 +270,7 @@ pub(crate) fn bulk(reply: &[u8]) -> &[u8] {
 }
 
 /// The elements of an array of bulk strings.
-fn elements(reply: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn elements(reply: &[u8]) -> Vec<Vec<u8>> {
     let mut at = reply.iter().position(|byte| *byte == b'\n').expect("a reply has a line") + 1;
     let mut found = Vec::new();
     while at < reply.len() {

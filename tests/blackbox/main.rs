@@ -3,9 +3,17 @@
 //! Where a stock `redis-server` reads our files, or we read its, Debian's 7.0 has to be installed (`scripts/test` sees to
 //! that). Everything listens on loopback ports that the system picks and lives in temporary folders.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
+
 mod journal;
 #[path = "../compat/peer.rs"]
 mod peer;
 mod server;
 
 mod crash;
+mod damage;
+mod disk;
+mod protocol;
+mod startup;
+mod stock;
+mod switching;

@@ -1,10 +1,10 @@
 //! Our binary as a child process, and what tests do to it.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
-    log: PathBuf,
+    log: tempfile::NamedTempFile,
 }
 
 impl Server {
@@ -46,27 +46,29 @@ impl Server {
         let mut arguments = vec!["--port", &port_word, "--bind", "127.0.0.1", "--dir", dir];
         arguments.extend(["--appendonly", "yes", "--save", ""]);
         arguments.extend(settings);
-        Server::run("redis-server", folder, port, &arguments)
+        Server::run("redis-server", port, &arguments)
     }
 
     /// Runs the program by the name of a link, with just these arguments.
-    pub(crate) fn run<S: AsRef<OsStr>>(
+    pub(crate) fn run<S: AsRef<OsStr>>(name: &str, port: u16, arguments: &[S]) -> Server {
+        Server::run_with_input(name, port, arguments, "")
+    }
+
+    /// Runs the program with `input` as its standard input.
+    pub(crate) fn run_with_input<S: AsRef<OsStr>>(
         name: &str,
-        folder: &Path,
         port: u16,
         arguments: &[S],
+        input: &str,
     ) -> Server {
-        let log = folder.join(format!("said-on-{port}"));
-        let file = File::create(&log).expect("a file for the output");
-        let errors = file.try_clone().expect("a second handle");
-        let child = Command::new(env!("CARGO_BIN_EXE_highwater"))
-            .arg0(name)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors)
-            .spawn()
-            .expect("the binary runs");
+        let log = tempfile::NamedTempFile::new().expect("a file for the output");
+        let handle = || log.reopen().expect("a second handle");
+        let (out, err) = (handle(), handle());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.arg0(name).args(arguments).stdin(Stdio::piped()).stdout(out).stderr(err);
+        let mut child = command.spawn().expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("it was piped");
+        stdin.write_all(input.as_bytes()).expect("a pipe takes a few bytes");
         Server { child, port, log }
     }
 
@@ -96,7 +98,7 @@ impl Server {
 
     /// What it wrote to its output.
     pub(crate) fn said(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap_or_default()).into_owned()
     }
 
     pub(crate) fn client(&self) -> Client {

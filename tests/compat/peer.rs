@@ -87,8 +87,14 @@ impl Client {
     pub(crate) fn connect(port: u16) -> std::io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        Ok(Client { stream, buffer: Vec::new() })
+        let client = Client { stream, buffer: Vec::new() };
+        client.set_patience(60_000);
+        Ok(client)
+    }
+
+    /// How long a reply is waited for, in milliseconds.
+    pub(crate) fn set_patience(&self, ms: u64) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(ms))).expect("an open socket");
     }
 
     /// Sends `requests` at once and returns the replies.

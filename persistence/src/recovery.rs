@@ -26,6 +26,8 @@ pub struct Options {
     pub names: LogNames,
     /// Whether an end that was never known to be durable may be dropped (`aof-load-truncated`).
     pub load_truncated: bool,
+    /// Whether files that are no longer part of the log stay on disk (`aof-disable-auto-gc`).
+    pub keep_history: bool,
 }
 
 /// What is in a file to be loaded.

@@ -37,7 +37,7 @@ enum Policy {
 const POLICIES: [Policy; 3] = [Policy::Always, Policy::EverySec, Policy::No];
 
 fn options() -> Options {
-    Options { names: LogNames::new("aof", "log"), load_truncated: true }
+    Options { names: LogNames::new("aof", "log"), load_truncated: true, keep_history: false }
 }
 
 fn id(number: u8) -> ReplicationId {

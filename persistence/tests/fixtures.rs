@@ -20,7 +20,11 @@ fn fixtures() -> PathBuf {
 }
 
 fn options() -> Options {
-    Options { names: LogNames::new(FOLDER, "appendonly.aof"), load_truncated: true }
+    Options {
+        names: LogNames::new(FOLDER, "appendonly.aof"),
+        load_truncated: true,
+        keep_history: false,
+    }
 }
 
 /// The files of a fixture, on a disk that tests may change.

@@ -71,6 +71,12 @@ impl EvictionPolicy {
         matches!(self, Self::VolatileLfu | Self::AllkeysLfu)
     }
 
+    /// Whether the keys unused for the longest time go first.
+    #[must_use]
+    pub const fn is_lru(self) -> bool {
+        matches!(self, Self::VolatileLru | Self::AllkeysLru)
+    }
+
     /// Whether only keys with an expiry are candidates.
     #[must_use]
     pub const fn is_volatile(self) -> bool {

@@ -169,6 +169,7 @@ fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
                 shared.wake_all();
             }
             "appendonly" => walks::set_append_only(shared, config.appendonly),
+            "aof-disable-auto-gc" => walks::keep_history(shared, config.aof_disable_auto_gc),
             "proto-max-bulk-len" => {
                 shared.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
             }

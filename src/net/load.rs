@@ -71,7 +71,11 @@ fn load_log(
 ) -> Result<Loaded, String> {
     shared.log_lock.take(config)?;
     let started_us = clock::mono_us();
-    let options = Options { names: log_names(config), load_truncated: config.aof_load_truncated };
+    let options = Options {
+        names: log_names(config),
+        load_truncated: config.aof_load_truncated,
+        keep_history: config.aof_disable_auto_gc,
+    };
     let plan = recovery::plan(storage, &options).map_err(|error| error.to_string())?;
     for line in plan.to_string().lines() {
         tracing::info!("{line}");
@@ -265,10 +269,11 @@ impl<'a> Loader<'a> {
                 Event::ModuleAux { module } => {
                     tracing::warn!("data of module '{}' was passed over", module.name());
                 }
-                Event::Key { key, expires_ms, idle_s: _, freq: _ } => {
+                Event::Key { key, expires_ms, idle_s, freq } => {
                     let key = key.to_vec();
                     let expires_ms = expires_ms.map(|when| u64::try_from(when).unwrap_or(0));
-                    self.value(&mut reader, db, &key, expires_ms)?;
+                    let access = self.access(idle_s, freq);
+                    self.value(&mut reader, (db, &key), expires_ms, access)?;
                     self.count(at);
                 }
                 _ => {}
@@ -287,16 +292,28 @@ impl<'a> Loader<'a> {
         ))
     }
 
+    /// The access clock of a key: what the snapshot says of it, where that is of the kind that the policy in force
+    /// keeps, else that of a key just made.
+    fn access(&mut self, idle_s: Option<u64>, freq: Option<u8>) -> u32 {
+        let access = self.replay.node().state.keyspace.settings.access;
+        let told = if access.lfu {
+            freq.map(|counter| access.with_frequency(counter, self.now_ms))
+        } else {
+            idle_s.map(|idle_s| access.with_idle(idle_s, self.now_ms))
+        };
+        told.unwrap_or_else(|| access.fresh(self.now_ms))
+    }
+
     /// Reads a key's value and stores it.
     fn value<R: Read>(
         &mut self,
         reader: &mut SnapshotReader<R>,
-        db: u32,
-        key: &[u8],
+        (db, key): (u32, &[u8]),
         expires_ms: Option<u64>,
+        access: u32,
     ) -> Result<(), String> {
         let at = reader.offset();
-        let entry = match reader.next().map_err(|error| error.to_string())? {
+        let mut entry = match reader.next().map_err(|error| error.to_string())? {
             // The `ValueEnd` behind it is read with the next key.
             Some(Event::String(bytes)) => Entry::new(key, Value::string(bytes), expires_ms),
             Some(first) => {
@@ -321,6 +338,7 @@ impl<'a> Loader<'a> {
             self.expired += 1;
             return Ok(());
         }
+        entry.set_access(access);
         let key_ref = KeyRef::new(&self.hash_key, key);
         if !self.replay.node().state.keyspace.load(db, &key_ref, entry) {
             return Err(format!("Duplicated key found in RDB file: {}", key.escape_ascii()));
@@ -376,7 +394,8 @@ pub(super) fn read_again(
     let storage = storage(config);
     let mut loader = Loader::new(shared, config, log);
     if log {
-        let options = Options { names: log_names(config), load_truncated: false };
+        let options =
+            Options { names: log_names(config), load_truncated: false, keep_history: true };
         let plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
         for step in &plan.steps {
             loader.step(&storage, step).map_err(|error| format!("{}: {error}", step.name))?;

@@ -16,13 +16,14 @@ use super::shared::Shared;
 use crate::clock::{self, mono_us};
 use crate::config::Config;
 use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
-use crate::node::Begun;
+use crate::node::{Begun, access_clock};
 use crate::types::convert::write_object;
 
 /// What one step may do while the node is locked.
 const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 64 * 1024 };
 
-/// Bytes after which the file is synced on the way (`rdb-save-incremental-fsync`), so that the last sync is short.
+/// Bytes after which the file is synced on the way (`rdb-save-incremental-fsync`, `aof-rewrite-incremental-fsync`), so
+/// that the last sync is short.
 const SYNC_BYTES: u64 = 4 << 20;
 
 static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
@@ -162,6 +163,17 @@ fn finish_rewrite(shared: &Arc<Shared>, result: Result<(), String>) {
     with_node(shared, |node| node.rewrite_ended(ok, size, clock::now()));
 }
 
+/// `CONFIG SET aof-disable-auto-gc`: files that were kept as history may go, on a thread of their own.
+pub(super) fn keep_history(shared: &Arc<Shared>, keep: bool) {
+    let Some(files) = shared.committer.files() else { return };
+    files.keep_history(keep);
+    super::spawn_thread("history", move || {
+        if let Err(error) = files.remove_history() {
+            tracing::warn!("Old files of the log are left behind: {error}");
+        }
+    });
+}
+
 /// `CONFIG SET appendonly`.
 pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
     if on == shared.node.lock().state.persistence.aof_enabled {
@@ -228,6 +240,7 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
     shared.log_lock.take(&config)?;
     let storage = storage(&config);
     let files = LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
+    files.keep_history(config.aof_disable_auto_gc);
     let (writer, rewrite) = files
         .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
         .map_err(|error| error.to_string())?;
@@ -244,11 +257,8 @@ fn write_base(
     (name, base): (&str, bool),
 ) -> io::Result<()> {
     let file = storage.create(name)?;
-    let mut sink = SyncedFile {
-        file: Arc::clone(&file),
-        unsynced: 0,
-        step: if config.rdb_save_incremental_fsync { SYNC_BYTES } else { u64::MAX },
-    };
+    let mut sink =
+        SyncedFile { file: Arc::clone(&file), unsynced: 0, step: sync_step(config, base) };
     if base && !config.aof_use_rdb_preamble {
         super::resp_base::write(shared, begun, &mut sink, |batch| {
             step(shared, begun, base, batch)
@@ -257,6 +267,15 @@ fn write_base(
         write_snapshot(shared, config, begun, base, sink).map_err(io::Error::other)?;
     }
     file.sync_data()
+}
+
+/// Bytes after which a file is synced on the way.
+fn sync_step(config: &Config, base: bool) -> u64 {
+    let on_the_way = match base {
+        true => config.aof_rewrite_incremental_fsync,
+        false => config.rdb_save_incremental_fsync,
+    };
+    if on_the_way { SYNC_BYTES } else { u64::MAX }
 }
 
 fn write_snapshot(
@@ -307,10 +326,18 @@ fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) ->
 fn write_entry<W: Write>(
     writer: &mut SnapshotWriter<W>,
     entry: &WalkEntry<'_>,
-    _config: &Config,
+    config: &Config,
 ) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
     let expires_ms = entry.expiry_ms.and_then(|when| i64::try_from(when).ok());
-    writer.key(entry.key, KeyMeta { expires_ms, idle_s: None, freq: None })?;
+    let mut meta = KeyMeta { expires_ms, idle_s: None, freq: None };
+    let policy = config.maxmemory_policy;
+    if policy.is_lru() || policy.is_lfu() {
+        let (access, now_ms) = (access_clock(config), clock::now().unix_ms());
+        let idle_s = || u64::from(access.idle_seconds(entry.access, now_ms));
+        meta.idle_s = policy.is_lru().then(idle_s);
+        meta.freq = policy.is_lfu().then(|| access.frequency(entry.access, now_ms));
+    }
+    writer.key(entry.key, meta)?;
     match entry.value {
         ValueRef::Str(bytes) => writer.value(Event::String(bytes))?,
         ValueRef::Int(number) => {

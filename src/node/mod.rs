@@ -28,6 +28,7 @@ use crate::state::{ClientId, Output, State};
 
 pub use dispatch::{Outcome, Status};
 pub use jobs::Begun;
+pub use settings::access_clock;
 
 /// A node.
 #[derive(Debug)]

@@ -1,17 +1,23 @@
 //! What follows in the node from its settings.
 
 use super::Node;
+use crate::config::Values;
 use crate::keyspace::AccessClock;
+
+/// What the settings say of access clocks.
+pub fn access_clock(config: &Values) -> AccessClock {
+    AccessClock {
+        lfu: config.maxmemory_policy.is_lfu(),
+        lfu_log_factor: config.lfu_log_factor,
+        lfu_decay_minutes: config.lfu_decay_time,
+    }
+}
 
 impl Node {
     /// Brings what derives from settings up to date, after a start or CONFIG SET.
     pub fn apply_settings(&mut self) {
         let (config, keyspace) = (&self.state.config, &mut self.state.keyspace);
-        keyspace.settings.access = AccessClock {
-            lfu: config.maxmemory_policy.is_lfu(),
-            lfu_log_factor: config.lfu_log_factor,
-            lfu_decay_minutes: config.lfu_decay_time,
-        };
+        keyspace.settings.access = access_clock(config);
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
     }

@@ -13,6 +13,7 @@ mod server;
 mod crash;
 mod damage;
 mod disk;
+mod files;
 mod protocol;
 mod startup;
 mod stock;

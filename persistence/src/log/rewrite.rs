@@ -15,6 +15,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::manifest::{Manifest, ManifestError, ManifestFile};
@@ -125,6 +126,8 @@ pub struct LogFiles {
     storage: Arc<dyn Storage>,
     names: LogNames,
     state: Mutex<State>,
+    /// History stays on disk and in the manifest.
+    keeps_history: AtomicBool,
     pub(super) sizes: Sizes,
 }
 
@@ -165,7 +168,8 @@ impl LogFiles {
         let state = Mutex::new(State { manifest, next_base, next_incr, leftovers: Vec::new() });
         let sizes = Sizes::default();
         sizes.set(closed, base);
-        Arc::new(Self { storage: Arc::clone(storage), names: names.clone(), state, sizes })
+        let (storage, names) = (Arc::clone(storage), names.clone());
+        Arc::new(Self { storage, names, state, keeps_history: AtomicBool::new(false), sizes })
     }
 
     /// The files of a log that is off (`appendonly no`): what the manifest lists stays as it is until the log is
@@ -176,6 +180,23 @@ impl LogFiles {
     pub fn open(storage: &Arc<dyn Storage>, names: &LogNames) -> Result<Arc<Self>, OpenError> {
         let manifest = read_manifest(storage.as_ref(), names)?.unwrap_or_default();
         Ok(Self::new(storage, names, manifest, (0, 0), &[]))
+    }
+
+    /// Whether files that a rewrite makes history stay from now on (`aof-disable-auto-gc`).
+    pub fn keep_history(&self, keep: bool) {
+        self.keeps_history.store(keep, Ordering::Relaxed);
+    }
+
+    /// Removes the history that has been kept, unless it is still to be kept.
+    ///
+    /// # Errors
+    /// A file cannot be removed, or the manifest cannot be replaced; both are tried again after the next rewrite.
+    pub fn remove_history(&self) -> Result<(), RewriteError> {
+        let mut state = self.state();
+        if state.manifest.history.is_empty() || self.keeps_history.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.remove_listed_history(&mut state)
     }
 
     /// Size in bytes that growth is measured against (`aof_base_size`).
@@ -292,6 +313,21 @@ impl LogFiles {
         }
     }
 
+    fn remove_listed_history(&self, state: &mut State) -> Result<(), RewriteError> {
+        let mut manifest = state.manifest.clone();
+        let history = std::mem::take(&mut manifest.history);
+        for file in &history {
+            let name = self.names.inside(&file.name);
+            match self.storage.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.error("remove", &name, error));
+                }
+                _ => {}
+            }
+        }
+        self.put_in_force(state, manifest, &[])
+    }
+
     /// Removes files that nothing names. What cannot be removed is an orphan, removed at the next start.
     fn remove<'a>(&self, names: impl Iterator<Item = &'a String>) {
         for name in names {
@@ -368,7 +404,8 @@ impl Rewrite {
         files.put_in_force(&mut state, manifest, &new_files)?;
         self.tail.forget_previous();
         files.sizes.set(base_size, base_size.saturating_add(size_now));
-        let cleanup = Self::remove_history(files, &mut state).err();
+        drop(state);
+        let cleanup = files.remove_history().err();
         Ok(Finished { base_size, cleanup })
     }
 
@@ -423,21 +460,6 @@ impl Rewrite {
         assert_eq!(incrs[0].sequence, self.sequence, "the prepared file is listed");
         incrs[0].start = Some(self.start);
         Manifest { base: Some(base), history, incrs }
-    }
-
-    fn remove_history(files: &LogFiles, state: &mut State) -> Result<(), RewriteError> {
-        let mut manifest = state.manifest.clone();
-        let history = std::mem::take(&mut manifest.history);
-        for file in &history {
-            let name = files.names.inside(&file.name);
-            match files.storage.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(files.error("remove", &name, error));
-                }
-                _ => {}
-            }
-        }
-        files.put_in_force(state, manifest, &[])
     }
 }
 

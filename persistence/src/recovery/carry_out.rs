@@ -122,9 +122,12 @@ impl Work<'_> {
         let base_size = self.plan.base_size;
         let sizes = (base_size + incrs - size, base_size);
         let mut kept = manifest.clone();
-        kept.history.clear();
+        if !self.plan.options.keep_history {
+            kept.history.clear();
+        }
         // Numbers of dropped files are not used again: their removal is not durable yet.
         let files = LogFiles::new(self.storage, names, kept, sizes, &manifest.history);
+        files.keep_history(self.plan.options.keep_history);
         let handle = SyncHandle::of(name.clone(), file);
         let at = (lineage, self.plan.offset);
         let failed = |source: io::Error| self.error(&name, "write", source);
@@ -138,7 +141,10 @@ impl Work<'_> {
     /// Removes history, orphans and temporary files, and history's lines.
     fn clean_up(&self, mut manifest: Manifest) -> Result<(), RecoveryError> {
         let names = &self.plan.options.names;
-        let history = std::mem::take(&mut manifest.history);
+        let history = match self.plan.options.keep_history {
+            true => Vec::new(),
+            false => std::mem::take(&mut manifest.history),
+        };
         let listed = history.iter().map(|file| names.inside(&file.name));
         // An orphan's name may have been taken for the new incr file.
         let in_force: Vec<_> = manifest.loaded().map(|file| names.inside(&file.name)).collect();

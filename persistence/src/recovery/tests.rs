@@ -15,7 +15,7 @@ fn id(byte: u8) -> ReplicationId {
 }
 
 fn options() -> Options {
-    Options { names: LogNames::new("aof", "log"), load_truncated: true }
+    Options { names: LogNames::new("aof", "log"), load_truncated: true, keep_history: false }
 }
 
 fn look(storage: &FaultyStorage) -> Result<Plan, RecoveryError> {

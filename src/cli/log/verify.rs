@@ -36,7 +36,10 @@ pub(super) fn recovery_of(manifest: &Path) -> Result<(Arc<dyn Storage>, Options)
     let file = name(Some(&absolute))?;
     let stem = file.trim_end_matches(".manifest");
     let names = LogNames::new(&name(folder)?, stem);
-    Ok((Arc::new(RealStorage::new(root)), Options { names, load_truncated: true }))
+    Ok((
+        Arc::new(RealStorage::new(root)),
+        Options { names, load_truncated: true, keep_history: false },
+    ))
 }
 
 fn one_file(path: &Path) -> Result<ExitCode, String> {

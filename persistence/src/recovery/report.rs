@@ -27,7 +27,9 @@ impl fmt::Display for Plan {
             }
             writeln!(f, "; nothing of it was known to be durable")?;
         }
-        let id = self.id().map_or_else(|| "a new id".to_owned(), |id| id.to_string());
+        let Some(id) = self.id() else {
+            return write!(f, "going on at offset {} under a new id", self.offset);
+        };
         let stop = if self.clean { "an orderly stop" } else { "an unclean stop" };
         write!(f, "resuming at offset {} of {id}, after {stop}", self.offset)
     }

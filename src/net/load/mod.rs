@@ -1,0 +1,182 @@
+//! Loading at the start: plan, load, carry out. Runs on a thread of its own while clients are answered `-LOADING`.
+
+mod ahead;
+mod loader;
+mod snapshot;
+
+use std::sync::Arc;
+
+use highwater_persistence::log::{LogWriter, ReplicationId, Salts};
+use highwater_persistence::recovery::{self, Options, Plan};
+use highwater_persistence::storage::Storage;
+
+use super::shared::Shared;
+use super::walks::{log_names, storage};
+use crate::clock;
+use crate::config::Config;
+use crate::keyspace::{HashKey, Keyspace};
+use crate::random;
+use crate::state::persistence::Loading;
+use crate::state::stream::Stream;
+use loader::Loader;
+
+/// What has been loaded, to be put into the serving node.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) keyspace: Keyspace,
+    pub(super) functions: Vec<Vec<u8>>,
+    pub(super) stream: Stream,
+    pub(super) writer: Option<LogWriter>,
+    keys: u64,
+    expired: u64,
+}
+
+/// An empty keyspace as `config` wants it.
+pub(super) fn empty_keyspace(config: &Config) -> Keyspace {
+    Keyspace::new(config.databases, HashKey::random(), random::seed())
+}
+
+/// A fresh replication id.
+pub(super) fn new_id() -> ReplicationId {
+    ReplicationId::from_bytes(&random::hex_id()).expect("an id is 40 hex digits")
+}
+
+/// Loads what the configuration says: the log where `appendonly` is on, else the snapshot.
+///
+/// # Errors
+/// In a sentence for the operator. Nothing on disk has changed, or only as the plan said.
+pub(super) fn load(shared: &Shared, config: &Config) -> Result<Loaded, String> {
+    let storage = storage(config);
+    if config.appendonly {
+        load_log(shared, config, &storage)
+    } else {
+        load_rdb(shared, config, &storage)
+    }
+}
+
+/// Loads the log and opens it for appending.
+fn load_log(
+    shared: &Shared,
+    config: &Config,
+    storage: &Arc<dyn Storage>,
+) -> Result<Loaded, String> {
+    shared.log_lock.take(config)?;
+    let started_us = clock::mono_us();
+    let options = Options {
+        names: log_names(config),
+        load_truncated: config.aof_load_truncated,
+        keep_history: config.aof_disable_auto_gc,
+    };
+    let plan = recovery::plan(storage, &options).map_err(|error| error.to_string())?;
+    for line in plan.to_string().lines() {
+        tracing::info!("{line}");
+    }
+    begin_progress(shared, plan.bytes());
+    let mut loader = Loader::new(shared, config, true);
+    for step in &plan.steps {
+        loader.step(storage, step).map_err(|error| format!("{}: {error}", step.name))?;
+    }
+    let lineage = plan.successor(new_id());
+    let writer = recovery::carry_out(storage, &plan, lineage, Salts::random())
+        .map_err(|error| error.to_string())?;
+    let stream = stream_of(&plan, &writer);
+    let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
+    if !plan.is_empty() {
+        tracing::info!("DB loaded from append only file: {seconds:.3} seconds");
+    }
+    loader.finish(stream, Some(writer))
+}
+
+/// The stream goes on where the log ends.
+fn stream_of(plan: &Plan, writer: &LogWriter) -> Stream {
+    let lineage = writer.lineage();
+    let mut stream = Stream::new(lineage.id.to_string());
+    if !lineage.id2.is_none() {
+        stream.former = Some((lineage.id2.to_string(), lineage.off2.0));
+    }
+    stream.end = plan.offset.0;
+    stream.recording = true;
+    stream
+}
+
+/// Loads the snapshot, if there is one.
+fn load_rdb(
+    shared: &Shared,
+    config: &Config,
+    storage: &Arc<dyn Storage>,
+) -> Result<Loaded, String> {
+    let started_us = clock::mono_us();
+    let stream = Stream::new(new_id().to_string());
+    let name = &config.dbfilename;
+    let mut loader = Loader::new(shared, config, false);
+    let size = storage.size(name).map_err(|error| format!("{name}: {error}"))?;
+    if let Some(size) = size {
+        begin_progress(shared, size);
+        let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
+        loader.snapshot(&contents).map_err(|error| {
+            format!("Fatal error loading the DB, check server logs. {name}: {error}")
+        })?;
+        let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
+        tracing::info!("DB loaded from disk: {seconds:.3} seconds");
+    }
+    loader.finish(stream, None)
+}
+
+fn begin_progress(shared: &Shared, total_bytes: u64) {
+    let started_s = clock::now().unix_s();
+    let mut node = shared.node.lock();
+    node.state.persistence.loading = Some(Loading { started_s, total_bytes, loaded_bytes: 0 });
+}
+
+/// Reads the data from disk once more; the log stays open as it is.
+///
+/// # Errors
+/// In a sentence for the operator.
+pub(super) fn read_again(
+    shared: &Shared,
+    config: &Config,
+    log: bool,
+) -> Result<(Keyspace, Vec<Vec<u8>>), String> {
+    let storage = storage(config);
+    let mut loader = Loader::new(shared, config, log);
+    if log {
+        let options =
+            Options { names: log_names(config), load_truncated: false, keep_history: true };
+        let plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
+        for step in &plan.steps {
+            loader.step(&storage, step).map_err(|error| format!("{}: {error}", step.name))?;
+        }
+    } else {
+        let name = &config.dbfilename;
+        let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
+        loader.snapshot(&contents).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let loaded = loader.finish(Stream::new(new_id().to_string()), None)?;
+    Ok((loaded.keyspace, loaded.functions))
+}
+
+/// Puts what was loaded into the serving node, which stops answering `-LOADING`.
+pub(super) fn install(shared: &Arc<Shared>, loaded: Loaded) {
+    let logs = loaded.writer.is_some();
+    if let Some(writer) = loaded.writer {
+        shared.committer.open(writer, true);
+    }
+    let sizes = shared.committer.sizes();
+    let mut node = shared.node.lock();
+    let old = std::mem::replace(&mut node.state.keyspace, loaded.keyspace);
+    node.state.functions = loaded.functions;
+    node.state.stream = loaded.stream;
+    let persistence = &mut node.state.persistence;
+    persistence.loading = None;
+    persistence.dirty = 0;
+    persistence.load_keys_loaded = loaded.keys;
+    persistence.load_keys_expired = loaded.expired;
+    persistence.aof_enabled = logs;
+    if let Some((current, _)) = sizes {
+        persistence.aof_current_size = current;
+        persistence.aof_base_size = current;
+    }
+    node.apply_settings();
+    drop(node);
+    drop(old);
+}

@@ -7,6 +7,7 @@ use crate::config::{Client, ConfigError};
 use crate::resp::{Args, CommandError, errors};
 use crate::state::Output;
 use crate::state::client::Blocked;
+use crate::state::output::Follow;
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::Noscript, Flag::Loading, Flag::Stale];
 
@@ -80,12 +81,8 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Settings whose change a stock server follows by listening elsewhere; here that needs a start. What stock says when
-/// it cannot follow.
-const LISTENING: [(&str, &str); 2] = [
-    ("port", "Unable to listen on this port. Check server logs."),
-    ("bind", "Failed to bind to specified addresses."),
-];
+/// Settings that the system may not let the driver follow.
+const FOLLOWED: [&str; 3] = ["port", "bind", "maxclients"];
 
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if !args.len().is_multiple_of(2) {
@@ -104,11 +101,16 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ConfigError::Loading => errors::LOADING,
         error => CommandError::owned(format!("ERR {error}")),
     })?;
-    if let Some((name, reason)) = LISTENING.iter().find(|(name, _)| changes.has(name)) {
-        ctx.state.config.undo(changes);
-        return Err(CommandError::owned(format!(
-            "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
-        )));
+    if FOLLOWED.iter().any(|name| changes.has(name)) {
+        if let Err(error) = wait_for_job(ctx) {
+            ctx.state.config.undo(changes);
+            return Err(error);
+        }
+        let (client, before) = (ctx.client.id, changes.pairs_before());
+        let follow = Follow { client, names: changes.names, before };
+        ctx.state.outputs.push(Output::FollowSettings(follow));
+        ctx.then = Then::SettingsChanged;
+        return Ok(());
     }
     if !changes.names.is_empty() {
         ctx.state.outputs.push(Output::ConfigChanged(changes.names));

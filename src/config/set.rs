@@ -28,6 +28,16 @@ impl Changes {
         self.names.contains(&name)
     }
 
+    /// The changed settings with the values they had, as a call of [`Config::set`] takes them.
+    #[must_use]
+    pub fn pairs_before(&self) -> Vec<(String, Vec<u8>)> {
+        let pair = |name: &&str| {
+            let row = rows::find(name).expect("a setting that was set has a row");
+            ((*name).to_owned(), row.print(&self.before))
+        };
+        self.names.iter().map(pair).collect()
+    }
+
     /// The values before the call.
     #[must_use]
     pub const fn before(&self) -> &Values {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{reload, stop, system, walks};
+use super::{follow, reload, stop, system, walks};
 use crate::clock::{self, SystemClock};
 use crate::keyspace::Garbage;
 use crate::node::Node;
@@ -55,6 +55,7 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             Output::StartRewrite => walks::start_rewrite(shared),
             Output::SetAppendOnly(on) => walks::set_append_only(shared, on),
             Output::ConfigChanged(names) => settings_changed(shared, &names),
+            Output::FollowSettings(follow) => follow::start(shared, follow),
             Output::RewriteConfig { client } => rewrite_config(shared, client),
             Output::Reload { client, log, save } => reload::start(shared, client, log, save),
             Output::Shutdown(how) => stop::start(shared, how),
@@ -159,7 +160,7 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
 }
 
 /// Applies the settings that the driver holds itself.
-fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
+pub(super) fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
     let config = shared.node.lock().state.config.clone();
     for name in names {
         match *name {
@@ -177,16 +178,6 @@ fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
                 shared.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
             }
             "loglevel" => crate::logging::set_level(config.loglevel),
-            "maxclients" => {
-                let mut values = crate::config::Values::clone(&config);
-                if let Err(reason) = super::process::raise_file_limit(&mut values) {
-                    tracing::warn!("{reason}");
-                }
-                // What the kernel does not allow is taken back.
-                with_node(shared, |node| {
-                    node.state.config.values_mut().maxclients = values.maxclients;
-                });
-            }
             "oom-score-adj" | "oom-score-adj-values" => {
                 super::process::set_oom_score(&config, false);
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
 
 use super::connection::Connection;
 use super::shared::Shared;
@@ -38,6 +39,23 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound (those marked with a leading `-` may be missing), or there is none.
     pub(super) fn bind(config: &Config) -> Result<Self, String> {
+        let mut listeners = Self::bind_tcp(config)?;
+        if !config.unixsocket.is_empty() {
+            listeners.unix = Some(bind_unix(config).map_err(|error| {
+                format!("Failed opening Unix socket: bind: {error} ({})", config.unixsocket)
+            })?);
+        }
+        if listeners.tcp.is_empty() && listeners.unix.is_none() {
+            return Err("Configured to not listen anywhere, exiting.".to_owned());
+        }
+        Ok(listeners)
+    }
+
+    /// Binds the TCP addresses of the configuration; none where `port` is 0.
+    ///
+    /// # Errors
+    /// An address cannot be bound (those marked with a leading `-` may be missing).
+    pub(super) fn bind_tcp(config: &Config) -> Result<Self, String> {
         let mut listeners = Self::default();
         if config.port != 0 {
             for address in &config.bind {
@@ -45,7 +63,7 @@ impl Listeners {
                     Some(name) => (true, name),
                     None => (false, address.as_str()),
                 };
-                match bind_tcp(name, config) {
+                match bind_address(name, config) {
                     Ok(listener) => listeners.tcp.push(listener),
                     Err(error) if optional => {
                         tracing::debug!("not listening on {name}:{}: {error}", config.port);
@@ -63,14 +81,6 @@ impl Listeners {
                 }
             }
         }
-        if !config.unixsocket.is_empty() {
-            listeners.unix = Some(bind_unix(config).map_err(|error| {
-                format!("Failed opening Unix socket: bind: {error} ({})", config.unixsocket)
-            })?);
-        }
-        if listeners.tcp.is_empty() && listeners.unix.is_none() {
-            return Err("Configured to not listen anywhere, exiting.".to_owned());
-        }
         Ok(listeners)
     }
 
@@ -79,7 +89,7 @@ impl Listeners {
         (!self.tcp.is_empty(), self.unix.is_some())
     }
 
-    /// Accepts for ever and deals the connections out to `threads` in turn.
+    /// Accepts for ever and deals the connections out to `threads` in turn. Returns the tasks that accept TCP.
     ///
     /// # Errors
     /// The sockets cannot be given to the runtime.
@@ -87,20 +97,22 @@ impl Listeners {
         self,
         shared: &Arc<Shared>,
         threads: &[UnboundedSender<Accepted>],
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<JoinHandle<()>>> {
+        let mut tasks = Vec::new();
         for listener in self.tcp {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(accept_tcp(listener, Arc::clone(shared), threads.to_vec()));
+            let accepting = accept_tcp(listener, Arc::clone(shared), threads.to_vec());
+            tasks.push(tokio::spawn(accepting));
         }
         if let Some(listener) = self.unix {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             tokio::spawn(accept_unix(listener, threads.to_vec()));
         }
-        Ok(())
+        Ok(tasks)
     }
 }
 
-fn bind_tcp(name: &str, config: &Config) -> io::Result<std::net::TcpListener> {
+fn bind_address(name: &str, config: &Config) -> io::Result<std::net::TcpListener> {
     let ip: IpAddr = match name {
         "*" => IpAddr::from([0, 0, 0, 0]),
         "::*" => IpAddr::from([0u16; 8]),

@@ -3,6 +3,7 @@
 mod commit;
 mod connection;
 mod driver;
+mod follow;
 mod listener;
 mod load;
 mod lock;
@@ -62,12 +63,15 @@ pub fn serve(config: Config) -> Result<(), String> {
         });
     }
     let (loaded, when_loaded) = tokio::sync::oneshot::channel();
+    let settings = config.clone();
     spawn_loader(&shared, config, loaded);
     let runtime = runtime().map_err(|error| format!("the runtime could not start: {error}"))?;
     runtime.block_on(async {
-        listeners
+        let accepting = listeners
             .serve(&shared, &senders)
             .map_err(|error| format!("the listening sockets cannot be used: {error}"))?;
+        let listening = follow::Listening::new(&settings, senders, accepting);
+        shared.listening.set(listening).expect("it is set here only");
         tokio::spawn(driver::tick_task(Arc::clone(&shared)));
         tokio::spawn(io_thread(Arc::clone(&shared), 0, first));
         tokio::spawn(signals(Arc::clone(&shared)));

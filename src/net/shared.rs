@@ -1,13 +1,14 @@
 //! What all threads of the driver share.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::commit::Committer;
 use super::connection::Connection;
+use super::follow::Listening;
 use super::lock::FolderLock;
 use super::turn::ThreadWaker;
 use crate::keyspace::Garbage;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) bulk_bytes_max: AtomicU64,
     /// `client-query-buffer-limit`.
     pub(super) query_bytes_max: AtomicU64,
+    /// What is listened on, from the start on.
+    pub(super) listening: OnceLock<Listening>,
     stopping: AtomicBool,
     /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
     suspend_syncs: AtomicBool,
@@ -61,6 +64,7 @@ impl Shared {
             buffer_kept: BUFFER_KEPT,
             bulk_bytes_max,
             query_bytes_max,
+            listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
             suspend_syncs: AtomicBool::new(false),
             garbage,

@@ -131,7 +131,8 @@ fn rewrite(shared: &Arc<Shared>, files: &Arc<LogFiles>) -> Result<(), String> {
 /// Writes the base of a rewrite and puts it in force.
 fn write_and_finish(shared: &Arc<Shared>, rewrite: Rewrite, begun: &Begun) -> Result<(), String> {
     let config = shared.node.lock().state.config.clone();
-    let storage = storage(&config);
+    // Not `dir`, which may have changed since the log was opened.
+    let storage = Arc::clone(rewrite.storage());
     let temp = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
     let kind = if config.aof_use_rdb_preamble { BaseKind::Rdb } else { BaseKind::Resp };
     let written = write_base(shared, &config, &storage, begun, (&temp, true));

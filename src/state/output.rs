@@ -30,6 +30,8 @@ pub enum Output {
     SetAppendOnly(bool),
     /// Settings changed; the driver applies those it holds itself.
     ConfigChanged(Vec<&'static str>),
+    /// Settings changed that take effect only where the system plays along; the driver tries and tells the client.
+    FollowSettings(Follow),
     /// Write the settings back to the configuration file and tell the client.
     RewriteConfig {
         /// Who waits for the result.
@@ -48,6 +50,17 @@ pub enum Output {
     Shutdown(Shutdown),
     /// A line for the log of events.
     Note(Note),
+}
+
+/// A call of CONFIG SET that is in force, and to be taken back if the driver cannot follow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follow {
+    /// Who waits for the result.
+    pub client: ClientId,
+    /// The settings that have new values.
+    pub names: Vec<&'static str>,
+    /// The same settings with the values they had.
+    pub before: Vec<(String, Vec<u8>)>,
 }
 
 /// How to stop.

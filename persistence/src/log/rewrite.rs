@@ -372,6 +372,12 @@ impl Rewrite {
         self
     }
 
+    /// Where the log is, and so where the temporary base belongs.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.files.storage
+    }
+
     /// The cut: the base must hold the state at this offset.
     #[must_use]
     pub fn cut(&self) -> LogOffset {

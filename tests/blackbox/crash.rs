@@ -5,6 +5,7 @@
 //! started again, and compared with the books. A round takes some 150 ms; the data go on from round to round.
 //! `CRASH_ROUNDS` asks for more rounds per policy, `SEED` for another seed.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -317,4 +318,49 @@ fn work(
             journal.lock().unwrap().acknowledge();
         }
     }
+}
+
+/// The number behind `name=` in an annotation.
+fn annotated(line: &str, name: &str) -> u64 {
+    let rest = line.split(&format!(" {name}=")).nth(1).expect("the field");
+    rest.split(' ').next().expect("a word").parse().expect("a number")
+}
+
+/// Goal: under `always` a reply waits for the sync, which no kill can show. Method: several clients ask for one thing at a
+/// time. A client's next write comes after the reply to the one before; so the batch on disk that holds it must say that
+/// the batch with the one before was synced when it was written.
+#[test]
+fn under_always_a_write_is_durable_before_its_reply() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &["--appendfsync", "always"]);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let mut client = server.client();
+            scope.spawn(move || {
+                for count in 0..100 {
+                    let set = words(&format!("SET key client:{number}:{count}"));
+                    assert_eq!(client.run(&[set]), [b"+OK\r\n"]);
+                }
+            });
+        }
+    });
+    server.kill();
+    let log = std::fs::read(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof")).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let (mut writers, mut ends) = (Vec::new(), BTreeMap::new());
+    let mut writes = 0;
+    for line in log.lines() {
+        if let Some(write) = line.strip_prefix("client:") {
+            let (client, _) = write.split_once(':').expect("client and count");
+            writers.push(client.to_owned());
+        } else if line.starts_with("#hw batch ") {
+            let (end, sync) = (annotated(line, "end"), annotated(line, "sync"));
+            for client in writers.drain(..) {
+                writes += 1;
+                let before = ends.insert(client, end).unwrap_or(0);
+                assert!(sync >= before, "{before} was answered and not synced yet at {line}");
+            }
+        }
+    }
+    assert_eq!(writes, 800);
 }

@@ -534,3 +534,26 @@ pub(super) fn lineage(id: &str, former: Option<&(String, u64)>) -> Lineage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn always_releases_what_is_synced_and_the_others_what_is_written() {
+        let committer = Committer::new(AppendFsync::Always);
+        assert_eq!(committer.released(), u64::MAX, "without a log nobody waits");
+        committer.written.store(20, Ordering::SeqCst);
+        committer.durable.store(10, Ordering::SeqCst);
+        committer.wait_from_now_on();
+        assert_eq!(committer.released(), 10);
+        for policy in [AppendFsync::EverySec, AppendFsync::No] {
+            committer.set_policy(policy);
+            committer.release();
+            assert_eq!(committer.released(), 20, "{policy:?}");
+        }
+        committer.set_policy(AppendFsync::Always);
+        committer.release();
+        assert_eq!(committer.released(), 10, "never more than the policy of now promises");
+    }
+}

@@ -1,7 +1,7 @@
 //! The wire: what is no request, what is too large, who may connect, who does not read.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -11,7 +11,11 @@ use crate::server::{Server, wait_for};
 
 /// Sends bytes, ends the sending side, and returns all that comes back until the other side closes.
 fn exchange(port: u16, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    exchange_with(IpAddr::from([127, 0, 0, 1]), port, bytes)
+}
+
+fn exchange_with(address: IpAddr, port: u16, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect((address, port)).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an open socket");
     // A peer that has refused may close before it has read all.
     stream.write_all(bytes).ok();
@@ -255,9 +259,31 @@ fn unix_sockets_are_served() {
     assert!(!path.exists(), "an orderly stop removes the socket");
 }
 
+/// An address of this host that is not loopback, if there is one. Nothing is sent to find it out.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
 #[test]
-fn protected_mode_lets_loopback_in() {
+fn protected_mode_lets_only_loopback_in() {
+    let settings = ["--bind", "0.0.0.0", "--protected-mode", "yes"];
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &["--bind", "0.0.0.0", "--protected-mode", "yes"]);
+    let server = Server::start(folder.path(), &settings);
     assert_eq!(server.ask("PING"), "+PONG\r\n");
+    let Some(address) = outer_address() else {
+        eprintln!("this host has only a loopback address: nobody is to be refused");
+        return;
+    };
+    let refused = |port| exchange_with(address, port, b"");
+    let found = refused(server.port);
+    assert!(found.starts_with(b"-DENIED "), "{}", found.escape_ascii());
+    let mut stock = Stock::start(&settings).expect("redis-server is installed");
+    let start = |reply: &[u8]| reply[..reply.len().min(40)].escape_ascii().to_string();
+    assert_eq!(start(&found), start(&refused(port_of(&mut stock))));
+    // With a password, or without the protection, everybody may come.
+    server.ask("CONFIG SET protected-mode no");
+    assert_eq!(exchange_with(address, server.port, b"PING\r\n"), b"+PONG\r\n");
 }

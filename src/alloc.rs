@@ -40,6 +40,12 @@ pub fn used_memory() -> usize {
     usize::try_from(USED_BYTES.load(Ordering::Relaxed) + pending).unwrap_or(0)
 }
 
+/// Adds what this thread keeps to itself to the common count: a thread that has done much does so before it ends.
+pub fn settle() {
+    let pending = PENDING_BYTES.with(|pending| pending.replace(0));
+    USED_BYTES.fetch_add(pending, Ordering::Relaxed);
+}
+
 /// Bytes handed out, in pages in use, and in main memory, as the allocator counts them. `None` without jemalloc.
 #[cfg(feature = "jemalloc")]
 pub fn totals() -> Option<(u64, u64, u64)> {

@@ -33,6 +33,8 @@ impl Keyspace {
         for mut part in parts {
             self.dirty += part.dirty;
             self.stats.expired += part.stats.expired;
+            self.stats.hits += part.stats.hits;
+            self.stats.misses += part.stats.misses;
             self.latest_stamp = self.latest_stamp.max(part.latest_stamp);
             self.floor_stamp = self.floor_stamp.max(part.floor_stamp);
             self.garbage.append(&mut part.garbage);

@@ -1,7 +1,7 @@
 //! Playing a log into a node that serves nobody yet.
 
 use crate::clock::Time;
-use crate::commands::table;
+use crate::commands::{self, table};
 use crate::config::Reached;
 use crate::keyspace::ExpireMode;
 use crate::resp::{Args, CommandError, errors};
@@ -37,16 +37,21 @@ impl Replay {
         &mut self.node
     }
 
-    /// Has the memory fetched that commands on these keys will need.
-    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        super::prefetch::keys(&self.node.state.keyspace, self.client.db, keys);
+    /// The database in force.
+    pub fn db(&self) -> u32 {
+        self.client.db
     }
 
-    /// Plays one command. MULTI and EXEC are passed over: the log's reader hands over whole units only.
+    /// Has the memory fetched that commands on these keys will need.
+    pub fn prefetch<'k>(&self, db: u32, keys: impl Iterator<Item = &'k [u8]>) {
+        super::prefetch::keys(&self.node.state.keyspace, db, keys);
+    }
+
+    /// The command that `args` name.
     ///
     /// # Errors
     /// There is no such command, or it does not take these arguments: the log is not one this node can play.
-    pub fn command(&mut self, args: Args<'_>) -> Result<(), CommandError> {
+    pub fn resolve(&self, args: Args<'_>) -> Result<&'static commands::Entry, CommandError> {
         // Requests are logged as they came, under a new name too; effects of the node's own have the commands' own names.
         let found = match self.node.state.command_names.reached(&args[0]) {
             Reached::Other(own) => table().find(own.as_bytes()),
@@ -63,13 +68,23 @@ impl Replay {
         if !entry.arity.fits(args.len()) {
             return Err(errors::wrong_arity(&entry.full_name));
         }
+        Ok(entry)
+    }
+
+    /// Plays one command, which `args` resolve to, with database `db` in force. MULTI and EXEC are passed over: the
+    /// log's reader hands over whole units only.
+    pub fn play(&mut self, db: u32, entry: &'static commands::Entry, args: Args<'_>) {
+        self.client.db = db;
         if matches!(entry.command.name, "multi" | "exec") {
-            return Ok(());
+            return;
         }
         let state = &mut self.node.state;
         state.keyspace.begin(self.time.unix_ms(), 0);
         let called = call(state, &mut self.client, entry, args, &mut self.out, self.time);
         state.keyspace.effects.clear();
+        if state.keyspace.has_garbage() {
+            drop(state.keyspace.take_garbage());
+        }
         if called.failed {
             self.failed.0 += 1;
             let text = String::from_utf8_lossy(&self.out);
@@ -78,7 +93,29 @@ impl Replay {
         }
         self.out.clear();
         self.commands += 1;
-        Ok(())
+    }
+
+    /// Takes this node's keyspace apart (see [`Keyspace::split`](crate::keyspace::Keyspace::split)) for replays on
+    /// threads of their own. Until [`Replay::join`] this one may play only commands that do not look at the keyspace.
+    pub fn split(&mut self, parts: usize) -> Vec<Replay> {
+        let state = &mut self.node.state;
+        let keyspaces = state.keyspace.split(parts).into_iter();
+        keyspaces
+            .map(|keyspace| {
+                let (config, run) = (state.config.clone(), state.run.clone());
+                Replay::new(Node::new(config, keyspace, run, self.time), self.time)
+            })
+            .collect()
+    }
+
+    /// Takes over what the parts have loaded, and their counts. Which error was the last is for the caller to know.
+    pub fn join(&mut self, parts: Vec<Replay>) {
+        let keyspaces = parts.into_iter().map(|part| {
+            self.commands += part.commands;
+            self.failed.0 += part.failed.0;
+            part.node.state.keyspace
+        });
+        self.node.state.keyspace.join(keyspaces.collect());
     }
 
     /// The loaded node, expiring again.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use highwater_persistence::log::LogWriter;
-use highwater_persistence::log::reader::Entries;
 use highwater_persistence::recovery::{Step, StepKind};
 use highwater_persistence::storage::Storage;
 
-use super::ahead::Ahead;
+use super::parallel;
 use super::{Loaded, empty_keyspace, new_id};
 use crate::clock;
 use crate::config::Config;
@@ -23,18 +22,14 @@ const REPORT_ENTRIES: u64 = 65_536;
 
 /// Loads files into a node that serves nobody.
 pub(super) struct Loader<'a> {
-    shared: &'a Shared,
     pub(super) replay: Replay,
     pub(super) hash_key: HashKey,
     /// Expired keys are kept: the log says when they go. Otherwise they are dropped.
     pub(super) keeps_expired: bool,
     pub(super) now_ms: u64,
-    /// Bytes of the steps before.
-    done_bytes: u64,
-    entries: u64,
+    pub(super) progress: Progress<'a>,
     pub(super) keys: u64,
     pub(super) expired: u64,
-    reported_percent: u64,
 }
 
 impl<'a> Loader<'a> {
@@ -45,16 +40,13 @@ impl<'a> Loader<'a> {
         let run = Run { first_replication_id: new_id().to_string(), ..Run::default() };
         let node = Node::new(config.clone(), keyspace, run, time);
         Self {
-            shared,
             replay: Replay::new(node, time),
             hash_key,
             keeps_expired,
             now_ms: time.unix_ms(),
-            done_bytes: 0,
-            entries: 0,
+            progress: Progress { shared, done_bytes: 0, entries: 0, reported_percent: 0 },
             keys: 0,
             expired: 0,
-            reported_percent: 0,
         }
     }
 
@@ -67,49 +59,12 @@ impl<'a> Loader<'a> {
             at = start + narrow(self.snapshot(&bytes[start..])?);
         }
         if at < end {
-            self.commands(bytes, at)?;
+            let progress = &mut self.progress;
+            let plan = parallel::Plan::new(end - at);
+            plan.play(&mut self.replay, bytes, at, |position| progress.count(position))?;
         }
-        self.done_bytes += step.range.end - step.range.start;
+        self.progress.done_bytes += step.range.end - step.range.start;
         Ok(())
-    }
-
-    /// Plays commands from position `at` of a file on. They are read some ahead of being played, so that the memory
-    /// of their keys can be fetched meanwhile.
-    fn commands(&mut self, bytes: &[u8], at: usize) -> Result<(), String> {
-        let mut entries = Entries::new(bytes, None).unverified().from_position(at);
-        let mut ahead = Ahead::default();
-        loop {
-            let more = ahead.fill(bytes, &mut entries)?;
-            self.replay.prefetch(ahead.iter(bytes).filter_map(|(_, args)| args.get(1)));
-            for (position, args) in ahead.iter(bytes) {
-                self.replay.command(args).map_err(|error| {
-                    let name = crate::resp::errors::printable(&args[0]);
-                    let error = error.text();
-                    format!("Unknown command '{name}' reading the append only file at byte {position}: {error}")
-                })?;
-                self.count(position as u64);
-            }
-            if !more {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Counts an entry and reports progress every now and then; `at` is a position in the file being loaded.
-    pub(super) fn count(&mut self, at: u64) {
-        self.entries += 1;
-        if !self.entries.is_multiple_of(REPORT_ENTRIES) {
-            return;
-        }
-        let mut node = self.shared.node.lock();
-        let Some(loading) = &mut node.state.persistence.loading else { return };
-        loading.loaded_bytes = (self.done_bytes + at).min(loading.total_bytes);
-        let percent = loading.loaded_bytes * 100 / loading.total_bytes.max(1);
-        drop(node);
-        if percent >= self.reported_percent + 10 {
-            self.reported_percent = percent;
-            tracing::info!("Loading: {percent}% done");
-        }
     }
 
     pub(super) fn finish(
@@ -131,6 +86,38 @@ impl<'a> Loader<'a> {
             std::mem::replace(&mut node.state.keyspace, Keyspace::new(databases, self.hash_key, 0));
         let functions = std::mem::take(&mut node.state.functions);
         Ok(Loaded { keyspace, functions, stream, writer, keys, expired })
+    }
+}
+
+/// How far loading has come.
+pub(super) struct Progress<'a> {
+    shared: &'a Shared,
+    /// Bytes of the steps before.
+    done_bytes: u64,
+    entries: u64,
+    reported_percent: u64,
+}
+
+impl Progress<'_> {
+    /// Counts an entry and reports progress every now and then; `at` is a position in the file being loaded.
+    #[inline]
+    pub(super) fn count(&mut self, at: u64) {
+        self.entries += 1;
+        if self.entries.is_multiple_of(REPORT_ENTRIES) {
+            self.report(at);
+        }
+    }
+
+    fn report(&mut self, at: u64) {
+        let mut node = self.shared.node.lock();
+        let Some(loading) = &mut node.state.persistence.loading else { return };
+        loading.loaded_bytes = (self.done_bytes + at).min(loading.total_bytes);
+        let percent = loading.loaded_bytes * 100 / loading.total_bytes.max(1);
+        drop(node);
+        if percent >= self.reported_percent + 10 {
+            self.reported_percent = percent;
+            tracing::info!("Loading: {percent}% done");
+        }
     }
 }
 

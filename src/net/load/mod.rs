@@ -1,7 +1,8 @@
 //! Loading at the start: plan, load, carry out. Runs on a thread of its own while clients are answered `-LOADING`.
 
-mod ahead;
+mod batch;
 mod loader;
+mod parallel;
 mod snapshot;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ impl Loader<'_> {
                     let expires_ms = expires_ms.map(|when| u64::try_from(when).unwrap_or(0));
                     let access = self.access(idle_s, freq);
                     self.value(&mut reader, (db, &key), expires_ms, access)?;
-                    self.count(at);
+                    self.progress.count(at);
                 }
                 _ => {}
             }

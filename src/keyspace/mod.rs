@@ -40,7 +40,7 @@ pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};
 pub use split::part_of;
-pub use value::{Value, ValueRef, canonical_integer};
+pub use value::{Value, ValueRef};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 

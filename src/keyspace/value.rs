@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::resp::number::parse_i64;
 use crate::types::Object;
 
 /// A value to be stored.
@@ -22,7 +23,7 @@ impl<'a> Value<'a> {
     /// The string `bytes`, as an integer where it is one in canonical form (no sign or zeros in front that
     /// printing it would not give back).
     pub fn string(bytes: &'a [u8]) -> Value<'a> {
-        match canonical_integer(bytes) {
+        match parse_i64(bytes) {
             Some(number) => Value::Int(number),
             None => Value::Str(bytes),
         }
@@ -67,50 +68,9 @@ impl<'a> ValueRef<'a> {
     }
 }
 
-/// The integer that prints as exactly `bytes`, if there is one that fits 64 bits.
-pub fn canonical_integer(bytes: &[u8]) -> Option<i64> {
-    let (negative, digits) = match bytes {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [] => return None,
-        [b'0'] => return (!negative).then_some(0),
-        [b'0', ..] => return None,
-        _ if digits.len() > 19 => return None,
-        _ => {}
-    }
-    let mut sum = 0u64;
-    for &digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        // Nineteen digits stay below 10^19, which an unsigned word holds.
-        sum = sum * 10 + u64::from(digit - b'0');
-    }
-    if negative { 0i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_are_recognized_only_in_canonical_form() {
-        let check = |text: &str, number: Option<i64>| {
-            assert_eq!(canonical_integer(text.as_bytes()), number, "{text:?}");
-        };
-        check("0", Some(0));
-        check("-1", Some(-1));
-        check("9223372036854775807", Some(i64::MAX));
-        check("-9223372036854775808", Some(i64::MIN));
-        check("9223372036854775808", None);
-        check("-9223372036854775809", None);
-        check("99999999999999999999", None);
-        for text in ["", "-", "-0", "01", "+1", " 1", "1 ", "1.0", "0x1", "--1"] {
-            check(text, None);
-        }
-    }
 
     #[test]
     fn strings_have_bytes_and_collections_do_not() {

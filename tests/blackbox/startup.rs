@@ -72,3 +72,41 @@ fn a_taken_port_stops_the_start() {
     assert_eq!(second.wait().code(), Some(1));
     assert!(second.said().contains(&format!("Failed listening on port {}", first.port)));
 }
+
+#[test]
+fn a_shutdown_by_command_is_an_orderly_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &[]);
+    assert_eq!(server.ask("SET a b"), "+OK\r\n");
+    let (id, offset) = (server.info("master_replid"), server.info("master_repl_offset"));
+    // Clients that wait for something do not hold it up.
+    let mut idle = server.client();
+    idle.send(b"MULTI\r\nSET never x\r\n").unwrap();
+    let mut client = server.client();
+    client.send(b"SHUTDOWN\r\n").unwrap();
+    assert!(client.reply().is_err(), "there is no answer to a shutdown that happens");
+    assert!(server.wait().success());
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.info("master_replid"), id);
+    assert_eq!(server.info("master_repl_offset"), offset);
+    assert_eq!(server.ask("DBSIZE"), ":1\r\n");
+}
+
+#[test]
+fn a_shutdown_that_cannot_save_is_called_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &[]);
+    assert_eq!(server.ask("SET a b"), "+OK\r\n");
+    // A folder with something in it is in the way of the snapshot.
+    fs::create_dir_all(folder.path().join("dump.rdb/x")).unwrap();
+    assert!(server.ask("SHUTDOWN SAVE").starts_with("-ERR Errors trying to SHUTDOWN"));
+    assert_eq!(server.ask("SET a c"), "+OK\r\n");
+    assert!(server.said().contains("can't exit"), "{}", server.said());
+    let mut client = server.client();
+    client.send(b"SHUTDOWN SAVE FORCE\r\n").unwrap();
+    assert!(client.reply().is_err());
+    assert!(server.wait().success());
+    fs::remove_dir_all(folder.path().join("dump.rdb")).unwrap();
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.ask("GET a"), "$1\r\nc\r\n");
+}

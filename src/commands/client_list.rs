@@ -121,6 +121,11 @@ fn own_fields(ctx: &Context<'_>, args: Args<'_>) -> Running<'static> {
     }
 }
 
+/// A client as one line, as CLIENT LIST and the log show it.
+pub fn describe(client: &Client, now: Time) -> String {
+    line(client, &Running::default(), now)
+}
+
 /// Letters of the field `flags`.
 fn flags(client: &Client) -> String {
     let letters = [

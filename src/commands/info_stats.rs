@@ -61,8 +61,8 @@ fn more_stats(source: &Source<'_>, out: &mut String) {
         "unexpected_error_replies": 0,
         "total_error_replies": stats.errors,
         "dump_payload_sanitizations": 0,
-        "total_reads_processed": stats.reads,
-        "total_writes_processed": stats.writes,
+        "total_reads_processed": stats.reads.saturating_sub(stats.calls_before[0]),
+        "total_writes_processed": stats.writes.saturating_sub(stats.calls_before[1]),
         "io_threaded_reads_processed": 0,
         "io_threaded_writes_processed": 0,
         "reply_buffer_shrinks": 0,
@@ -76,6 +76,8 @@ fn more_stats(source: &Source<'_>, out: &mut String) {
         "acl_access_denied_cmd": 0,
         "acl_access_denied_key": 0,
         "acl_access_denied_channel": 0,
+        "client_query_buffer_limit_disconnections": stats.query_limit_disconnections,
+        "client_output_buffer_limit_disconnections": stats.output_limit_disconnections,
     );
 }
 

@@ -61,6 +61,7 @@ pub mod string_range;
 pub mod table;
 pub mod transaction;
 
+pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
 pub use context::{Context, Then};
 pub use table::{Entry, Table, table};

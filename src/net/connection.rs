@@ -27,6 +27,9 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// A client that does not read its replies is not read from either once so many bytes wait for it.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
+/// What a client is told unasked (MONITOR) waits for it up to here, also where `client-output-buffer-limit` sets no limit.
+const PUSHED_BYTES_MAX: usize = 256 << 20;
+
 /// Output buffers above this are given back when they have been sent.
 const OUTPUT_KEPT: usize = 64 * 1024;
 
@@ -44,6 +47,23 @@ struct Out {
     queued: bool,
 }
 
+impl Out {
+    /// Bytes that wait.
+    fn unsent(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Gives room taken by sent bytes back before more are appended: a client that reads, but never all, must not make
+    /// the buffer grow. Moves no more bytes than were sent since the last time.
+    fn compact(&mut self) {
+        if self.sent >= OUTPUT_KEPT && self.sent >= self.unsent() {
+            self.bytes.drain(..self.sent);
+            self.holds.iter_mut().for_each(|(end, _)| *end -= self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -54,12 +74,16 @@ pub(super) struct Connection {
     /// The client has authenticated, or need not: lifts the small limits of the parser.
     authenticated: AtomicBool,
     out: Mutex<Out>,
+    /// Hard limit of its class for waiting output, as of its last requests; 0 for none.
+    output_bytes_max: AtomicU64,
     /// Notified when a blocked client goes on, or output has been drained.
     resume: Notify,
     closing: AtomicBool,
     /// For CLIENT LIST and the limits, read by the driver now and then.
     pub(super) received: AtomicU64,
     pub(super) transmitted: AtomicU64,
+    /// Reads from and writes to the socket.
+    pub(super) calls: [AtomicU64; 2],
     pub(super) unsent: AtomicUsize,
     pub(super) unread: AtomicUsize,
 }
@@ -106,10 +130,12 @@ impl Connection {
             home: tokio::runtime::Handle::current(),
             authenticated: AtomicBool::new(false),
             out: Mutex::new(Out::default()),
+            output_bytes_max: AtomicU64::new(0),
             resume: Notify::new(),
             closing: AtomicBool::new(false),
             received: AtomicU64::new(0),
             transmitted: AtomicU64::new(0),
+            calls: Default::default(),
             unsent: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
         })
@@ -156,6 +182,7 @@ impl Connection {
             };
             let received = self.received.load(Ordering::Relaxed) + count as u64;
             self.received.store(received, Ordering::Relaxed);
+            count_call(&self.calls[0]);
             Poll::Ready(self.serve_new(count, scratch, shared, input))
         })
     }
@@ -211,10 +238,7 @@ impl Connection {
         self.note_unread(&input.carry);
         let limit = shared.query_bytes_max.load(Ordering::Relaxed);
         if input.carry.len() as u64 > limit {
-            tracing::warn!(
-                client = self.id.0,
-                "Closing client that reached max query buffer length"
-            );
+            driver::with_node(shared, |node| node.query_is_endless(self.id));
             return Next::Close;
         }
         next
@@ -298,6 +322,7 @@ impl Connection {
         }
         let outcome = node.execute(self.id, (requests, buffer), 0, replies, &mut SystemClock);
         self.authenticated.store(outcome.authenticated, Ordering::Relaxed);
+        self.output_bytes_max.store(outcome.output_bytes_max, Ordering::Relaxed);
         let extra = driver::collect(&mut node);
         drop(node);
         self.send(shared, replies, outcome.hold);
@@ -308,10 +333,12 @@ impl Connection {
         (outcome.executed, outcome.status)
     }
 
-    /// Whether the client has to take some of its replies before its next requests run.
+    /// Whether the client has to take some of its replies before its next requests run. Where a hard limit is set, it is
+    /// that which bounds the output.
     #[inline]
     fn is_full(&self) -> bool {
         self.unsent.load(Ordering::Relaxed) > UNSENT_BYTES_MAX
+            && self.output_bytes_max.load(Ordering::Relaxed) == 0
     }
 
     /// Answers a request that cannot be understood.
@@ -340,6 +367,7 @@ impl Connection {
                 self.drain(&mut out);
             }
         } else {
+            out.compact();
             out.bytes.extend_from_slice(bytes);
             let end = out.bytes.len();
             match out.holds.back_mut() {
@@ -350,13 +378,27 @@ impl Connection {
                 turn::flush_later(self);
             }
         }
-        self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
+        let unsent = out.unsent();
+        drop(out);
+        self.unsent.store(unsent, Ordering::Relaxed);
+        let max = self.output_bytes_max.load(Ordering::Relaxed);
+        if max > 0 && unsent as u64 >= max {
+            driver::with_node(shared, |node| node.output_has_grown(self.id, unsent as u64));
+        }
     }
 
     /// Sends `bytes`, which are whole replies, from any thread.
     pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>) {
         let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
-        self.home.spawn(async move { connection.send(&shared, &bytes, 0) });
+        self.home.spawn(async move {
+            if connection.closing.load(Ordering::SeqCst) {
+                return;
+            }
+            if connection.unsent.load(Ordering::Relaxed) >= PUSHED_BYTES_MAX {
+                return driver::with_node(&shared, |node| node.output_is_endless(connection.id));
+            }
+            connection.send(&shared, &bytes, 0);
+        });
     }
 
     fn limits(&self, shared: &Shared) -> RequestLimits {
@@ -458,6 +500,7 @@ impl Connection {
                 }
             }
         }
+        count_call(&self.calls[1]);
         let transmitted = self.transmitted.load(Ordering::Relaxed) + sent as u64;
         self.transmitted.store(transmitted, Ordering::Relaxed);
         sent
@@ -495,7 +538,16 @@ impl Connection {
         let [received, transmitted] = &shared.closed_net;
         received.fetch_add(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
         transmitted.fetch_add(self.transmitted.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (closed, calls) in shared.closed_calls.iter().zip(&self.calls) {
+            closed.fetch_add(calls.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
+}
+
+/// Counts one more; only the connection's own thread does, so that this needs no locked instruction.
+#[inline]
+fn count_call(calls: &AtomicU64) {
+    calls.store(calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// For requests that this node encoded itself.

@@ -127,6 +127,7 @@ struct Seen {
     transmitted: u64,
     unsent: usize,
     unread: usize,
+    calls: [u64; 2],
 }
 
 fn look_at_connections(shared: &Shared) -> Vec<Seen> {
@@ -137,6 +138,7 @@ fn look_at_connections(shared: &Shared) -> Vec<Seen> {
         transmitted: connection.transmitted.load(Ordering::Relaxed),
         unsent: connection.unsent.load(Ordering::Relaxed),
         unread: connection.unread.load(Ordering::Relaxed),
+        calls: connection.calls.each_ref().map(|calls| calls.load(Ordering::Relaxed)),
     };
     connections.values().map(look).collect()
 }
@@ -145,9 +147,12 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
     let [closed_in, closed_out] = &shared.closed_net;
     let mut net_in = closed_in.load(Ordering::Relaxed);
     let mut net_out = closed_out.load(Ordering::Relaxed);
+    let mut calls = shared.closed_calls.each_ref().map(|calls| calls.load(Ordering::Relaxed));
     for seen in seen {
         net_in += seen.received;
         net_out += seen.transmitted;
+        calls[0] += seen.calls[0];
+        calls[1] += seen.calls[1];
         if let Some(client) = node.state.clients.get_mut(seen.client) {
             client.net_in = seen.received;
             client.net_out = seen.transmitted;
@@ -157,6 +162,7 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
     }
     node.state.stats.net_in = net_in;
     node.state.stats.net_out = net_out;
+    [node.state.stats.reads, node.state.stats.writes] = calls;
 }
 
 /// Applies the settings that the driver holds itself.

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     exit: tokio::sync::Notify,
     /// Bytes received and sent by connections that are gone.
     pub(super) closed_net: [AtomicU64; 2],
+    /// Reads and writes of theirs.
+    pub(super) closed_calls: [AtomicU64; 2],
 }
 
 impl Shared {
@@ -70,6 +72,7 @@ impl Shared {
             garbage,
             exit: tokio::sync::Notify::new(),
             closed_net: Default::default(),
+            closed_calls: Default::default(),
         }
     }
 

@@ -16,9 +16,10 @@ use super::prefetch::{AHEAD, prefetch};
 const REPLIES_MAX: usize = 1 << 20;
 
 /// What a client's connection does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     /// Goes on reading.
+    #[default]
     Go,
     /// Waits for `Output::Resume` before its next request runs.
     Blocked,
@@ -27,7 +28,7 @@ pub enum Status {
 }
 
 /// The result of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Requests executed; fewer than given when the client was blocked, is to be closed, or the replies are many: call
     /// again for the rest.
@@ -38,6 +39,8 @@ pub struct Outcome {
     pub status: Status,
     /// Whether the client has authenticated, or need not.
     pub authenticated: bool,
+    /// Bytes of waiting output at which the client is to be closed at once; 0 for no such limit.
+    pub output_bytes_max: u64,
 }
 
 impl Node {
@@ -50,7 +53,7 @@ impl Node {
         out: &mut Vec<u8>,
         clock: &mut dyn Clock,
     ) -> Outcome {
-        let closed = Outcome { executed: 0, hold: 0, status: Status::Close, authenticated: false };
+        let closed = Outcome { status: Status::Close, ..Outcome::default() };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
         self.state.time = clock.now();
         client.last_interaction = self.state.time;
@@ -83,9 +86,10 @@ impl Node {
         let end = self.state.stream.end;
         let hold = if end > before { end } else { observed.min(end) };
         let authenticated = client.authenticated;
+        let output_bytes_max = self.state.output_limit(&client).hard;
         self.state.clients.put(client);
         self.tell_watchers();
-        Outcome { executed: executed - from, hold, status, authenticated }
+        Outcome { executed: executed - from, hold, status, authenticated, output_bytes_max }
     }
 
     /// One request, gates and all.

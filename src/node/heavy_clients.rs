@@ -1,6 +1,7 @@
 //! Clients that take too much memory: output that nobody fetches (`client-output-buffer-limit`), and all clients together
 //! (`maxmemory-clients`).
 
+use crate::commands::describe_client;
 use crate::state::output_limit::OutputVerdict;
 use crate::state::{Client, ClientId, Output, State};
 
@@ -17,14 +18,51 @@ impl Node {
             .map(|client| (client.id, client.output_bytes as u64))
             .collect();
         for (client, bytes) in waiting {
-            if state.judge_output(client, bytes) == OutputVerdict::Close {
-                let line = state.closing_line(client);
-                state.outputs.push(warning(line));
-                state.outputs.push(Output::Close { client });
-            }
+            close_if_past_limit(state, client, bytes, "closed");
         }
         evict(state);
     }
+
+    /// `bytes` wait for a client by now, as much as its hard limit or more: it is closed, if that limit still holds.
+    pub fn output_has_grown(&mut self, client: ClientId, bytes: u64) {
+        close_if_past_limit(&mut self.state, client, bytes, "scheduled to be closed ASAP");
+    }
+
+    /// A client's requests wait for more bytes than `client-query-buffer-limit` allows: its connection closes.
+    pub fn query_is_endless(&mut self, client: ClientId) {
+        let state = &mut self.state;
+        state.stats.query_limit_disconnections += 1;
+        let Some(known) = state.clients.get(client) else { return };
+        let line = describe_client(known, state.time);
+        let text = format!("Closing client that reached max query buffer length: {line}");
+        state.outputs.push(warning(text));
+    }
+
+    /// So much waits for a client that reads nothing of what it is told unasked that it is closed without any limit set.
+    pub fn output_is_endless(&mut self, client: ClientId) {
+        self.state.stats.output_limit_disconnections += 1;
+        close_for_output(&mut self.state, client, "scheduled to be closed ASAP");
+    }
+}
+
+/// Closes a client if `bytes` of waiting output are past its limit.
+fn close_if_past_limit(state: &mut State, id: ClientId, bytes: u64, how: &str) {
+    let Some(client) = state.clients.get_mut(id).filter(|client| !client.killed) else { return };
+    client.output_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if state.judge_output(id, bytes) == OutputVerdict::Close {
+        close_for_output(state, id, how);
+    }
+}
+
+fn close_for_output(state: &mut State, id: ClientId, how: &str) {
+    let now = state.time;
+    let Some(client) = state.clients.get_mut(id) else { return };
+    client.killed = true;
+    let line = describe_client(client, now);
+    state
+        .outputs
+        .push(warning(format!("Client {line} {how} for overcoming of output buffer limits.")));
+    state.outputs.push(Output::Close { client: id });
 }
 
 /// Closes the largest clients until all together are within `maxmemory-clients`.
@@ -48,8 +86,7 @@ fn evict(state: &mut State) {
         sum -= bytes as u64;
         if let Some(client) = state.clients.get_mut(id) {
             client.killed = true;
-            let address = &client.peer.address;
-            let line = format!("Evicting client: id={} addr={address} tot-mem={bytes}", id.0);
+            let line = format!("Evicting client: {}", describe_client(client, state.time));
             state.stats.evicted_clients += 1;
             state.outputs.push(note(line));
             state.outputs.push(Output::Close { client: id });

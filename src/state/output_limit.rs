@@ -36,14 +36,12 @@ impl Client {
 }
 
 impl State {
-    /// The limits of a client. Connections that MONITOR count as replicas, as in stock servers.
-    pub fn output_limit(&self, client: &Client) -> OutputLimit {
-        let limits = self.config.client_output_buffer_limit;
-        if client.monitor { limits.replica } else { limits.normal }
+    /// The limits of a client. Connections that MONITOR count as ordinary ones, as in stock servers since 3.0.
+    pub fn output_limit(&self, _client: &Client) -> OutputLimit {
+        self.config.client_output_buffer_limit.normal
     }
 
-    /// Judges `bytes` of waiting output of client `id`, and counts it where the connection is to be closed. The driver
-    /// closes it and logs the line that [`State::closing_line`] makes.
+    /// Judges `bytes` of waiting output of client `id`, and counts it where the connection is to be closed.
     pub fn judge_output(&mut self, id: ClientId, bytes: u64) -> OutputVerdict {
         let time = self.time;
         let Some(limit) = self.clients.get(id).map(|client| self.output_limit(client)) else {
@@ -56,12 +54,6 @@ impl State {
             self.stats.output_limit_disconnections += 1;
         }
         verdict
-    }
-
-    /// The line for the log when a client is closed for its output.
-    pub fn closing_line(&self, id: ClientId) -> String {
-        let address = self.clients.get(id).map_or("", |client| client.peer.address.as_str());
-        format!("Client id={} addr={address} closed for overcoming of output buffer limits.", id.0)
     }
 }
 

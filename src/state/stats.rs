@@ -39,6 +39,8 @@ pub struct Stats {
     pub net_out: u64,
     /// Bytes read and written before CONFIG RESETSTAT.
     pub net_before: [u64; 2],
+    /// Reads and writes before CONFIG RESETSTAT.
+    pub calls_before: [u64; 2],
     /// Wrong passwords given.
     pub auth_failures: u64,
     /// Clients closed for their memory.
@@ -127,7 +129,10 @@ impl Stats {
         let (peak_memory, net_in, net_out) = (self.peak_memory, self.net_in, self.net_out);
         let rates = Rates { last: ([0, net_in, net_out], self.rates.last.1), ..Rates::default() };
         let net_before = [net_in, net_out];
-        *self = Self { peak_memory, rates, net_in, net_out, net_before, ..Self::default() };
+        let (reads, writes) = (self.reads, self.writes);
+        let calls_before = [reads, writes];
+        let bytes = Self { net_in, net_out, net_before, ..Self::default() };
+        *self = Self { peak_memory, rates, reads, writes, calls_before, ..bytes };
         self.by_command.resize_with(commands, CommandStats::default);
     }
 

@@ -14,6 +14,7 @@ mod crash;
 mod damage;
 mod disk;
 mod files;
+mod limits;
 mod listening;
 mod protocol;
 mod startup;

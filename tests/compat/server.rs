@@ -129,7 +129,7 @@ fn count_keys(arguments: &Tree) -> usize {
 }
 
 /// Fields of INFO that came with 7.2, and ours.
-const NEWER_FIELDS: [&str; 12] = [
+const NEWER_FIELDS: [&str; 14] = [
     "highwater_version",
     "total_blocking_keys",
     "total_blocking_keys_on_nokey",
@@ -142,6 +142,8 @@ const NEWER_FIELDS: [&str; 12] = [
     "acl_access_denied_cmd",
     "acl_access_denied_key",
     "acl_access_denied_channel",
+    "client_query_buffer_limit_disconnections",
+    "client_output_buffer_limit_disconnections",
 ];
 
 #[test]

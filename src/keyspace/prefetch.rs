@@ -36,4 +36,22 @@ impl Keyspace {
             database.slot(key.slot).table.prefetch_entry(key.hash);
         }
     }
+    /// As [`Keyspace::prefetch`], for keys that are likely to be new: what the tables move when they grow is fetched
+    /// too.
+    pub fn prefetch_new(&self, db: u32, keys: &[KeyRef<'_>]) {
+        let Some(database) = self.db(db) else { return };
+        for key in keys {
+            prefetch(database.slot(key.slot));
+        }
+        for key in keys {
+            let table = &database.slot(key.slot).table;
+            table.prefetch_bucket(key.hash);
+            table.prefetch_split();
+        }
+        for key in keys {
+            let table = &database.slot(key.slot).table;
+            table.prefetch_entry(key.hash);
+            table.prefetch_moved();
+        }
+    }
 }

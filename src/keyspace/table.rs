@@ -317,6 +317,30 @@ impl Table {
         }
     }
 
+    /// The bucket that the next insert will split, if it will split one.
+    #[inline]
+    fn next_split(&self) -> Option<&Bucket> {
+        let full = self.len >= self.buckets as usize * LOAD_MAX + (LANES - LOAD_MAX);
+        let splits = self.buckets > 0 && full;
+        splits.then(|| self.bucket(self.buckets as usize - Table::base(self.buckets)))
+    }
+
+    /// Asks the processor to fetch the bucket that the next insert will split.
+    #[inline]
+    pub(super) fn prefetch_split(&self) {
+        if let Some(bucket) = self.next_split() {
+            prefetch(bucket);
+        }
+    }
+
+    /// Asks the processor to fetch the entries that the next insert will move.
+    #[inline]
+    pub(super) fn prefetch_moved(&self) {
+        if let Some(bucket) = self.next_split() {
+            bucket.lanes.iter().flatten().for_each(Entry::prefetch);
+        }
+    }
+
     /// All entries, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.all_buckets().flat_map(Bucket::entries)

@@ -30,12 +30,14 @@ pub(super) fn prefetch(
     if end - from < 2 || keyspace.db(db).is_none_or(|database| database.len() < KEYS_MIN) {
         return;
     }
-    keys(keyspace, db, (from..end).filter_map(|index| requests.get(index, buffer).get(1)));
+    let requests = (from..end).filter_map(|index| requests.get(index, buffer).get(1));
+    keyspace.prefetch(db, &keys(keyspace, requests));
 }
 
-/// Fetches a few keys.
-pub(super) fn keys<'k>(keyspace: &Keyspace, db: u32, keys: impl Iterator<Item = &'k [u8]>) {
-    let keys = keys.filter(|key| key.len() <= KEY_BYTES_MAX).map(|bytes| keyspace.key(bytes));
-    let keys: SmallVec<[KeyRef<'_>; AHEAD]> = keys.collect();
-    keyspace.prefetch(db, &keys);
+/// Slots and hashes of a few keys.
+pub(super) fn keys<'k>(
+    keyspace: &Keyspace,
+    keys: impl Iterator<Item = &'k [u8]>,
+) -> SmallVec<[KeyRef<'k>; AHEAD]> {
+    keys.filter(|key| key.len() <= KEY_BYTES_MAX).map(|bytes| keyspace.key(bytes)).collect()
 }

@@ -44,7 +44,8 @@ impl Replay {
 
     /// Has the memory fetched that commands on these keys will need.
     pub fn prefetch<'k>(&self, db: u32, keys: impl Iterator<Item = &'k [u8]>) {
-        super::prefetch::keys(&self.node.state.keyspace, db, keys);
+        let keyspace = &self.node.state.keyspace;
+        keyspace.prefetch_new(db, &super::prefetch::keys(keyspace, keys));
     }
 
     /// The command that `args` name.

@@ -244,6 +244,7 @@ fn prefetching_changes_nothing() {
     set(&mut keyspace, 0, "a", "1", Ttl::Clear);
     let (a, b) = (keyspace.key(b"a"), keyspace.key(b"b"));
     keyspace.prefetch(0, &[a, b]);
+    keyspace.prefetch_new(0, &[a, b]);
     keyspace.prefetch(1, &[a, b]);
     assert_eq!(keyspace.stats, KeyspaceStats::default());
 }

@@ -14,11 +14,15 @@ fn new_replay() -> Replay {
     Replay::new(Node::new(Config::default(), keyspace, Run::default(), time), time)
 }
 
+/// Key, value and expiry.
+type Stored = (Vec<u8>, Vec<u8>, Option<u64>);
+
 /// What is compared: everything of the keyspace, and what was counted.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     result: Result<(), String>,
-    entries: Vec<Vec<(Vec<u8>, Vec<u8>, Option<u64>)>>,
+    /// Of each database, sorted.
+    entries: Vec<Vec<Stored>>,
     dirty: u64,
     failed: (u64, Option<String>),
     commands: u64,

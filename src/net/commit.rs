@@ -198,6 +198,8 @@ impl Committer {
         }
         let started_us = mono_us();
         self.commit(shared);
+        // What was appended may be another thread's, which found the lock taken and waits.
+        shared.wake_all();
         let ended_us = mono_us();
         if ended_us - started_us > SLOW_APPEND_US {
             self.slow_until_us.store(ended_us + SLOW_APPEND_REST_US, Ordering::Relaxed);
@@ -338,11 +340,26 @@ impl Committer {
 
     /// Recomputes what may leave.
     fn release(&self) {
+        // Several threads may be here at once. Whoever stores last looks once more, so that an older offset than another
+        // thread's does not stay.
+        let mut offset = self.releasable();
+        loop {
+            self.released.store(offset, Ordering::SeqCst);
+            let now = self.releasable();
+            if now == offset {
+                return;
+            }
+            offset = now;
+        }
+    }
+
+    /// What the policy of this moment lets go.
+    fn releasable(&self) -> u64 {
         if !self.on.load(Ordering::SeqCst) {
-            return;
+            return u64::MAX;
         }
         let offset = if self.always() { &self.durable } else { &self.written };
-        self.released.store(offset.load(Ordering::SeqCst), Ordering::SeqCst);
+        offset.load(Ordering::SeqCst)
     }
 }
 

@@ -73,3 +73,29 @@ fn a_log_switched_off_stays_as_it_was() {
     let server = Server::start(folder.path(), &[]);
     assert_eq!(server.ask("GET a"), "$1\r\n1\r\n");
 }
+
+/// A thread's bytes may be appended by another thread's commit; the replies have to leave although nothing else happens.
+#[test]
+fn replies_of_all_threads_leave_by_themselves() {
+    for policy in ["everysec", "no", "always"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ["--io-threads", "3", "--appendfsync", policy];
+        let server = Server::start(folder.path(), &settings);
+        let port = server.port;
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(port).expect("it listens");
+                    client.set_patience(10_000);
+                    for count in 1..=2_000 {
+                        client.send(&encode(&words(&format!("INCR key:{number}")))).unwrap();
+                        let reply = client.reply().unwrap_or_else(|error| {
+                            panic!("{policy}: no reply to write {count}: {error}")
+                        });
+                        assert_eq!(reply, format!(":{count}\r\n").as_bytes());
+                    }
+                });
+            }
+        });
+    }
+}

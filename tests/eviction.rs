@@ -197,6 +197,38 @@ fn evictions_are_logged_one_by_one() {
     }
 }
 
+/// Large values wait for the driver, up to a share of the limit, and are counted as freed; a flushed database waits too.
+fn lazily_evicted_values_are_freed_by_the_driver() {
+    const LARGE: usize = 160 << 10;
+    let mut bench = Bench::start(EvictionPolicy::AllkeysLru);
+    bench.limit += 16 << 20;
+    let limit = bench.limit;
+    let values = bench.node.state.config.values_mut();
+    values.maxmemory = limit as u64;
+    values.lazyfree_lazy_eviction = true;
+    bench.node.apply_settings();
+    let mut most_owed = 0;
+    for i in 0..1000 {
+        assert_eq!(bench.run(&["SET", &name(i), &"v".repeat(LARGE)]), "+OK\r\n");
+        let owed = bench.node.state.freeing.owed_bytes();
+        most_owed = owed.max(most_owed);
+        assert!(used_memory() < limit + owed + 2 * LARGE, "{owed} at key {i}");
+        if i % 50 == 49 {
+            drop(bench.node.state.freeing.take());
+            assert_eq!(bench.node.state.freeing.owed_bytes(), 0);
+        }
+    }
+    assert!(most_owed > LARGE, "something waited: {most_owed}");
+    assert!(most_owed < limit / 16 + 20 * LARGE, "not without bound: {most_owed}");
+    let evicted = bench.evicted();
+    assert!(evicted > 800, "{evicted}");
+    bench.run(&["FLUSHALL"]);
+    bench.node.state.config.values_mut().maxmemory = (used_memory() - (1 << 20)) as u64;
+    assert_eq!(bench.run(&["SET", "a", "1"]), "+OK\r\n");
+    assert!(bench.node.state.freeing.owed_bytes() > 10 << 20, "the database waits");
+    assert_eq!(bench.evicted(), evicted, "and its memory counts as free");
+}
+
 #[test]
 fn memory_stays_below_its_limit_under_every_policy() {
     use EvictionPolicy::{
@@ -215,4 +247,5 @@ fn memory_stays_below_its_limit_under_every_policy() {
         volatile_policies_leave_what_stays(policy);
     }
     evictions_are_logged_one_by_one();
+    lazily_evicted_values_are_freed_by_the_driver();
 }

@@ -88,6 +88,7 @@ pub(super) fn memory(source: &Source<'_>, out: &mut String) {
         "maxmemory_policy": state.config.maxmemory_policy.word(),
     );
     allocator(&figures, out);
+    let stats = &state.stats;
     fields!(out,
         "mem_not_counted_for_evict": figures.log_buffer,
         "mem_replication_backlog": 0,
@@ -98,8 +99,8 @@ pub(super) fn memory(source: &Source<'_>, out: &mut String) {
         "mem_aof_buffer": figures.log_buffer,
         "mem_allocator": if cfg!(feature = "jemalloc") { "jemalloc-5.3.1" } else { "libc" },
         "active_defrag_running": 0,
-        "lazyfree_pending_objects": 0,
-        "lazyfreed_objects": state.stats.lazyfreed_objects,
+        "lazyfree_pending_objects": stats.lazyfree_pending,
+        "lazyfreed_objects": stats.lazyfreed_objects.saturating_sub(stats.lazyfreed_before),
     );
 }
 

@@ -66,6 +66,12 @@ impl Db {
         tables + self.slots.len() * size_of::<SlotStore>()
     }
 
+    /// Memory of entries, strings, tables and slots in bytes; what collections hold is not in it. Looks at each slot.
+    pub fn memory_usage(&self) -> usize {
+        let entries: u64 = self.slots.iter().map(|store| store.bytes).sum();
+        usize::try_from(entries).unwrap_or(usize::MAX).saturating_add(self.overhead_bytes())
+    }
+
     /// The slot.
     #[inline]
     pub fn slot(&self, slot: Slot) -> &SlotStore {

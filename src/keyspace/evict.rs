@@ -73,6 +73,8 @@ pub struct Evicted {
     pub keys: usize,
     /// Memory of them in bytes; large values give theirs back only when the garbage has been dropped.
     pub bytes: usize,
+    /// Those of them that are garbage now.
+    pub garbage_bytes: usize,
 }
 
 impl Keyspace {
@@ -88,16 +90,18 @@ impl Keyspace {
     ) -> Evicted {
         let mut evicted = Evicted::default();
         while evicted.bytes < need_bytes && evicted.keys < keys_max {
-            let Some(bytes) = self.evict_one(policy, samples) else {
+            let Some((bytes, is_garbage)) = self.evict_one(policy, samples) else {
                 break;
             };
             evicted.keys += 1;
             evicted.bytes += bytes;
+            evicted.garbage_bytes += if is_garbage { bytes } else { 0 };
         }
         evicted
     }
 
-    fn evict_one(&mut self, policy: Policy, samples: usize) -> Option<usize> {
+    /// Deletes one key: its memory, and whether that is garbage now.
+    fn evict_one(&mut self, policy: Policy, samples: usize) -> Option<(usize, bool)> {
         let (db, key) = match policy {
             Policy::NoEviction => return None,
             _ if is_random(policy) => {
@@ -119,9 +123,9 @@ impl Keyspace {
             self.effects.del(db, key.bytes);
         }
         self.stats.evicted += 1;
-        let bytes = entry.memory_usage();
+        let (bytes, is_garbage) = (entry.memory_usage(), Keyspace::is_bulky(&entry));
         self.discard(entry);
-        Some(bytes)
+        Some((bytes, is_garbage))
     }
 
     /// The most deserving key of the pool after new samples from each database.

@@ -30,6 +30,21 @@ impl Keyspace {
         std::mem::take(&mut self.garbage)
     }
 
+    /// Takes the databases out of the garbage and leaves the rest.
+    pub fn take_garbage_databases(&mut self) -> Vec<Box<Db>> {
+        while let Some(db) = self.walks.take_finished() {
+            self.garbage.push(Garbage::Db(db));
+        }
+        let mut databases = Vec::new();
+        for garbage in std::mem::take(&mut self.garbage) {
+            match garbage {
+                Garbage::Db(db) => databases.push(db),
+                other => self.garbage.push(other),
+            }
+        }
+        databases
+    }
+
     /// Whether there is garbage to take.
     #[inline]
     pub fn has_garbage(&self) -> bool {

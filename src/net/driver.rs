@@ -7,32 +7,36 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::{follow, reload, stop, system, walks};
 use crate::clock::{self, SystemClock};
-use crate::keyspace::Garbage;
 use crate::node::Node;
 use crate::state::Output;
+use crate::state::freeing::Waste;
 use crate::state::output::Note;
 
 /// What a turn behind the node's lock left to do outside of it.
 #[derive(Debug)]
 pub(super) struct Extra {
     outputs: Vec<Output>,
-    garbage: Vec<Garbage>,
+    waste: Vec<Waste>,
 }
 
 /// Takes what the node wants done. Nothing, as a rule.
 #[inline]
 pub(super) fn collect(node: &mut Node) -> Option<Extra> {
-    if node.state.outputs.is_empty() && !node.state.keyspace.has_garbage() {
+    let state = &mut node.state;
+    if state.outputs.is_empty() && !state.keyspace.has_garbage() && state.freeing.is_empty() {
         return None;
     }
-    let garbage = node.state.keyspace.take_garbage();
-    Some(Extra { outputs: node.take_outputs(), garbage })
+    let mut waste = state.freeing.take();
+    if state.keyspace.has_garbage() {
+        waste.push(Waste::uncounted(state.keyspace.take_garbage()));
+    }
+    Some(Extra { outputs: node.take_outputs(), waste })
 }
 
 /// Does it, in order.
 pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
-    if !extra.garbage.is_empty() {
-        shared.free(extra.garbage);
+    for waste in extra.waste {
+        shared.free(waste);
     }
     for output in extra.outputs {
         match output {
@@ -163,6 +167,9 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
     node.state.stats.net_in = net_in;
     node.state.stats.net_out = net_out;
     [node.state.stats.reads, node.state.stats.writes] = calls;
+    let [pending, freed] = &*shared.freed;
+    node.state.stats.lazyfree_pending = pending.load(Ordering::Relaxed);
+    node.state.stats.lazyfreed_objects = freed.load(Ordering::Relaxed);
 }
 
 /// Applies the settings that the driver holds itself.

@@ -18,6 +18,7 @@ mod turn;
 mod walks;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -26,8 +27,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::clock;
 use crate::config::Config;
-use crate::keyspace::Garbage;
 use crate::node::Node;
+use crate::state::freeing::Waste;
 use crate::state::persistence::Loading;
 use crate::state::run::Run;
 use listener::{Accepted, Listeners};
@@ -127,9 +128,18 @@ fn make_shared(config: Config, threads: usize) -> Shared {
     // Clients that come before the data are answered -LOADING.
     node.state.persistence.loading =
         Some(Loading { started_s: time.unix_s(), total_bytes: 0, loaded_bytes: 0 });
-    let (garbage, collected) = mpsc::channel::<Vec<Garbage>>();
-    spawn_thread("free", move || collected.into_iter().for_each(drop));
-    Shared::new(node, threads, garbage)
+    let (waste, collected) = mpsc::channel::<Waste>();
+    let freed = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let counters = Arc::clone(&freed);
+    spawn_thread("free", move || {
+        for waste in collected {
+            let objects = waste.objects();
+            drop(waste);
+            counters[0].fetch_sub(objects, Ordering::Relaxed);
+            counters[1].fetch_add(objects, Ordering::Relaxed);
+        }
+    });
+    Shared::new(node, threads, (waste, freed))
 }
 
 fn spawn_background_threads(shared: &Arc<Shared>) {

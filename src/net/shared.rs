@@ -11,9 +11,9 @@ use super::connection::Connection;
 use super::follow::Listening;
 use super::lock::FolderLock;
 use super::turn::ThreadWaker;
-use crate::keyspace::Garbage;
 use crate::node::Node;
 use crate::state::ClientId;
+use crate::state::freeing::Waste;
 
 /// Bytes of a log buffer that are kept from turn to turn.
 const BUFFER_KEPT: usize = 1 << 20;
@@ -38,7 +38,9 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
     suspend_syncs: AtomicBool,
-    garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
+    waste: std::sync::mpsc::Sender<Waste>,
+    /// Values that wait to be freed, and those freed, outside of the node's lock.
+    pub(super) freed: Arc<[AtomicU64; 2]>,
     exit: tokio::sync::Notify,
     /// Bytes received and sent by connections that are gone.
     pub(super) closed_net: [AtomicU64; 2],
@@ -51,7 +53,7 @@ impl Shared {
     pub(super) fn new(
         node: Node,
         threads: usize,
-        garbage: std::sync::mpsc::Sender<Vec<Garbage>>,
+        (waste, freed): (std::sync::mpsc::Sender<Waste>, Arc<[AtomicU64; 2]>),
     ) -> Self {
         let config = &node.state.config;
         let policy = config.appendfsync;
@@ -69,7 +71,8 @@ impl Shared {
             listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
             suspend_syncs: AtomicBool::new(false),
-            garbage,
+            waste,
+            freed,
             exit: tokio::sync::Notify::new(),
             closed_net: Default::default(),
             closed_calls: Default::default(),
@@ -117,10 +120,11 @@ impl Shared {
         u64::from(self.node.lock().state.config.tcp_keepalive)
     }
 
-    /// Has garbage freed on another thread.
-    pub(super) fn free(&self, garbage: Vec<Garbage>) {
-        // Without that thread the garbage is freed here.
-        if let Err(unsent) = self.garbage.send(garbage) {
+    /// Has waste freed on another thread.
+    pub(super) fn free(&self, waste: Waste) {
+        self.freed[0].fetch_add(waste.objects(), Ordering::Relaxed);
+        // Without that thread it is freed here.
+        if let Err(unsent) = self.waste.send(waste) {
             drop(unsent);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::alloc::used_memory;
 use crate::config::choices::EvictionPolicy;
+use crate::keyspace::Garbage;
 use crate::state::State;
 
 use super::propagate;
@@ -17,13 +18,34 @@ pub(super) fn make_room(state: &mut State) -> bool {
     excess_bytes(state) == 0 || evict(state)
 }
 
-/// Bytes in use above `maxmemory`.
+/// Bytes in use above `maxmemory`, those that are being freed left out.
 #[inline]
 fn excess_bytes(state: &State) -> usize {
     match usize::try_from(state.config.maxmemory) {
-        Ok(limit) if limit > 0 => used_memory().saturating_sub(limit),
+        Ok(limit) if limit > 0 && used_memory() > limit => {
+            used_memory().saturating_sub(limit).saturating_sub(state.freeing.owed_bytes())
+        }
         _ => 0,
     }
+}
+
+/// Whether evicted values may be left to the thread that frees: as `lazyfree-lazy-eviction` says, and as long as it keeps
+/// up. Memory in use stays above the limit until they are freed.
+fn frees_later(state: &State) -> bool {
+    /// The share of `maxmemory` that may wait to be freed is one part in so many.
+    const SHARE: u64 = 16;
+    let owed = u64::try_from(state.freeing.owed_bytes()).unwrap_or(u64::MAX);
+    state.config.lazyfree_lazy_eviction && owed < state.config.maxmemory / SHARE
+}
+
+/// Settles what commands before this one have left behind: a flushed database is freed elsewhere, and large values, the
+/// cheapest memory there is, at once.
+fn settle_garbage(state: &mut State) {
+    for db in state.keyspace.take_garbage_databases() {
+        let bytes = db.memory_usage();
+        state.freeing.add(vec![Garbage::Db(db)], bytes);
+    }
+    drop(state.keyspace.take_garbage());
 }
 
 #[cold]
@@ -32,8 +54,7 @@ fn evict(state: &mut State) -> bool {
     if state.pause.is_some() || state.persistence.loading.is_some() {
         return true;
     }
-    // What has been removed and not been freed yet is the cheapest memory there is.
-    drop(state.keyspace.take_garbage());
+    settle_garbage(state);
     let policy = state.config.maxmemory_policy;
     if policy == EvictionPolicy::NoEviction {
         return excess_bytes(state) == 0;
@@ -48,7 +69,12 @@ fn evict(state: &mut State) -> bool {
             break;
         }
         let evicted = state.keyspace.evict(policy, samples, excess, keys_left.min(KEYS_PER_LOOK));
-        drop(state.keyspace.take_garbage());
+        let garbage = state.keyspace.take_garbage();
+        if !garbage.is_empty() && frees_later(state) {
+            state.freeing.add(garbage, evicted.garbage_bytes);
+        } else {
+            drop(garbage);
+        }
         keys_left -= evicted.keys;
         can_go_on = evicted.keys > 0;
     }

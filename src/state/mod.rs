@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clients;
+pub mod freeing;
 pub mod latency;
 pub mod output;
 pub mod output_limit;
@@ -32,6 +33,8 @@ pub struct State {
     pub keyspace: Keyspace,
     /// The log: ids, offset, and bytes not yet taken by the committer.
     pub stream: Stream,
+    /// Memory given up and not freed yet.
+    pub freeing: freeing::Freeing,
     /// Connected clients.
     pub clients: Clients,
     /// Counters of INFO and COMMANDSTATS.
@@ -88,6 +91,7 @@ impl State {
         Self {
             keyspace,
             stream: Stream::new(run.first_replication_id.clone()),
+            freeing: freeing::Freeing::default(),
             clients: Clients::default(),
             stats: stats::Stats::default(),
             slowlog: slowlog::SlowLog::default(),

@@ -45,8 +45,12 @@ pub struct Stats {
     pub auth_failures: u64,
     /// Clients closed for their memory.
     pub evicted_clients: u64,
-    /// Large values freed off the node's lock.
+    /// Values freed off the node's lock.
     pub lazyfreed_objects: u64,
+    /// The same before CONFIG RESETSTAT.
+    pub lazyfreed_before: u64,
+    /// Values that wait to be freed.
+    pub lazyfree_pending: u64,
     /// Largest memory use seen.
     pub peak_memory: u64,
     /// Clients closed for their output.
@@ -131,7 +135,15 @@ impl Stats {
         let net_before = [net_in, net_out];
         let (reads, writes) = (self.reads, self.writes);
         let calls_before = [reads, writes];
-        let bytes = Self { net_in, net_out, net_before, ..Self::default() };
+        let bytes = Self {
+            net_in,
+            net_out,
+            net_before,
+            lazyfreed_objects: self.lazyfreed_objects,
+            lazyfreed_before: self.lazyfreed_objects,
+            lazyfree_pending: self.lazyfree_pending,
+            ..Self::default()
+        };
         *self = Self { peak_memory, rates, reads, writes, calls_before, ..bytes };
         self.by_command.resize_with(commands, CommandStats::default);
     }

@@ -3,7 +3,8 @@
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, keys};
 use super::context::{Context, Then};
 use crate::resp::{Args, CommandError};
-use crate::state::client::Transaction;
+use crate::state::State;
+use crate::state::client::{Client, Transaction};
 
 const MULTI: Command = Command {
     name: "multi",
@@ -78,16 +79,23 @@ fn discard(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 /// Ends a transaction and its watches.
 pub(crate) fn end(ctx: &mut Context<'_>) {
-    ctx.client.transaction = None;
-    forget_watches(ctx);
+    end_transaction(ctx.state, ctx.client);
+}
+
+/// Ends a transaction and its watches.
+pub(crate) fn end_transaction(state: &mut State, client: &mut Client) {
+    client.transaction = None;
+    if std::mem::take(&mut client.watching) {
+        state.keyspace.unwatch(client.id.0);
+    }
+    client.watch_broken = false;
 }
 
 /// Stops watching all keys of the client.
 pub(crate) fn forget_watches(ctx: &mut Context<'_>) {
-    if std::mem::take(&mut ctx.client.watching) {
-        ctx.state.keyspace.unwatch(ctx.client.id.0);
-    }
-    ctx.client.watch_broken = false;
+    let transaction = ctx.client.transaction.take();
+    end(ctx);
+    ctx.client.transaction = transaction;
 }
 
 const WATCH: Command = Command {

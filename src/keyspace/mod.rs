@@ -163,6 +163,15 @@ impl Keyspace {
         self.effects.clear();
     }
 
+    /// Goes on in the place of `old`, with data as of the log offset `stamp`: every reader waits for that. No walk gets
+    /// a number that one of `old` had.
+    pub fn succeed(&mut self, old: &Keyspace, stamp: u64) {
+        self.floor_stamp = self.floor_stamp.max(stamp);
+        self.latest_stamp = self.latest_stamp.max(stamp);
+        self.walks.number_after(&old.walks);
+        self.stats = old.stats;
+    }
+
     /// The unit's time, in milliseconds since 1970.
     #[inline]
     pub fn now_ms(&self) -> u64 {

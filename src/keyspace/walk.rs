@@ -221,6 +221,11 @@ impl Left {
 }
 
 impl Walks {
+    /// Numbers new walks behind those of `former`.
+    pub(super) fn number_after(&mut self, former: &Walks) {
+        self.last_id = self.last_id.max(former.last_id);
+    }
+
     /// Whether no walk is running.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

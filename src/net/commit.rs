@@ -17,10 +17,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use highwater_persistence::log::{
-    Lineage, LogOffset, LogWriter, Prepared, ReplicationId, Rewrite, SyncHandle,
+    Lineage, LogFiles, LogOffset, LogWriter, Prepared, ReplicationId, Rewrite, SyncHandle,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::release::Progress;
 use super::shared::Shared;
 use crate::clock::mono_us;
 use crate::config::choices::AppendFsync;
@@ -36,7 +37,11 @@ const SLOW_APPEND_REST_US: u64 = 1_000_000;
 const DELAYED_SYNC_US: u64 = 2_000_000;
 
 /// Time between tries after a failed append.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_micros(RETRY_US);
+const RETRY_US: u64 = 1_000_000;
+
+/// Time between two looks of a rewrite for the switch to its file.
+const SWITCH_POLL: Duration = Duration::from_millis(1);
 
 /// Something to be done to the file, in order.
 #[derive(Debug)]
@@ -51,6 +56,8 @@ enum Step {
 #[derive(Debug, Default)]
 struct Inner {
     writer: Option<LogWriter>,
+    /// How often the log has been opened or closed: what a sync reports may concern a log that is no longer open.
+    generation: u64,
     queue: VecDeque<Step>,
     /// A buffer to swap with the node's.
     spare: Vec<u8>,
@@ -60,134 +67,143 @@ struct Inner {
     switched: Option<Rewrite>,
     /// Why the last append failed.
     failed: Option<String>,
-    /// A sync failed: nothing counts as durable before a rewrite has finished.
-    sync_failed: bool,
+    /// It is not tried again before then, however often somebody asks.
+    retry_due_us: u64,
+    /// Why a sync failed: nothing counts as durable before a rewrite has finished.
+    sync_failed: Option<String>,
     /// Offset of the last idle mark.
     marked: u64,
+}
+
+impl Inner {
+    /// Nothing is open.
+    fn closed(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
 }
 
 /// Appends, syncs, releases.
 #[derive(Debug)]
 pub(super) struct Committer {
     inner: Mutex<Inner>,
-    /// Somebody found the lock taken and has bytes pending.
+    /// Somebody found the lock taken and has bytes pending. Whoever lets the lock go looks at this afterwards.
     again: AtomicBool,
-    /// Replies that wait for an offset up to here may leave.
-    released: AtomicU64,
-    written: AtomicU64,
-    durable: AtomicU64,
-    policy: AtomicU64,
+    progress: Progress,
     syncing: AtomicBool,
     slow_until_us: AtomicU64,
     failing: AtomicBool,
-    /// The log is on, and acknowledgements wait for it.
-    on: AtomicBool,
     kicked: Mutex<bool>,
     kick: Condvar,
-    switch_done: Condvar,
     pub(super) delayed_syncs: AtomicU64,
 }
 
 impl Committer {
     /// A committer without a file: everything is released at once.
     pub(super) fn new(policy: AppendFsync) -> Self {
-        let committer = Self {
+        Self {
             inner: Mutex::new(Inner::default()),
             again: AtomicBool::new(false),
-            released: AtomicU64::new(u64::MAX),
-            written: AtomicU64::new(0),
-            durable: AtomicU64::new(0),
-            policy: AtomicU64::new(0),
+            progress: Progress::new(policy),
             syncing: AtomicBool::new(false),
             slow_until_us: AtomicU64::new(0),
             failing: AtomicBool::new(false),
-            on: AtomicBool::new(false),
             kicked: Mutex::new(false),
             kick: Condvar::new(),
-            switch_done: Condvar::new(),
             delayed_syncs: AtomicU64::new(0),
-        };
-        committer.set_policy(policy);
-        committer
+        }
     }
 
     /// Changes `appendfsync`.
-    pub(super) fn set_policy(&self, policy: AppendFsync) {
-        self.policy.store(policy as u64, Ordering::SeqCst);
-    }
-
-    #[inline]
-    fn always(&self) -> bool {
-        self.policy.load(Ordering::Relaxed) == AppendFsync::Always as u64
-    }
-
-    fn every_second(&self) -> bool {
-        self.policy.load(Ordering::Relaxed) == AppendFsync::EverySec as u64
+    pub(super) fn set_policy(&self, shared: &Shared, policy: AppendFsync) {
+        self.progress.set_policy(policy);
+        shared.wake_all();
+        // What has been written and waits for a sync from now on gets it.
+        self.kick();
     }
 
     /// Offset up to which replies may leave.
     #[inline]
     pub(super) fn released(&self) -> u64 {
-        self.released.load(Ordering::SeqCst)
+        self.progress.released()
     }
 
-    /// Offsets written and durable, for INFO.
+    /// Offsets written and durable, for INFO. Nothing is durable while no log is in force.
     pub(super) fn progress(&self) -> (u64, u64) {
-        (self.written.load(Ordering::SeqCst), self.durable.load(Ordering::SeqCst))
+        let durable = if self.is_on() { self.progress.durable() } else { 0 };
+        (self.progress.written(), durable)
+    }
+
+    /// Looks at what is inside the lock, for a moment. Who came to commit meanwhile has gone again, so the commit thread
+    /// is sent.
+    fn inside<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = look(&mut self.inner.lock());
+        if self.again.load(Ordering::SeqCst) {
+            self.kick();
+        }
+        result
     }
 
     /// Sizes of the log and of what growth is measured against.
     pub(super) fn sizes(&self) -> Option<(u64, u64)> {
-        let inner = self.inner.try_lock()?;
-        let writer = inner.writer.as_ref()?;
-        Some((writer.current_size(), writer.files().base_size()))
+        self.inside(|inner| {
+            let writer = inner.writer.as_ref()?;
+            Some((writer.current_size(), writer.files().base_size()))
+        })
     }
 
     /// Starts to append with `writer`; everything before its end is durable. Acknowledgements wait from now on if
     /// `waits` says so.
-    pub(super) fn open(&self, writer: LogWriter, waits: bool) {
-        let mut inner = self.inner.lock();
-        let end = writer.end().0;
-        self.written.store(end, Ordering::SeqCst);
-        self.durable.store(end, Ordering::SeqCst);
-        *inner = Inner { writer: Some(writer), marked: end, ..Inner::default() };
-        drop(inner);
+    pub(super) fn open(&self, shared: &Shared, writer: LogWriter, waits: bool) {
+        self.inside(|inner| {
+            let end = writer.end().0;
+            self.progress.start_at(end);
+            let generation = inner.generation + 1;
+            *inner = Inner { writer: Some(writer), marked: end, ..Inner::closed(generation) };
+        });
         if waits {
-            self.wait_from_now_on();
+            self.wait_from_now_on(shared);
         }
     }
 
-    /// Acknowledgements wait for the log from now on.
-    pub(super) fn wait_from_now_on(&self) {
-        self.on.store(true, Ordering::SeqCst);
-        self.release();
+    /// Acknowledgements wait for the log from now on. False: it has been closed since.
+    pub(super) fn wait_from_now_on(&self, shared: &Shared) -> bool {
+        let is_open = self.inside(|inner| {
+            let is_open = inner.writer.is_some();
+            self.progress.set_on(is_open);
+            is_open
+        });
+        shared.wake_all();
+        is_open
     }
 
     /// Whether acknowledgements wait for the log.
     pub(super) fn is_on(&self) -> bool {
-        self.on.load(Ordering::SeqCst)
+        self.progress.is_on()
     }
 
     /// Stops appending; everything is released. The last bytes are appended and synced as well as that goes.
     pub(super) fn close(&self, shared: &Shared) {
-        self.commit(shared);
-        let mut inner = self.inner.lock();
-        if let Some(writer) = inner.writer.take()
-            && let Err(error) = writer.sync_handle().sync_data()
-        {
-            tracing::warn!("Can't sync the log that is being switched off: {error}");
-        }
-        *inner = Inner::default();
-        drop(inner);
-        self.on.store(false, Ordering::SeqCst);
-        self.failing.store(false, Ordering::SeqCst);
-        self.released.store(u64::MAX, Ordering::SeqCst);
+        self.inside(|inner| {
+            inner.retry_due_us = 0;
+            self.take(inner, shared);
+            if let Err(error) = self.carry_out(inner, shared) {
+                tracing::warn!("The end of the log that is being switched off is missing: {error}");
+            }
+            if let Some(writer) = inner.writer.take()
+                && let Err(error) = writer.sync_handle().sync_data()
+            {
+                tracing::warn!("Can't sync the log that is being switched off: {error}");
+            }
+            *inner = Inner::closed(inner.generation + 1);
+            self.tell_node(inner, shared);
+        });
+        self.progress.set_on(false);
         shared.wake_all();
     }
 
     /// Called by an I/O thread at the end of its turn: commits at once, or has it done.
     pub(super) fn commit_turn(&self, shared: &Shared) {
-        let must_not_wait = self.always()
+        let must_not_wait = self.progress.is_always()
             || self.syncing.load(Ordering::Relaxed)
             || self.failing.load(Ordering::Relaxed)
             || self.slow_until_us.load(Ordering::Relaxed) > 0
@@ -198,11 +214,13 @@ impl Committer {
         }
         let started_us = mono_us();
         self.commit(shared);
-        // What was appended may be another thread's, which found the lock taken and waits.
-        shared.wake_all();
         let ended_us = mono_us();
         if ended_us - started_us > SLOW_APPEND_US {
             self.slow_until_us.store(ended_us + SLOW_APPEND_REST_US, Ordering::Relaxed);
+        }
+        if self.progress.is_always() {
+            // The policy has changed meanwhile, and these bytes may have missed the sync that the change asked for.
+            self.kick();
         }
     }
 
@@ -213,10 +231,20 @@ impl Committer {
         }
     }
 
-    /// Appends and syncs all that is pending, however long that takes.
-    pub(super) fn drain(&self, shared: &Shared) {
-        self.commit(shared);
+    /// Appends and syncs all that is pending, however long that takes. The caller sees to it that nothing is added.
+    ///
+    /// # Errors
+    /// Why the file does not hold everything.
+    pub(super) fn drain(&self, shared: &Shared) -> Result<(), String> {
+        self.inside(|inner| {
+            inner.retry_due_us = 0;
+            self.take(inner, shared);
+            self.carry_out_and_tell(inner, shared);
+            inner.failed.clone().map_or(Ok(()), Err)
+        })?;
+        self.release(shared);
         self.sync(shared);
+        self.inside(|inner| inner.sync_failed.clone()).map_or(Ok(()), Err)
     }
 
     /// Wakes the commit thread.
@@ -250,17 +278,29 @@ impl Committer {
 
     fn commit_with(&self, mut inner: MutexGuard<'_, Inner>, shared: &Shared) {
         self.take(&mut inner, shared);
-        let before = inner.failed.is_some();
-        let result = self.carry_out(&mut inner, shared);
-        inner.failed = result.err();
-        let failed = inner.failed.clone();
-        let after = failed.is_some();
-        self.failing.store(after || inner.sync_failed, Ordering::SeqCst);
+        self.carry_out_and_tell(&mut inner, shared);
         drop(inner);
-        if before != after {
-            self.tell_node(shared, failed);
+        self.release(shared);
+    }
+
+    /// Does the steps in the queue and tells the node when that begins or ceases to fail.
+    fn carry_out_and_tell(&self, inner: &mut Inner, shared: &Shared) {
+        let before = inner.failed.is_some();
+        if before && mono_us() < inner.retry_due_us {
+            return;
         }
-        self.release();
+        inner.failed = self.carry_out(inner, shared).err();
+        if let Some(reason) = &inner.failed {
+            inner.retry_due_us = mono_us() + RETRY_US;
+            if !before {
+                tracing::warn!("Error writing to the AOF file: {reason}");
+            }
+        } else if before {
+            tracing::warn!("AOF write error looks solved, the log is written again.");
+        }
+        if before != inner.failed.is_some() {
+            self.tell_node(inner, shared);
+        }
     }
 
     /// Takes the node's pending bytes.
@@ -295,7 +335,7 @@ impl Committer {
 
     /// Does the steps in the queue; the one that fails stays at its front.
     fn carry_out(&self, inner: &mut Inner, shared: &Shared) -> Result<(), String> {
-        let durable = LogOffset(self.durable.load(Ordering::SeqCst));
+        let durable = LogOffset(self.progress.durable());
         while let Some(step) = inner.queue.front_mut() {
             let Some(writer) = &mut inner.writer else { return Ok(()) };
             match step {
@@ -303,9 +343,11 @@ impl Committer {
                     writer
                         .append(bytes, LogOffset(*end), durable)
                         .map_err(|error| error.to_string())?;
-                    self.written.store(*end, Ordering::SeqCst);
+                    self.progress.note_written(*end);
                 }
                 Step::Switch { offset, db } => {
+                    // Puts the old file in order where it is not; so the switch cannot fail, which takes the new one.
+                    writer.flush().map_err(|error| error.to_string())?;
                     let prepared = inner.prepared.take().ok_or("no file was prepared")?;
                     let local = db.map(select_command).unwrap_or_default();
                     let lineage = writer.lineage();
@@ -313,7 +355,6 @@ impl Committer {
                         .switch(prepared, lineage, LogOffset(*offset), &local)
                         .map_err(|error| error.to_string())?;
                     inner.switched = Some(switched.rewrite);
-                    self.switch_done.notify_all();
                 }
             }
             if let Some(Step::Append { mut bytes, .. }) = inner.queue.pop_front() {
@@ -325,86 +366,62 @@ impl Committer {
         Ok(())
     }
 
-    /// Tells the node whether the log can be appended to.
-    fn tell_node(&self, shared: &Shared, failed: Option<String>) {
-        match &failed {
-            Some(reason) => tracing::warn!("Error writing to the AOF file: {reason}"),
-            None => tracing::warn!("AOF write error looks solved, the log is written again."),
-        }
-        let sync_failed = self.inner.lock().sync_failed;
+    /// Tells the node what is wrong with the log, if anything. Inside the lock, so that what is told last is true.
+    fn tell_node(&self, inner: &Inner, shared: &Shared) {
+        let is_failing = inner.failed.is_some() || inner.sync_failed.is_some();
+        self.failing.store(is_failing, Ordering::SeqCst);
         let mut node = shared.node.lock();
-        if failed.is_some() || !sync_failed {
-            node.state.persistence.log_error = failed;
-        }
+        let persistence = &mut node.state.persistence;
+        persistence.log_error = inner.sync_failed.clone().or_else(|| inner.failed.clone());
+        persistence.log_needs_rewrite = inner.sync_failed.is_some();
     }
 
-    /// Recomputes what may leave.
-    fn release(&self) {
-        // Several threads may be here at once. Whoever stores last looks once more, so that an older offset than another
-        // thread's does not stay.
-        let mut offset = self.releasable();
-        loop {
-            self.released.store(offset, Ordering::SeqCst);
-            let now = self.releasable();
-            if now == offset {
-                return;
-            }
-            offset = now;
+    /// Recomputes what may leave, and wakes those who wait for it, on whichever thread they are.
+    fn release(&self, shared: &Shared) {
+        if self.progress.release() {
+            shared.wake_all();
         }
-    }
-
-    /// What the policy of this moment lets go.
-    fn releasable(&self) -> u64 {
-        if !self.on.load(Ordering::SeqCst) {
-            return u64::MAX;
-        }
-        let offset = if self.always() { &self.durable } else { &self.written };
-        offset.load(Ordering::SeqCst)
     }
 }
 
 /// Rewrites.
 impl Committer {
     /// The files of the log, where it is on.
-    pub(super) fn files(&self) -> Option<Arc<highwater_persistence::log::LogFiles>> {
-        self.inner.lock().writer.as_ref().map(|writer| Arc::clone(writer.files()))
+    pub(super) fn files(&self) -> Option<Arc<LogFiles>> {
+        self.inside(|inner| inner.writer.as_ref().map(|writer| Arc::clone(writer.files())))
     }
 
     /// Offers the file that the next cut of the stream switches to.
     pub(super) fn offer(&self, prepared: Prepared) {
-        self.inner.lock().prepared = Some(prepared);
+        self.inside(|inner| inner.prepared = Some(prepared));
     }
 
-    /// Waits until the switch has been made, and gives the rest of the rewrite.
+    /// Waits until the switch has been made, and gives the rest of the rewrite. Nothing: the log has been closed.
     pub(super) fn wait_for_switch(&self, shared: &Shared) -> Option<Rewrite> {
         self.kick();
-        let mut inner = self.inner.lock();
-        while inner.switched.is_none() {
-            inner.writer.as_ref()?;
-            if shared.is_stopping() {
-                return None;
+        loop {
+            let (switched, is_open) =
+                self.inside(|inner| (inner.switched.take(), inner.writer.is_some()));
+            if switched.is_some() || !is_open || shared.is_stopping() {
+                return switched;
             }
-            self.switch_done.wait_for(&mut inner, Duration::from_millis(100));
+            std::thread::sleep(SWITCH_POLL);
         }
-        inner.switched.take()
     }
 
     /// Size of the file being appended to, for the end of a rewrite.
     pub(super) fn file_size(&self) -> u64 {
-        self.inner.lock().writer.as_ref().map_or(0, LogWriter::file_size)
+        self.inside(|inner| inner.writer.as_ref().map_or(0, LogWriter::file_size))
     }
 
     /// A rewrite has put everything into new files: what a failed sync lost no longer matters.
     pub(super) fn rewrite_finished(&self, shared: &Shared) {
-        let mut inner = self.inner.lock();
-        if !std::mem::take(&mut inner.sync_failed) {
-            return;
-        }
-        let failed = inner.failed.clone();
-        drop(inner);
-        self.failing.store(failed.is_some(), Ordering::SeqCst);
-        tracing::warn!("The log is whole again: everything is in newly synced files.");
-        shared.node.lock().state.persistence.log_error = failed;
+        self.inside(|inner| {
+            if inner.sync_failed.take().is_some() {
+                tracing::warn!("The log is whole again: everything is in newly synced files.");
+                self.tell_node(inner, shared);
+            }
+        });
         self.kick();
     }
 }
@@ -426,12 +443,9 @@ impl Committer {
                 *kicked = false;
             }
             self.commit(shared);
-            if self.always()
-                && self.written.load(Ordering::SeqCst) > self.durable.load(Ordering::SeqCst)
-            {
+            if self.progress.is_always() && self.progress.is_behind() {
                 self.sync(shared);
             }
-            shared.wake_all();
         }
     }
 
@@ -444,8 +458,8 @@ impl Committer {
             if now_us < due_us + 1_000_000 {
                 continue;
             }
-            let behind = self.written.load(Ordering::SeqCst) > self.durable.load(Ordering::SeqCst);
-            if behind && self.every_second() && !shared.rewrite_suspends_syncs() {
+            let behind = self.progress.is_behind();
+            if behind && self.progress.is_every_second() && !shared.rewrite_suspends_syncs() {
                 self.sync(shared);
                 if mono_us() - now_us > DELAYED_SYNC_US {
                     self.delayed_syncs.fetch_add(1, Ordering::Relaxed);
@@ -460,55 +474,56 @@ impl Committer {
 
     /// Syncs what is written, outside of all locks.
     fn sync(&self, shared: &Shared) {
-        let (handle, end) = {
-            let inner = self.inner.lock();
-            if inner.sync_failed {
-                return;
-            }
-            let Some(writer) = &inner.writer else { return };
-            (writer.sync_handle(), writer.end().0)
-        };
+        let handle = self.inside(|inner| {
+            let writer = inner.writer.as_ref().filter(|_| inner.sync_failed.is_none())?;
+            Some((writer.sync_handle(), writer.end().0, inner.generation))
+        });
+        let Some((handle, end, generation)) = handle else { return };
         self.syncing.store(true, Ordering::SeqCst);
         let result = SyncHandle::sync_data(&handle);
         self.syncing.store(false, Ordering::SeqCst);
         match result {
             Ok(()) => {
-                self.durable.fetch_max(end, Ordering::SeqCst);
-                self.release();
+                self.progress.note_durable(end);
+                self.release(shared);
             }
-            Err(error) => self.sync_has_failed(shared, &error),
+            Err(error) => self.sync_has_failed(shared, generation, &error),
         }
     }
 
+    /// The node asks for a rewrite once it hears of this, and again each minute until one has finished.
     #[cold]
-    fn sync_has_failed(&self, shared: &Shared, error: &std::io::Error) {
-        self.inner.lock().sync_failed = true;
-        self.failing.store(true, Ordering::SeqCst);
-        let reason = format!("fsync: {error}");
-        tracing::error!(
-            "The AOF file can't be synced: {error}. What was written since the last sync may be lost although later syncs succeed, so writes are refused until BGREWRITEAOF has put everything into new files."
-        );
-        let mut node = shared.node.lock();
-        node.state.persistence.log_error = Some(reason);
-        node.state.request_rewrite();
+    fn sync_has_failed(&self, shared: &Shared, generation: u64, error: &std::io::Error) {
+        self.inside(|inner| {
+            if inner.generation != generation {
+                // That log is closed.
+                return;
+            }
+            inner.sync_failed = Some(format!("fsync: {error}"));
+            tracing::error!(
+                "The AOF file can't be synced: {error}. What was written since the last sync may be lost although later syncs succeed, so writes are refused until BGREWRITEAOF has put everything into new files."
+            );
+            self.tell_node(inner, shared);
+        });
     }
 
     /// Puts the last sync on record once the log is idle.
     fn mark_idle(&self) {
-        let durable = self.durable.load(Ordering::SeqCst);
-        let mut inner = self.inner.lock();
-        if inner.marked == durable || !inner.queue.is_empty() || inner.sync_failed {
-            return;
-        }
-        let Some(writer) = &mut inner.writer else { return };
-        if writer.end().0 != durable {
-            return;
-        }
-        match writer.mark(LogOffset(durable), false) {
-            Ok(()) => inner.marked = durable,
-            // The next append reports what is wrong with the disk.
-            Err(error) => tracing::debug!("no idle mark: {error}"),
-        }
+        let durable = self.progress.durable();
+        self.inside(|inner| {
+            if inner.marked == durable || !inner.queue.is_empty() || inner.sync_failed.is_some() {
+                return;
+            }
+            let Some(writer) = &mut inner.writer else { return };
+            if writer.end().0 != durable {
+                return;
+            }
+            match writer.mark(LogOffset(durable), false) {
+                Ok(()) => inner.marked = durable,
+                // The next append reports what is wrong with the disk.
+                Err(error) => tracing::debug!("no idle mark: {error}"),
+            }
+        });
     }
 
     /// The end of an orderly stop: everything appended and synced, and said so. Nothing is appended after that; the
@@ -520,20 +535,20 @@ impl Committer {
         let mut inner = self.inner.lock();
         self.take(&mut inner, shared);
         let carried_out = self.carry_out(&mut inner, shared);
-        let sync_failed = inner.sync_failed;
         let Some(mut writer) = inner.writer.take() else { return Ok(()) };
+        inner.generation += 1;
         carried_out?;
-        if sync_failed {
-            return Err("a sync failed before".to_owned());
+        if let Some(reason) = inner.sync_failed.take() {
+            return Err(reason);
         }
         let end = writer.end();
         let handle = writer.sync_handle();
         handle.sync_data().map_err(|error| error.to_string())?;
         writer.mark(end, true).map_err(|error| error.to_string())?;
         handle.sync_data().map_err(|error| error.to_string())?;
-        self.durable.fetch_max(end.0, Ordering::SeqCst);
-        self.release();
-        shared.wake_all();
+        self.progress.note_durable(end.0);
+        drop(inner);
+        self.release(shared);
         Ok(())
     }
 }
@@ -549,28 +564,5 @@ pub(super) fn lineage(id: &str, former: Option<&(String, u64)>) -> Lineage {
         Some((former, offset)) => {
             Lineage { id: parse(id), id2: parse(former), off2: LogOffset(*offset) }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn always_releases_what_is_synced_and_the_others_what_is_written() {
-        let committer = Committer::new(AppendFsync::Always);
-        assert_eq!(committer.released(), u64::MAX, "without a log nobody waits");
-        committer.written.store(20, Ordering::SeqCst);
-        committer.durable.store(10, Ordering::SeqCst);
-        committer.wait_from_now_on();
-        assert_eq!(committer.released(), 10);
-        for policy in [AppendFsync::EverySec, AppendFsync::No] {
-            committer.set_policy(policy);
-            committer.release();
-            assert_eq!(committer.released(), 20, "{policy:?}");
-        }
-        committer.set_policy(AppendFsync::Always);
-        committer.release();
-        assert_eq!(committer.released(), 10, "never more than the policy of now promises");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -29,6 +29,9 @@ const UNSENT_BYTES_MAX: usize = 64 << 20;
 
 /// What a client is told unasked (MONITOR) waits for it up to here, also where `client-output-buffer-limit` sets no limit.
 const PUSHED_BYTES_MAX: usize = 256 << 20;
+
+/// Nor once the log is so many bytes behind its last write: while the disk hangs this bounds what waits in memory.
+const UNLOGGED_BYTES_MAX: u64 = 64 << 20;
 
 /// Output buffers above this are given back when they have been sent.
 const OUTPUT_KEPT: usize = 64 * 1024;
@@ -58,9 +61,17 @@ impl Out {
     fn compact(&mut self) {
         if self.sent >= OUTPUT_KEPT && self.sent >= self.unsent() {
             self.bytes.drain(..self.sent);
-            self.holds.iter_mut().for_each(|(end, _)| *end -= self.sent);
+            self.holds.iter_mut().for_each(|(end, _)| *end = end.saturating_sub(self.sent));
             self.sent = 0;
         }
+    }
+
+    /// Starts anew at the front of the buffer. Holds that are left are those of clients that want no replies.
+    fn all_sent(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(OUTPUT_KEPT);
+        self.sent = 0;
+        self.holds.iter_mut().for_each(|(end, _)| *end = 0);
     }
 }
 
@@ -79,6 +90,10 @@ pub(super) struct Connection {
     /// Notified when a blocked client goes on, or output has been drained.
     resume: Notify,
     closing: AtomicBool,
+    /// The log offset that the last reply waits for.
+    held_to: AtomicU64,
+    /// No requests are executed before `is_full` says no.
+    waits_full: AtomicBool,
     /// For CLIENT LIST and the limits, read by the driver now and then.
     pub(super) received: AtomicU64,
     pub(super) transmitted: AtomicU64,
@@ -133,6 +148,8 @@ impl Connection {
             output_bytes_max: AtomicU64::new(0),
             resume: Notify::new(),
             closing: AtomicBool::new(false),
+            held_to: AtomicU64::new(0),
+            waits_full: AtomicBool::new(false),
             received: AtomicU64::new(0),
             transmitted: AtomicU64::new(0),
             calls: Default::default(),
@@ -147,12 +164,16 @@ impl Connection {
         let mut next = Next::Read;
         while next != Next::Close {
             if next == Next::Blocked {
-                self.resume.notified().await;
-                next = self.go_on(&shared, &mut input);
+                next = match self.wait_blocked(&mut reader, &shared, &mut input).await {
+                    Next::Read => self.go_on(&shared, &mut input),
+                    next => next,
+                };
                 continue;
             }
             if next == Next::Full {
-                if self.is_full() && !self.closing.load(Ordering::SeqCst) {
+                self.waits_full.store(true, Ordering::Relaxed);
+                if self.is_full(shared.committer.released()) && !self.closing.load(Ordering::SeqCst)
+                {
                     self.resume.notified().await;
                 } else {
                     next = self.go_on(&shared, &mut input);
@@ -167,6 +188,48 @@ impl Connection {
         self.leave(&shared);
     }
 
+    /// Waits until a blocked client goes on. What it sends meanwhile is kept, and its leaving is noticed.
+    async fn wait_blocked(
+        &self,
+        reader: &mut Reader,
+        shared: &Arc<Shared>,
+        input: &mut Input,
+    ) -> Next {
+        let mut resumed = std::pin::pin!(self.resume.notified());
+        poll_fn(|context| {
+            if resumed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Next::Read);
+            }
+            loop {
+                let next = SCRATCH.with_borrow_mut(|scratch| {
+                    let count = ready!(self.receive(context, reader, &mut scratch.buffer));
+                    input.carry.extend_from_slice(&scratch.buffer[..count]);
+                    self.note_unread(&input.carry);
+                    let goes_on = count > 0 && !self.asks_too_much(shared, &input.carry);
+                    Poll::Ready(if goes_on { Next::Blocked } else { Next::Close })
+                });
+                if ready!(next) == Next::Close {
+                    return Poll::Ready(Next::Close);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads into `buffer`; 0 when there is nothing to come.
+    fn receive(
+        &self,
+        context: &mut Context<'_>,
+        reader: &mut Reader,
+        buffer: &mut [u8],
+    ) -> Poll<usize> {
+        let count = ready!(reader.poll_read(context, buffer)).unwrap_or(0);
+        let received = self.received.load(Ordering::Relaxed) + count as u64;
+        self.received.store(received, Ordering::Relaxed);
+        count_call(&self.calls[0]);
+        Poll::Ready(count)
+    }
+
     /// Reads once and deals with what came.
     fn read(
         self: &Arc<Self>,
@@ -176,14 +239,10 @@ impl Connection {
         input: &mut Input,
     ) -> Poll<Next> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let count = match ready!(reader.poll_read(context, &mut scratch.buffer)) {
-                Ok(0) | Err(_) => return Poll::Ready(Next::Close),
-                Ok(count) => count,
-            };
-            let received = self.received.load(Ordering::Relaxed) + count as u64;
-            self.received.store(received, Ordering::Relaxed);
-            count_call(&self.calls[0]);
-            Poll::Ready(self.serve_new(count, scratch, shared, input))
+            Poll::Ready(match ready!(self.receive(context, reader, &mut scratch.buffer)) {
+                0 => Next::Close,
+                count => self.serve_new(count, scratch, shared, input),
+            })
         })
     }
 
@@ -236,12 +295,17 @@ impl Connection {
             input.carry.drain(..used);
         }
         self.note_unread(&input.carry);
+        if self.asks_too_much(shared, &input.carry) { Next::Close } else { next }
+    }
+
+    /// Whether more waits to be executed than `client-query-buffer-limit` allows; says so in the log.
+    fn asks_too_much(&self, shared: &Arc<Shared>, carry: &[u8]) -> bool {
         let limit = shared.query_bytes_max.load(Ordering::Relaxed);
-        if input.carry.len() as u64 > limit {
-            driver::with_node(shared, |node| node.query_is_endless(self.id));
-            return Next::Close;
+        if carry.len() as u64 <= limit {
+            return false;
         }
-        next
+        driver::with_node(shared, |node| node.query_is_endless(self.id));
+        true
     }
 
     #[inline]
@@ -274,13 +338,15 @@ impl Connection {
                 }
                 Err(_) => (&bytes[used..], 0),
             };
+            let mut is_whole = true;
             if !requests.is_empty() {
                 let (executed, status) = self.execute(shared, requests, buffer, replies);
                 if status == Status::Close {
                     return (bytes.len(), Next::Close);
                 }
-                if executed < requests.len() {
-                    // The rest is parsed again when the client goes on.
+                is_whole = executed == requests.len();
+                if !is_whole || parsed.is_err() {
+                    // The rest, and what cannot be understood behind it, is parsed again when the client goes on.
                     *parser = RequestParser::default();
                     consumed = match (&parsed, executed) {
                         (Ok(Parsed::Inline { .. }), _) | (_, 0) => 0,
@@ -291,12 +357,12 @@ impl Connection {
                     return (used + consumed, Next::Blocked);
                 }
             }
-            if let Err(ProtocolError(text)) = &parsed {
+            if is_whole && let Err(ProtocolError(text)) = &parsed {
                 self.refuse(shared, text);
                 return (bytes.len(), Next::Close);
             }
             used += consumed;
-            if self.is_full() {
+            if self.is_full(shared.committer.released()) {
                 return (used, Next::Full);
             }
             // Without a request nothing more can be had from these bytes.
@@ -325,20 +391,22 @@ impl Connection {
         self.output_bytes_max.store(outcome.output_bytes_max, Ordering::Relaxed);
         let extra = driver::collect(&mut node);
         drop(node);
-        self.send(shared, replies, outcome.hold);
-        replies.shrink_to(OUTPUT_KEPT * 4);
+        // Before the reply: a client that has been told of a new setting may rely on it.
         if let Some(extra) = extra {
             driver::carry_out(shared, extra);
         }
+        self.send(shared, replies, outcome.hold);
+        replies.shrink_to(OUTPUT_KEPT * 4);
         (outcome.executed, outcome.status)
     }
 
     /// Whether the client has to take some of its replies before its next requests run. Where a hard limit is set, it is
     /// that which bounds the output.
     #[inline]
-    fn is_full(&self) -> bool {
+    fn is_full(&self, released: u64) -> bool {
         self.unsent.load(Ordering::Relaxed) > UNSENT_BYTES_MAX
             && self.output_bytes_max.load(Ordering::Relaxed) == 0
+            || self.held_to.load(Ordering::Relaxed) > released.saturating_add(UNLOGGED_BYTES_MAX)
     }
 
     /// Answers a request that cannot be understood.
@@ -350,12 +418,13 @@ impl Connection {
         self.send(shared, format!("-ERR Protocol error: {line}\r\n").as_bytes(), 0);
     }
 
-    /// Sends `bytes` once the log has been released up to `hold`.
+    /// Sends `bytes` once the log has been released up to `hold`. A client that wants no replies has its writes
+    /// committed all the same, and waits when the log is too far behind.
     pub(super) fn send(self: &Arc<Self>, shared: &Arc<Shared>, bytes: &[u8], hold: u64) {
-        if bytes.is_empty() {
+        let released = shared.committer.released();
+        if bytes.is_empty() && hold <= released {
             return;
         }
-        let released = shared.committer.released();
         let mut out = self.out.lock();
         if out.bytes.is_empty() && hold <= released {
             // The common case of a read: straight to the socket.
@@ -370,6 +439,7 @@ impl Connection {
             out.compact();
             out.bytes.extend_from_slice(bytes);
             let end = out.bytes.len();
+            self.held_to.fetch_max(hold, Ordering::Relaxed);
             match out.holds.back_mut() {
                 Some(last) if last.1 >= hold => last.0 = end,
                 _ => out.holds.push_back((end, hold)),
@@ -433,16 +503,13 @@ impl Connection {
             out.holds.push_front((ready, 0));
         }
         if out.sent == out.bytes.len() {
-            out.bytes.clear();
-            out.bytes.shrink_to(OUTPUT_KEPT);
-            out.sent = 0;
-            out.holds.clear();
+            out.all_sent();
         }
-        let was_full = self.is_full();
         self.unsent.store(out.bytes.len() - out.sent, Ordering::Relaxed);
         if left {
             self.drain(&mut out);
-        } else if was_full {
+        } else if self.waits_full.load(Ordering::Relaxed) && !self.is_full(released) {
+            self.waits_full.store(false, Ordering::Relaxed);
             self.resume.notify_one();
         }
         out.queued = !out.holds.iter().all(|(_, hold)| *hold == 0);
@@ -474,9 +541,7 @@ impl Connection {
         let mut out = self.out.lock();
         out.draining = false;
         if out.sent == out.bytes.len() {
-            out.bytes.clear();
-            out.bytes.shrink_to(OUTPUT_KEPT);
-            out.sent = 0;
+            out.all_sent();
         }
         if !out.holds.is_empty() && !std::mem::replace(&mut out.queued, true) {
             turn::flush_later(&self);

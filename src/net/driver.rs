@@ -174,13 +174,13 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
 
 /// Applies the settings that the driver holds itself.
 pub(super) fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
+    // Two changes at a time: whoever is second looks at the settings after the first one's are in force.
+    let _turn = shared.settings.lock();
     let config = shared.node.lock().state.config.clone();
     for name in names {
         match *name {
             "appendfsync" => {
-                shared.committer.set_policy(config.appendfsync);
-                shared.committer.kick();
-                shared.wake_all();
+                shared.committer.set_policy(shared, config.appendfsync);
             }
             "appendonly" => walks::set_append_only(shared, config.appendonly),
             "aof-disable-auto-gc" => walks::keep_history(shared, config.aof_disable_auto_gc),

@@ -8,6 +8,7 @@ mod listener;
 mod load;
 mod lock;
 pub mod process;
+mod release;
 mod reload;
 mod resp_base;
 mod shared;

@@ -17,7 +17,7 @@ pub(super) fn write(
     shared: &Shared,
     begun: &Begun,
     sink: &mut impl Write,
-    mut step: impl FnMut(&mut WalkBatch) -> bool,
+    mut step: impl FnMut(&mut WalkBatch) -> io::Result<bool>,
 ) -> io::Result<()> {
     let mut out = Vec::new();
     if !begun.functions.is_empty() {
@@ -29,7 +29,7 @@ pub(super) fn write(
     let mut db = None;
     let mut batch = WalkBatch::default();
     loop {
-        let done = step(&mut batch);
+        let done = step(&mut batch)?;
         for entry in batch.iter() {
             if db != Some(entry.db) {
                 db = Some(entry.db);

@@ -25,6 +25,10 @@ pub(super) struct Shared {
     pub(super) node: Mutex<Node>,
     pub(super) committer: Committer,
     pub(super) log_lock: FolderLock,
+    /// Held by the one who switches the log on or off. Taken before all other locks.
+    pub(super) log_switch: Mutex<()>,
+    /// Held by the one who applies settings. Taken before `log_switch`.
+    pub(super) settings: Mutex<()>,
     pub(super) connections: Mutex<HashMap<ClientId, Arc<Connection>>>,
     /// One for each I/O thread.
     pub(super) threads: Vec<ThreadWaker>,
@@ -63,6 +67,8 @@ impl Shared {
             node: Mutex::new(node),
             committer: Committer::new(policy),
             log_lock: FolderLock::default(),
+            log_switch: Mutex::new(()),
+            settings: Mutex::new(()),
             connections: Mutex::new(HashMap::new()),
             threads: std::iter::repeat_with(ThreadWaker::default).take(threads).collect(),
             buffer_kept: BUFFER_KEPT,

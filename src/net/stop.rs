@@ -1,11 +1,11 @@
 //! Stopping in an orderly way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::driver::with_node;
 use super::shared::Shared;
 use super::walks;
+use crate::node::Node;
 use crate::state::output::Shutdown;
 
 /// Stops the process as `how` says, on a thread of its own. If a snapshot that was wanted fails, the process stays.
@@ -83,17 +83,36 @@ fn stop(shared: &Arc<Shared>, how: Shutdown) -> Result<(), String> {
 
 /// Writes a snapshot and waits for it. Whether it was written.
 fn save(shared: &Arc<Shared>) -> bool {
+    // From its cut on nothing may be acknowledged that the snapshot does not hold: writes wait for the end.
+    let begin = |node: &mut Node| {
+        let state = &mut node.state;
+        let is_free = !state.has_job();
+        if is_free {
+            state.stopping = true;
+            state.request_snapshot();
+        }
+        is_free.then_some(state.persistence.saves)
+    };
+    let before = loop {
+        if let Some(saves) = with_node(shared, begin) {
+            break saves;
+        }
+        std::thread::sleep(walks::JOB_POLL);
+    };
     wait_for_jobs(shared);
-    let before = shared.node.lock().state.persistence.saves;
-    walks::start_snapshot(shared);
-    wait_for_jobs(shared);
-    let node = shared.node.lock();
-    let persistence = &node.state.persistence;
-    persistence.last_save_ok && persistence.saves > before
+    with_node(shared, |node| {
+        let persistence = &node.state.persistence;
+        let ok = persistence.last_save_ok && persistence.saves > before;
+        if !ok {
+            node.state.stopping = false;
+            node.state.resume_paused();
+        }
+        ok
+    })
 }
 
 fn wait_for_jobs(shared: &Shared) {
     while shared.node.lock().state.has_job() {
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(walks::JOB_POLL);
     }
 }

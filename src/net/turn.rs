@@ -25,7 +25,8 @@ pub(super) struct ThreadWaker {
 impl ThreadWaker {
     /// Wakes the flush task if replies wait there.
     pub(super) fn wake_if_waiting(&self) {
-        if self.waiting.swap(false, Ordering::SeqCst)
+        if self.waiting.load(Ordering::SeqCst)
+            && self.waiting.swap(false, Ordering::SeqCst)
             && let Some(waker) = &*self.waker.lock()
         {
             waker.wake_by_ref();
@@ -36,8 +37,8 @@ impl ThreadWaker {
 /// This thread's turn.
 #[derive(Debug, Default)]
 struct Turn {
-    /// Connections whose output waits for the log.
-    pending: Vec<Arc<Connection>>,
+    /// Connections whose output is to be sent at the end of the turn.
+    ready: Vec<Arc<Connection>>,
     waker: Option<Waker>,
 }
 
@@ -48,8 +49,8 @@ thread_local! {
 /// Has `connection` flushed at the end of this turn.
 pub(super) fn flush_later(connection: &Arc<Connection>) {
     TURN.with_borrow_mut(|turn| {
-        turn.pending.push(Arc::clone(connection));
-        if turn.pending.len() == 1
+        turn.ready.push(Arc::clone(connection));
+        if turn.ready.len() == 1
             && let Some(waker) = &turn.waker
         {
             waker.wake_by_ref();
@@ -60,37 +61,51 @@ pub(super) fn flush_later(connection: &Arc<Connection>) {
 /// The flush task of I/O thread `index`. Never ends.
 pub(super) async fn flush_task(shared: Arc<Shared>, index: usize) {
     let mut batch: Vec<Arc<Connection>> = Vec::new();
+    let mut held = Held::default();
     poll_fn(|context| {
         TURN.with_borrow_mut(|turn| {
             if !turn.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                 turn.waker = Some(context.waker().clone());
                 *shared.threads[index].waker.lock() = Some(context.waker().clone());
             }
-            std::mem::swap(&mut batch, &mut turn.pending);
+            std::mem::swap(&mut batch, &mut turn.ready);
         });
+        // Only what is new has to be committed. For what is held that has been seen to: asking again would make two
+        // threads keep each other busy as long as the disk fails.
         if !batch.is_empty() {
             shared.committer.commit_turn(&shared);
-            flush_batch(&shared, index, &mut batch);
         }
+        held.flush(&shared, index, &mut batch);
         Poll::Pending
     })
     .await
 }
 
-/// Writes what is released and keeps the others for the next time.
-fn flush_batch(shared: &Shared, index: usize, batch: &mut Vec<Arc<Connection>>) {
-    let thread = &shared.threads[index];
-    let mut released = shared.committer.released();
-    batch.retain(|connection| !connection.flush(released));
-    if batch.is_empty() {
-        return;
-    }
-    // Whoever releases more looks at the flag afterwards; so set it, then look once more.
-    thread.waiting.store(true, Ordering::SeqCst);
-    let now = shared.committer.released();
-    if now != released {
-        released = now;
+/// Connections with replies that the log has not released, and up to where it had when they were last looked at.
+#[derive(Debug, Default)]
+struct Held {
+    connections: Vec<Arc<Connection>>,
+    released: u64,
+}
+
+impl Held {
+    /// Writes what is released, of those who are held and of those in `batch`, and keeps the others.
+    fn flush(&mut self, shared: &Shared, index: usize, batch: &mut Vec<Arc<Connection>>) {
+        self.flush_held(shared.committer.released());
+        let released = self.released;
         batch.retain(|connection| !connection.flush(released));
+        self.connections.append(batch);
+        if !self.connections.is_empty() {
+            // Whoever releases more looks at the flag afterwards; so set it, then look once more.
+            shared.threads[index].waiting.store(true, Ordering::SeqCst);
+            self.flush_held(shared.committer.released());
+        }
     }
-    TURN.with_borrow_mut(|turn| turn.pending.append(batch));
+
+    fn flush_held(&mut self, released: u64) {
+        if released != self.released {
+            self.released = released;
+            self.connections.retain(|connection| !connection.flush(released));
+        }
+    }
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use highwater_persistence::log::{BaseKind, LogFiles, LogNames, LogOffset, Rewrite, Salts};
-use highwater_persistence::snapshot::{Event, KeyMeta, SnapshotWriter, WriterOptions};
+use highwater_persistence::snapshot::{
+    Event, KeyMeta, SnapshotError, SnapshotWriter, WriterOptions,
+};
 use highwater_persistence::storage::{RealStorage, Storage, StorageFile};
 
 use super::commit::lineage;
@@ -100,11 +102,22 @@ fn remove_temp(storage: &Arc<dyn Storage>, temp: &str) {
 /// Begins a rewrite of the log in the background.
 pub(super) fn start_rewrite(shared: &Arc<Shared>) {
     let files = shared.committer.files();
-    let Some(files) = files else { return switch_on(shared, false) };
+    let Some(files) = files else {
+        let _switch = shared.log_switch.lock();
+        // It may be wanted by now: a first try to switch it on has failed, or another rewrite was in the way.
+        let stays = shared.node.lock().state.config.appendonly;
+        return switch_on(shared, stays);
+    };
     // The node counts the rewrite as running from here, so that no second one starts while the file is prepared.
     {
         let mut node = shared.node.lock();
-        if node.state.persistence.rewrite.is_some() {
+        let persistence = &mut node.state.persistence;
+        if persistence.rewrite.is_some() {
+            return;
+        }
+        if persistence.loading.is_some() {
+            // The keyspace is about to be exchanged (DEBUG RELOAD).
+            persistence.rewrite_scheduled = true;
             return;
         }
         node.rewrite_prepares(clock::now());
@@ -121,11 +134,28 @@ pub(super) fn start_rewrite(shared: &Arc<Shared>) {
 fn rewrite(shared: &Arc<Shared>, files: &Arc<LogFiles>) -> Result<(), String> {
     let prepared = files.prepare_next().map_err(|error| error.to_string())?;
     shared.committer.offer(prepared);
-    let begun =
-        shared.node.lock().begin_walk(true, clock::now()).ok_or("too many walks are running")?;
+    let begun = {
+        let mut node = shared.node.lock();
+        if !node.state.stream.recording {
+            return Err("the log was switched off".to_owned());
+        }
+        node.begin_walk(true, clock::now()).ok_or("too many walks are running")?
+    };
     tracing::info!("Background append only file rewriting started");
-    let rewrite = shared.committer.wait_for_switch(shared).ok_or("the log was switched off")?;
+    let Some(rewrite) = shared.committer.wait_for_switch(shared) else {
+        // Neither the walk nor the cut may stay behind: the one would collect old values for ever, the other be in the
+        // way of the next rewrite.
+        let mut node = shared.node.lock();
+        node.state.keyspace.cancel_walk(begun.walk);
+        node.state.stream.cut = None;
+        return Err("the log was switched off".to_owned());
+    };
     write_and_finish(shared, rewrite, &begun)
+}
+
+/// What a base is called while it is written. One rewrite runs at a time.
+fn rewrite_temp() -> String {
+    format!("temp-rewriteaof-bg-{}.aof", std::process::id())
 }
 
 /// Writes the base of a rewrite and puts it in force.
@@ -133,7 +163,7 @@ fn write_and_finish(shared: &Arc<Shared>, rewrite: Rewrite, begun: &Begun) -> Re
     let config = shared.node.lock().state.config.clone();
     // Not `dir`, which may have changed since the log was opened.
     let storage = Arc::clone(rewrite.storage());
-    let temp = format!("temp-rewriteaof-bg-{}.aof", std::process::id());
+    let temp = rewrite_temp();
     let kind = if config.aof_use_rdb_preamble { BaseKind::Rdb } else { BaseKind::Resp };
     let written = write_base(shared, &config, &storage, begun, (&temp, true));
     if let Err(error) = written {
@@ -177,6 +207,7 @@ pub(super) fn keep_history(shared: &Arc<Shared>, keep: bool) {
 
 /// `CONFIG SET appendonly`.
 pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
+    let _switch = shared.log_switch.lock();
     if on == shared.node.lock().state.persistence.aof_enabled {
         return;
     }
@@ -197,16 +228,25 @@ pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
 }
 
 /// Writes the files of a log from scratch. With `stays` the log is on from then; acknowledgements wait for it once the
-/// base is in force.
+/// base is in force. Where another rewrite runs, the tick tries again after it. The caller holds `log_switch`.
 fn switch_on(shared: &Arc<Shared>, stays: bool) {
     let begun = {
         let mut node = shared.node.lock();
-        if node.state.persistence.rewrite.is_some() {
+        let persistence = &mut node.state.persistence;
+        if persistence.rewrite.is_some() || persistence.loading.is_some() {
+            persistence.rewrite_scheduled = true;
             return;
         }
-        let Some(begun) = node.begin_walk(false, clock::now()) else { return };
+        // A snapshot may be running; its job is not ours.
+        let snapshot = persistence.snapshot.take();
+        let begun = node.begin_walk(false, clock::now());
         let state = &mut node.state;
-        state.persistence.rewrite = state.persistence.snapshot.take();
+        let job = std::mem::replace(&mut state.persistence.snapshot, snapshot);
+        let Some(begun) = begun else {
+            state.persistence.rewrite_scheduled = true;
+            return;
+        };
+        state.persistence.rewrite = job;
         state.persistence.aof_enabled = stays;
         state.persistence.aof_waits_for_rewrite = stays;
         // The first unit of the new file selects its database itself.
@@ -218,9 +258,9 @@ fn switch_on(shared: &Arc<Shared>, stays: bool) {
     super::spawn_thread("rewrite", move || {
         lower_priority();
         let result = write_new_log(&shared, &begun);
-        if result.is_ok() && stays {
-            shared.committer.wait_from_now_on();
-        } else {
+        let switch = shared.log_switch.lock();
+        let is_on = result.is_ok() && stays && shared.committer.wait_from_now_on(&shared);
+        if !is_on {
             shared.node.lock().state.keyspace.cancel_walk(begun.walk);
             shared.committer.close(&shared);
             shared.log_lock.release();
@@ -228,6 +268,7 @@ fn switch_on(shared: &Arc<Shared>, stays: bool) {
             node.state.stream.recording = false;
             node.state.stream.pending = Vec::new();
         }
+        drop(switch);
         finish_rewrite(&shared, result);
     });
 }
@@ -245,7 +286,13 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
     let (writer, rewrite) = files
         .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
         .map_err(|error| error.to_string())?;
-    shared.committer.open(writer, false);
+    let switch = shared.log_switch.lock();
+    if !shared.node.lock().state.stream.recording {
+        rewrite.abandon(&rewrite_temp());
+        return Err("the log was switched off".to_owned());
+    }
+    shared.committer.open(shared, writer, false);
+    drop(switch);
     write_and_finish(shared, rewrite, begun)
 }
 
@@ -285,7 +332,7 @@ fn write_snapshot(
     begun: &Begun,
     base: bool,
     sink: SyncedFile,
-) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
+) -> Result<(), SnapshotError> {
     let mut writer = SnapshotWriter::new(sink, &writer_options(config));
     let used = crate::alloc::used_memory() as u64;
     writer.standard_aux(clock::now().unix_s(), used)?;
@@ -298,7 +345,8 @@ fn write_snapshot(
     let mut db = None;
     let mut batch = WalkBatch::default();
     loop {
-        let done = step(shared, begun, base, &mut batch);
+        let done = step(shared, begun, base, &mut batch)
+            .map_err(|error| SnapshotError::Io { offset: writer.offset(), error })?;
         for entry in batch.iter() {
             if db != Some(entry.db) {
                 db = Some(entry.db);
@@ -318,17 +366,22 @@ fn write_snapshot(
     writer.finish().map(drop)
 }
 
-/// One step behind the node's lock. Whether the walk has ended.
-fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) -> bool {
+/// One step behind the node's lock. Whether the walk has come to its end.
+///
+/// # Errors
+/// The walk is gone: what has been written is not the whole.
+fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) -> io::Result<bool> {
     let progress = shared.node.lock().walk_step(begun.walk, rewrite, STEP, batch);
-    progress.is_none_or(|progress| progress.done)
+    progress
+        .map(|progress| progress.done)
+        .ok_or_else(|| io::Error::other("the walk was broken off"))
 }
 
 fn write_entry<W: Write>(
     writer: &mut SnapshotWriter<W>,
     entry: &WalkEntry<'_>,
     config: &Config,
-) -> Result<(), highwater_persistence::snapshot::SnapshotError> {
+) -> Result<(), SnapshotError> {
     let expires_ms = entry.expiry_ms.and_then(|when| i64::try_from(when).ok());
     let mut meta = KeyMeta { expires_ms, idle_s: None, freq: None };
     let policy = config.maxmemory_policy;

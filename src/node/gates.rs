@@ -3,8 +3,8 @@
 use crate::commands::{Entry, Flag};
 use crate::config::choices::ProtectedAction;
 use crate::resp::{Args, CommandError, errors};
+use crate::state::State;
 use crate::state::client::{Blocked, Client, Queued};
-use crate::state::{Pause, State};
 
 use super::dispatch::resolve;
 
@@ -31,9 +31,7 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
-    if let Some(pause) = state.pause
-        && pauses(pause, state, client, entry)
-    {
+    if (state.pause.is_some() || state.stopping) && pauses(state, client, entry) {
         client.blocked = Some(Blocked::Paused);
         return Gate::Postponed;
     }
@@ -63,7 +61,9 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
     if state.config.maxmemory > 0 {
         let out_of_memory = !super::memory::make_room(state);
-        let wants = flags.has(Flag::Denyoom) || queued.is_some_and(|queued| queued.grows);
+        // What is queued takes memory too.
+        let queues = client.transaction.is_some() && !runs_inside_multi(entry);
+        let wants = queues || flags.has(Flag::Denyoom) || queued.is_some_and(|queued| queued.grows);
         if out_of_memory && wants {
             return Err(errors::OOM);
         }
@@ -73,7 +73,9 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     {
         return Err(error);
     }
-    if state.persistence.loading.is_some() && !flags.has(Flag::Loading) {
+    if state.persistence.loading.is_some()
+        && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
+    {
         return Err(errors::LOADING);
     }
     Ok(())
@@ -122,18 +124,21 @@ fn disk_error(state: &State) -> Option<CommandError> {
     failing.then_some(errors::MISCONF_RDB)
 }
 
-fn pauses(pause: Pause, state: &State, client: &Client, entry: &Entry) -> bool {
-    if pause.until_ms <= state.time.unix_ms() {
+fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
+    let now_ms = state.time.unix_ms();
+    let pause = state.pause.filter(|pause| pause.until_ms > now_ms);
+    if pause.is_none() && !state.stopping {
         return false;
     }
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = entry.flags.has(Flag::Write)
         || entry.flags.has(Flag::MayReplicate)
         || queued.is_some_and(|queued| queued.writes);
-    !pause.writes_only || writes
+    writes || pause.is_some_and(|pause| !pause.writes_only)
 }
 
 /// Commands that are not queued between MULTI and EXEC.
+#[inline]
 fn runs_inside_multi(entry: &Entry) -> bool {
     matches!(entry.command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
         && !entry.full_name.contains('|')
@@ -143,6 +148,7 @@ fn queue(client: &mut Client, entry: &'static Entry, args: Args<'_>) {
     let Some(transaction) = &mut client.transaction else { return };
     transaction.writes |= entry.flags.has(Flag::Write);
     transaction.grows |= entry.flags.has(Flag::Denyoom);
+    transaction.needs_data |= !entry.flags.has(Flag::Loading);
     // A transaction that fails anyway keeps nothing.
     if transaction.refused || client.watch_broken {
         return;

@@ -134,3 +134,42 @@ fn replies_wait_for_what_they_show() {
     let free = bench.node.execute(id, (&requests, &bytes), 0, &mut out, &mut bench.clock);
     assert_eq!(free.hold, 0, "a read of an untouched slot waits for nothing");
 }
+
+#[test]
+fn an_exec_that_is_refused_ends_its_transaction() {
+    let mut bench = Bench::new();
+    bench.run("watch k\nmulti\nset k 1");
+    bench.node.state.persistence.log_error = Some("no space".to_owned());
+    assert_eq!(
+        bench.run("exec"),
+        "-EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF file: no space\r\n"
+    );
+    bench.node.state.persistence.log_error = None;
+    assert_eq!(bench.run("get k\nexec"), "$-1\r\n-ERR EXEC without MULTI\r\n");
+    assert_eq!(
+        bench.run("multi\nexec x\nget k"),
+        "+OK\r\n-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n$-1\r\n"
+    );
+}
+
+#[test]
+fn a_queue_does_not_run_while_data_are_loaded() {
+    let mut bench = Bench::new();
+    bench.run("multi\nset k 1");
+    let loading =
+        crate::state::persistence::Loading { started_s: 0, total_bytes: 1, loaded_bytes: 0 };
+    bench.node.state.persistence.loading = Some(loading);
+    let replies = bench.run("exec");
+    assert!(replies.starts_with("-EXECABORT") && replies.contains("LOADING"), "{replies}");
+    assert_eq!(bench.log(), "");
+}
+
+#[test]
+fn writes_wait_while_the_last_snapshot_is_written() {
+    let mut bench = Bench::new();
+    bench.node.state.stopping = true;
+    assert_eq!(bench.run("get k\nset k 1\nget k"), "$-1\r\n", "the write and what follows wait");
+    bench.node.state.stopping = false;
+    bench.node.state.resume_paused();
+    assert_eq!(bench.run("set k 1\nget k"), "+OK\r\n$1\r\n1\r\n");
+}

@@ -6,6 +6,9 @@ use crate::state::{ClientId, Output, State};
 
 use super::{Node, propagate};
 
+/// Seconds between tries to put a log right whose sync failed.
+const REPAIR_RETRY_S: u64 = 60;
+
 impl Node {
     /// Does what is due. To be called `hz` times a second.
     pub fn tick(&mut self, time: Time) {
@@ -73,7 +76,10 @@ impl Node {
         if persistence.loading.is_some() || self.state.has_job() {
             return;
         }
-        if persistence.rewrite_scheduled {
+        if persistence.log_needs_rewrite && persistence.log_rewrite_due_s <= now_s {
+            self.state.persistence.log_rewrite_due_s = now_s + REPAIR_RETRY_S;
+            self.state.request_rewrite();
+        } else if persistence.rewrite_scheduled && persistence.rewrite_retry_s <= now_s {
             self.state.request_rewrite();
         } else if persistence.snapshot_scheduled || self.save_point_reached(now_s) {
             self.state.request_snapshot();

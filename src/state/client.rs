@@ -91,6 +91,8 @@ pub struct Transaction {
     pub writes: bool,
     /// Whether a queued command is refused when memory is full.
     pub grows: bool,
+    /// Whether a queued command is refused while data are loaded.
+    pub needs_data: bool,
 }
 
 /// Facts of the connection, fixed when it was accepted.

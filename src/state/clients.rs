@@ -75,6 +75,11 @@ impl State {
     /// Ends CLIENT PAUSE: the clients that wait go on.
     pub fn end_pause(&mut self) {
         self.pause = None;
+        self.resume_paused();
+    }
+
+    /// Lets paused clients try again.
+    pub fn resume_paused(&mut self) {
         let State { clients, outputs, .. } = self;
         for client in clients.iter_mut().filter(|client| client.blocked == Some(Blocked::Paused)) {
             client.blocked = None;

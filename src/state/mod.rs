@@ -57,6 +57,8 @@ pub struct State {
     pub time: Time,
     /// Writes, or everything, wait until then (CLIENT PAUSE).
     pub pause: Option<Pause>,
+    /// The last snapshot before a stop is being written: commands that may write wait.
+    pub stopping: bool,
     /// How many clients run MONITOR.
     pub monitors: usize,
     /// Libraries of functions found in a snapshot, as they stand there: kept, and written again.
@@ -103,6 +105,7 @@ impl State {
             outputs: Vec::new(),
             time,
             pause: None,
+            stopping: false,
             monitors: 0,
             functions: Vec::new(),
             command_names: CommandNames::new(&config.rename_command),

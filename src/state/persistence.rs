@@ -71,6 +71,10 @@ pub struct Persistence {
     pub rewrite_retry_s: u64,
     /// Why the log cannot be appended to or synced; writes are refused.
     pub log_error: Option<String>,
+    /// A sync failed: only a rewrite into new files puts the log right.
+    pub log_needs_rewrite: bool,
+    /// When a rewrite that the log needs is tried next, seconds since 1970.
+    pub log_rewrite_due_s: u64,
     /// Size of the log on disk, base included.
     pub aof_current_size: u64,
     /// Size of the log after the last rewrite or load.
@@ -111,6 +115,8 @@ impl Persistence {
             rewrite_failures: 0,
             rewrite_retry_s: 0,
             log_error: None,
+            log_needs_rewrite: false,
+            log_rewrite_due_s: 0,
             aof_current_size: 0,
             aof_base_size: 0,
             delayed_syncs: 0,

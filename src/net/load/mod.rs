@@ -139,7 +139,8 @@ pub(super) fn read_again(
     log: bool,
 ) -> Result<(Keyspace, Vec<Vec<u8>>), String> {
     let storage = storage(config);
-    let mut loader = Loader::new(shared, config, log);
+    // Expired keys stay where there is a log: it has to be told when they go.
+    let mut loader = Loader::new(shared, config, log || shared.committer.is_on());
     if log {
         let options =
             Options { names: log_names(config), load_truncated: false, keep_history: true };
@@ -160,7 +161,7 @@ pub(super) fn read_again(
 pub(super) fn install(shared: &Arc<Shared>, loaded: Loaded) {
     let logs = loaded.writer.is_some();
     if let Some(writer) = loaded.writer {
-        shared.committer.open(writer, true);
+        shared.committer.open(shared, writer, true);
     }
     let sizes = shared.committer.sizes();
     let mut node = shared.node.lock();

@@ -566,3 +566,6 @@ pub(super) fn lineage(id: &str, former: Option<&(String, u64)>) -> Lineage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Check a log or a snapshot.
+    /// Check and repair a log, or check a snapshot: highwater check aof|rdb FILE
     #[command(disable_help_flag = true)]
     Check {
         /// What to check.
@@ -40,14 +40,14 @@ pub(super) enum Command {
         arguments: Vec<OsString>,
     },
     /// Talk to a node.
-    #[command(disable_help_flag = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Cli {
         /// What to say.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
     /// Manage a cluster.
-    #[command(disable_help_flag = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Cluster {
         /// What to do.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -17,6 +17,7 @@ use highwater_persistence::log::{Entries, EntryKind};
 use highwater_persistence::replace::replace;
 use highwater_persistence::storage::{RealStorage, Storage};
 
+use super::log::find_manifest;
 use super::{check_rdb, say};
 
 /// What is asked for.
@@ -35,6 +36,14 @@ pub(super) fn run(arguments: &[OsString], program: &str) -> ExitCode {
     let words: Vec<String> =
         arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let usage = format!(
+        "Usage: {program} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>"
+    );
+    if matches!(words[..], ["-h" | "--help"]) {
+        say(&usage);
+        say(HELP);
+        return ExitCode::SUCCESS;
+    }
     let asked = match words[..] {
         [file] if !file.starts_with("--") => Some((Mode::Check, file)),
         ["--fix", file] => Some((Mode::Fix, file)),
@@ -44,9 +53,7 @@ pub(super) fn run(arguments: &[OsString], program: &str) -> ExitCode {
         _ => None,
     };
     let Some((mode, file)) = asked else {
-        say(&format!(
-            "Usage: {program} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>"
-        ));
+        say(&usage);
         return ExitCode::FAILURE;
     };
     match check(Path::new(file), mode) {
@@ -58,11 +65,20 @@ pub(super) fn run(arguments: &[OsString], program: &str) -> ExitCode {
     }
 }
 
+const HELP: &str = "
+Without an option nothing is changed. The file may also be the folder of a log.
+  --fix                     cuts off what is not good, after asking (answer y); copy the folder first
+  --truncate-to-timestamp   cuts before the first time stamp later than that many seconds since 1970";
+
 fn check(path: &Path, mode: Mode) -> Result<(), Failure> {
+    if path.is_dir() {
+        return check(&find_manifest(path)?, mode);
+    }
     let bytes = std::fs::read(path)
         .map_err(|error| Some(format!("Cannot open file {}: {error}", path.display())))?;
     let first = bytes.split(|byte| *byte == b'\n').find(|line| !line.starts_with(b"#"));
-    if first.is_some_and(|line| line.starts_with(b"file ")) {
+    let is_named_so = path.extension().is_some_and(|extension| extension == "manifest");
+    if is_named_so || first.is_some_and(|line| line.starts_with(b"file ")) {
         return check_manifest(path, &bytes, mode);
     }
     say("Start checking Old-Style AOF");

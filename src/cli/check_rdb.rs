@@ -17,6 +17,12 @@ pub(super) fn run(arguments: &[OsString], program: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let name = file.to_string_lossy();
+    if matches!(&*name, "-h" | "--help") {
+        say(&format!(
+            "Usage: {program} <rdb-file-name>\n\nReads a snapshot to its end and says what is in it. Nothing is changed."
+        ));
+        return ExitCode::SUCCESS;
+    }
     match std::fs::read(Path::new(file)) {
         Ok(bytes) if check(&bytes, &name).is_some() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

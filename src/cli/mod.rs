@@ -34,6 +34,17 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
+const CHECK_HELP: &str = "\
+Usage: highwater check aof|rdb FILE
+
+  highwater check aof FILE                     checks a log: FILE is its manifest, its folder, or one of its files
+  highwater check aof --fix FILE               cuts off what is not good, after asking; copy the folder first
+  highwater check aof --truncate-to-timestamp SECONDS FILE
+                                               cuts a log before the first time stamp later than that (since 1970)
+  highwater check rdb FILE                     reads a snapshot to its end
+
+'highwater log verify' says what a node would do with a log at its start.";
+
 /// The last part of a path.
 fn base_name(path: &OsStr) -> String {
     Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -60,8 +71,12 @@ fn check(arguments: &[OsString]) -> ExitCode {
     match what {
         Some("aof") => check_aof::run(rest, "highwater check aof"),
         Some("rdb") => check_rdb::run(rest, "highwater check rdb"),
+        Some("-h" | "--help" | "help") => {
+            say(CHECK_HELP);
+            ExitCode::SUCCESS
+        }
         _ => {
-            complain("Usage: highwater check aof|rdb FILE");
+            complain(CHECK_HELP);
             ExitCode::from(CANNOT)
         }
     }
@@ -69,7 +84,12 @@ fn check(arguments: &[OsString]) -> ExitCode {
 
 /// Says that a program is missing, rather than pretend.
 fn absent(name: &str) -> ExitCode {
-    complain(&format!("{name}: not part of this version"));
+    let instead = if name.ends_with("cli") {
+        ": the redis-cli of any Redis works with this server"
+    } else {
+        ""
+    };
+    complain(&format!("{name}: not part of this version{instead}"));
     ExitCode::from(CANNOT)
 }
 

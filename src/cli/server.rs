@@ -131,7 +131,9 @@ fn serve(mut config: Config) -> Result<(), String> {
     greet(&config);
     CommandNames::check(&config.rename_command, |name| table().find(name.as_bytes()).is_some())?;
     if let Some(missing) = missing(&config) {
-        return Err(format!("{missing} is not part of this version"));
+        return Err(format!(
+            "{missing} is not part of this version: take the setting out to start"
+        ));
     }
     let running = process::prepare(&mut config)?;
     logging::set_role(if config.replicaof.is_some() { Role::Replica } else { Role::Primary });

@@ -101,19 +101,27 @@ impl fmt::Display for RecoveryError {
         match self {
             Self::Io { path, action, source } => write!(f, "cannot {action} {path}: {source}"),
             Self::Manifest { path, error } => {
-                writeln!(f, "*** FATAL AOF MANIFEST FILE ERROR ***")?;
+                write!(f, "*** FATAL AOF MANIFEST FILE ERROR *** {path}")?;
                 if error.line > 0 {
-                    writeln!(f, "Reading the manifest file, at line {}", error.line)?;
-                    writeln!(f, ">>> '{}'", error.text)?;
+                    write!(f, ", at line {}: '{}'", error.line, error.text)?;
                 }
-                write!(f, "{} ({path})", error.kind)
+                write!(
+                    f,
+                    ": {}. Nothing was changed. Restore the manifest, or write its lines anew: docs/format.md tells how",
+                    error.kind
+                )
             }
             Self::ManifestLost { path, found } => write!(
                 f,
                 "{found} is a file of a log, but the manifest {path} is missing. Bring it back, or move the files \
                  away to start with empty data"
             ),
-            Self::Missing { path } => write!(f, "The AOF file {path} doesn't exist"),
+            Self::Missing { path } => write!(
+                f,
+                "The AOF file {path} doesn't exist, but the manifest beside it names it. Nothing was changed. Bring \
+                 the file back; or, to go on without what it held, take its line and the '#hw manifest' line out of \
+                 the manifest"
+            ),
             Self::Gap { path, position, expected, found } => write!(
                 f,
                 "{path}, at byte {position}: a piece of the log is missing or exchanged: the files before end at \
@@ -122,13 +130,13 @@ impl fmt::Display for RecoveryError {
             Self::Damaged { path, error, good, durable, bytes } => write!(
                 f,
                 "{path}, {error}: damage to synced data. The log is good up to offset {good}, and had been durable \
-                 up to {durable}; {bytes} bytes stand behind. Nothing was changed. Restore the file, or give up what \
-                 is behind the damage with 'highwater check aof --fix <filename.manifest>'"
+                 up to {durable}; {bytes} bytes stand behind. Nothing was changed. Restore the file, or copy the \
+                 folder and give up what is behind the damage with 'highwater check aof --fix <filename.manifest>'"
             ),
             Self::ShortRead { path } => write!(
                 f,
                 "Unexpected end of file reading the append only file {path}. You can: 1) Make a backup of your AOF \
-                 file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the \
+                 file, then use 'highwater check aof --fix <filename.manifest>'. 2) Alternatively you can set the \
                  'aof-load-truncated' configuration option to yes and restart the server."
             ),
             Self::NotLast { path } => {
@@ -137,7 +145,7 @@ impl fmt::Display for RecoveryError {
             Self::Format { path, error } => write!(
                 f,
                 "Bad file format reading the append only file {path}: make a backup of your AOF file, then use \
-                 ./redis-check-aof --fix <filename.manifest> ({error})"
+                 'highwater check aof --fix <filename.manifest>' ({error})"
             ),
             Self::Base { path, reason } => {
                 write!(f, "Error reading the RDB base file {path}, AOF loading aborted: {reason}")

@@ -248,7 +248,7 @@ fn missing_and_exchanged_pieces_are_refused() {
     let exchanged = edit(&storage, "aof/log.2.incr.aof", |bytes| *bytes = other);
     assert!(refusal(&exchanged).contains("a piece of the log is missing"));
     storage.remove("aof/log.2.incr.aof").unwrap();
-    assert_eq!(refusal(&storage), "The AOF file aof/log.2.incr.aof doesn't exist");
+    assert!(refusal(&storage).starts_with("The AOF file aof/log.2.incr.aof doesn't exist, but"));
     storage.remove(MANIFEST).unwrap();
     assert!(refusal(&storage).contains("the manifest aof/log.manifest is missing"));
 }

@@ -16,7 +16,7 @@ use super::End;
 use super::source::{Piece, Source};
 use super::verify::recovery_of;
 use crate::cli::check_aof::{place_of_time, timestamp};
-use crate::cli::say;
+use crate::cli::{complain, say};
 
 pub(super) fn run(path: &Path, target: &Path, end: &End) -> Result<ExitCode, String> {
     let source = Source::open(path)?;
@@ -29,8 +29,11 @@ pub(super) fn run(path: &Path, target: &Path, end: &End) -> Result<ExitCode, Str
     if target.exists() {
         return Err(format!("{} exists", target.display()));
     }
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let place = find(&source, end)?;
+    if place.is_none() {
+        whole(&source, end)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut kept = manifest.clone();
     kept.history.clear();
     let mut incrs = 0;
@@ -63,7 +66,28 @@ pub(super) fn run(path: &Path, target: &Path, end: &End) -> Result<ExitCode, Str
         plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
     }
     say(&plan.to_string());
+    say(&format!(
+        "a node starts from it with 'highwater server --appendonly yes --dir {}'",
+        target.display()
+    ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that nothing is to be left out, unless the log has no time stamps to tell: that is an error.
+fn whole(source: &Source, end: &End) -> Result<(), String> {
+    let mut stamps = 0;
+    source.for_each(|_, entry| {
+        let is_stamp = matches!(&entry.kind, EntryKind::Comment(text) if timestamp(text).is_some());
+        stamps += u32::from(is_stamp);
+        Ok(stamps == 0)
+    })?;
+    if end.time.is_some() && stamps == 0 {
+        return Err("the log has no time stamps (they are written under 'aof-timestamp-enabled yes'): cut it at \
+                    an --offset, which 'highwater log cat' shows. Nothing was written"
+            .to_owned());
+    }
+    complain("the log ends before that: the copy is whole");
+    Ok(())
 }
 
 /// Where the copy of the files ends, and what follows.

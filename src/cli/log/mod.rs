@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use super::complain;
+pub(super) use source::find_manifest;
 
 /// Look into a log. PATH is a node's data folder, the folder of its log, a manifest, or one file of a log.
 #[derive(Debug, Parser)]
@@ -52,7 +53,7 @@ enum Command {
         /// The log.
         path: PathBuf,
     },
-    /// Copy a log up to an offset or a time.
+    /// Copy a log up to an offset or a time. The log itself is not changed; a damaged one can be saved up to its damage.
     Cut {
         /// The log.
         path: PathBuf,
@@ -72,7 +73,8 @@ struct End {
     /// The copy holds the whole execution units up to this offset.
     #[arg(long)]
     offset: Option<u64>,
-    /// The copy holds nothing behind the first time stamp later than this (seconds since 1970).
+    /// The copy holds nothing behind the first time stamp later than this (seconds since 1970). Only logs
+    /// written under 'aof-timestamp-enabled yes' have time stamps.
     #[arg(long)]
     time: Option<i64>,
 }

@@ -43,6 +43,12 @@ pub(super) fn run(options: &Replay) -> Result<ExitCode, String> {
     })?;
     player.flush()?;
     player.bar.finish_and_clear();
+    if options.speed.is_some() && player.first_time.is_none() {
+        complain(
+            "the log has no time stamps ('aof-timestamp-enabled yes' writes them), so --speed had no effect: \
+             --rate sets commands per second",
+        );
+    }
     say(&format!("{} commands, {} errors", player.sent, player.errors));
     if let Some((piece, error)) = stopped {
         complain(&format!("{} stopped {error}", piece.path.display()));
@@ -133,6 +139,10 @@ impl<'a> Player<'a> {
         self.waiting.clear();
         for _ in 0..std::mem::take(&mut self.group) {
             if let Some(error) = read_reply(&mut self.input, 0)? {
+                if let Some(word) = shut_out(&error) {
+                    self.bar.finish_and_clear();
+                    return Err(format!("{word}. The server replied: {error}"));
+                }
                 self.errors += 1;
                 if self.errors <= ERRORS_SHOWN {
                     self.bar.suspend(|| complain(&format!("the server replied: {error}")));
@@ -169,6 +179,17 @@ impl<'a> Player<'a> {
             std::thread::sleep(left);
         }
         Ok(())
+    }
+}
+
+/// What to do about an error that all commands would get; `None`: it is one command's own.
+fn shut_out(error: &str) -> Option<&'static str> {
+    match error.split(' ').next()? {
+        "NOAUTH" => Some("the server wants a password: give it with --password"),
+        "WRONGPASS" => Some("the server does not take this --password"),
+        "READONLY" => Some("the server is a replica: play to its primary"),
+        "LOADING" => Some("the server is still loading its data: try again later"),
+        _ => None,
     }
 }
 
@@ -219,6 +240,13 @@ mod tests {
         let read = read_reply(&mut input, 0).unwrap();
         assert_eq!(read.as_deref(), error, "{reply:?}");
         assert!(input.is_empty(), "{reply:?} is read to its end");
+    }
+
+    #[test]
+    fn errors_that_concern_every_command_end_the_play() {
+        assert!(shut_out("NOAUTH Authentication required.").is_some());
+        assert!(shut_out("WRONGTYPE Operation against a key").is_none());
+        assert!(shut_out("").is_none());
     }
 
     #[test]

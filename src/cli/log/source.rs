@@ -102,7 +102,7 @@ impl Piece {
 }
 
 /// The only manifest in `folder` or its `appendonlydir`.
-pub(super) fn find_manifest(folder: &Path) -> Result<PathBuf, String> {
+pub(in crate::cli) fn find_manifest(folder: &Path) -> Result<PathBuf, String> {
     let mut found = Vec::new();
     for place in [folder.join("appendonlydir"), folder.to_owned()] {
         let Ok(entries) = std::fs::read_dir(&place) else { continue };
@@ -115,7 +115,10 @@ pub(super) fn find_manifest(folder: &Path) -> Result<PathBuf, String> {
     }
     match found.len() {
         1 => Ok(found.swap_remove(0)),
-        0 => Err(format!("there is no manifest in {}", folder.display())),
+        0 => Err(format!(
+            "there is no manifest (*.manifest) in {0} nor in {0}/appendonlydir: name the folder of a log, or one file",
+            folder.display()
+        )),
         count => Err(format!("there are {count} manifests in {}: name one", folder.display())),
     }
 }

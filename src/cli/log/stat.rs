@@ -131,10 +131,14 @@ impl Stat {
             lines.push(format!("{}: {} bytes{snapshot}", file.name, file.bytes));
         }
         let shown = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let time = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let (first, last) = (shown(self.first_offset), shown(self.last_offset));
         lines.push(format!("offsets {first} to {last}, durable up to {}", self.durable_offset));
-        lines.push(format!("times {} to {}", time(self.first_time), time(self.last_time)));
+        lines.push(match self.first_time {
+            None => "no time stamps ('aof-timestamp-enabled yes' writes them)".to_owned(),
+            Some(first) => {
+                format!("times {first} to {} (seconds since 1970)", self.last_time.unwrap_or(first))
+            }
+        });
         lines.push(format!(
             "ids {}",
             if self.ids.is_empty() { "-".to_owned() } else { self.ids.join(" ") }

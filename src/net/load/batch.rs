@@ -59,7 +59,9 @@ impl<'b> Reader<'b> {
         let entry = replay.resolve(args).map_err(|error| {
             let (name, error) = (printable(&args[0]), error.text());
             format!(
-                "Unknown command '{name}' reading the append only file at byte {position}: {error}"
+                "Unknown command '{name}' reading the append only file at byte {position}: {error}. Nothing was \
+                 changed. A log without it can be had from the server that wrote this one: BGREWRITEAOF there \
+                 replaces commands by a snapshot, which holds values of every type"
             )
         })?;
         Ok(Some(Command { position, entry, args, size, ranges: &self.ranges }))

@@ -56,7 +56,13 @@ impl<'a> Loader<'a> {
         let bytes = contents.get(..end).ok_or("the file has become shorter")?;
         let mut at = start;
         if step.kind == StepKind::Snapshot {
-            at = start + narrow(self.snapshot(&bytes[start..])?);
+            let read = self.snapshot(&bytes[start..]).map_err(|error| {
+                format!(
+                    "{error}. The snapshot cannot be used, and nothing was changed. 'highwater check rdb FILE' looks \
+                     into it; restore it from a copy"
+                )
+            })?;
+            at = start + narrow(read);
         }
         if at < end {
             let progress = &mut self.progress;

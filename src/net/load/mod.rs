@@ -115,7 +115,10 @@ fn load_rdb(
         begin_progress(shared, size);
         let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
         loader.snapshot(&contents).map_err(|error| {
-            format!("Fatal error loading the DB, check server logs. {name}: {error}")
+            format!(
+                "Fatal error loading the DB, check server logs. {name}: {error}. Nothing was changed. 'highwater check \
+                 rdb FILE' looks into it; restore it from a copy, or move it away to start with empty data"
+            )
         })?;
         let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
         tracing::info!("DB loaded from disk: {seconds:.3} seconds");

@@ -20,3 +20,4 @@ mod protocol;
 mod startup;
 mod stock;
 mod switching;
+mod waiting;

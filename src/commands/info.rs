@@ -24,6 +24,8 @@ pub(super) struct Source<'a> {
     pub(super) state: &'a State,
     /// Connected clients, and what the one executing has sent.
     pub(super) own_query_bytes: usize,
+    /// Memory of the client that is executing.
+    pub(super) own_memory: usize,
 }
 
 /// One section: its name, whether it is shown unasked, and its text.
@@ -65,7 +67,8 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         if words.is_empty() { section.unasked } else { words.iter().any(named) }
     };
     let own_query_bytes = args.iter().map(<[u8]>::len).sum();
-    let source = Source { state: ctx.state, own_query_bytes };
+    let source =
+        Source { state: ctx.state, own_query_bytes, own_memory: ctx.client.memory_usage() };
     let mut text = String::with_capacity(6000);
     for section in SECTIONS.iter().filter(wanted) {
         if !text.is_empty() {

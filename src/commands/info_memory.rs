@@ -21,13 +21,13 @@ pub(super) struct Figures {
     pub(super) resident: u64,
 }
 
-/// Adds up where memory goes.
-pub(super) fn figures(state: &State) -> Figures {
+/// Adds up where memory goes; `own` is what the client takes that is executing.
+pub(super) fn figures(state: &State, own: usize) -> Figures {
     let used = crate::alloc::used_memory() as u64;
     let system = &state.system;
     let startup = system.startup_memory.min(used);
     let clients: usize = state.clients.iter().map(crate::state::Client::memory_usage).sum();
-    let (clients, log_buffer) = (clients as u64, state.stream.pending.capacity() as u64);
+    let (clients, log_buffer) = ((clients + own) as u64, state.stream.pending.capacity() as u64);
     let overhead = startup + clients + log_buffer;
     // Without the allocator's own figures the count stands for all of them.
     let or_used = |figure: u64| if figure == 0 { used } else { figure };
@@ -60,7 +60,7 @@ pub(super) fn difference(one: u64, other: u64) -> i64 {
 
 pub(super) fn memory(source: &Source<'_>, out: &mut String) {
     let state = source.state;
-    let figures = figures(state);
+    let figures = figures(state, source.own_memory);
     let total = state.run.total_system_memory;
     fields!(out,
         "used_memory": figures.used,

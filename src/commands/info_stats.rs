@@ -7,6 +7,8 @@ use crate::resp::number::push_f64;
 pub(super) fn stats(source: &Source<'_>, out: &mut String) {
     let state = source.state;
     let (stats, keys) = (&state.stats, &state.keyspace.stats);
+    let since_us = stats.exceeds_since_us.unwrap_or(state.time.mono_us);
+    let exceeding_us = state.time.mono_us.saturating_sub(since_us);
     let [per_second, in_bytes, out_bytes] = stats.rates.mean();
     let kilo = |bytes: u64| format!("{:.2}", ratio(bytes, 1024));
     fields!(out,
@@ -28,11 +30,11 @@ pub(super) fn stats(source: &Source<'_>, out: &mut String) {
         "expired_keys": keys.expired,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": keys.expire_time_cap_reached,
-        "expire_cycle_cpu_milliseconds": 0,
+        "expire_cycle_cpu_milliseconds": stats.expire_cycle_us / 1000,
         "evicted_keys": keys.evicted,
         "evicted_clients": stats.evicted_clients,
-        "total_eviction_exceeded_time": 0,
-        "current_eviction_exceeded_time": 0,
+        "total_eviction_exceeded_time": (stats.exceeded_us + exceeding_us) / 1000,
+        "current_eviction_exceeded_time": exceeding_us / 1000,
         "keyspace_hits": keys.hits,
         "keyspace_misses": keys.misses,
         "pubsub_channels": 0,

@@ -101,7 +101,7 @@ fn malloc_stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let figures = figures(ctx.state);
+    let figures = figures(ctx.state, ctx.client.memory_usage());
     let keyspace = &ctx.state.keyspace;
     let used: Vec<u32> = (0..keyspace.db_count())
         .filter(|number| keyspace.db(*number).is_some_and(|db| !db.is_empty()))
@@ -179,7 +179,7 @@ fn share(reply: &mut Reply<'_>, name: &str, value: f64) {
 fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     /// Below this many bytes ratios say nothing.
     const LITTLE: u64 = 5 << 20;
-    let figures = figures(ctx.state);
+    let figures = figures(ctx.state, ctx.client.memory_usage());
     let checks = [
         (
             ratio(figures.peak, figures.used) > 1.5,

@@ -95,6 +95,8 @@ pub(super) struct Committer {
     kicked: Mutex<bool>,
     kick: Condvar,
     pub(super) delayed_syncs: AtomicU64,
+    /// Longest append, and longest sync under `always`, since the driver last asked, in microseconds.
+    longest_us: [AtomicU64; 2],
 }
 
 impl Committer {
@@ -110,6 +112,7 @@ impl Committer {
             kicked: Mutex::new(false),
             kick: Condvar::new(),
             delayed_syncs: AtomicU64::new(0),
+            longest_us: Default::default(),
         }
     }
 
@@ -141,6 +144,11 @@ impl Committer {
             self.kick();
         }
         result
+    }
+
+    /// The longest append and the longest sync under `always` since the last call, in microseconds.
+    pub(super) fn take_longest_us(&self) -> [u64; 2] {
+        self.longest_us.each_ref().map(|longest| longest.swap(0, Ordering::Relaxed))
     }
 
     /// Sizes of the log and of what growth is measured against.
@@ -289,7 +297,9 @@ impl Committer {
         if before && mono_us() < inner.retry_due_us {
             return;
         }
+        let started_us = mono_us();
         inner.failed = self.carry_out(inner, shared).err();
+        self.longest_us[0].fetch_max(mono_us() - started_us, Ordering::Relaxed);
         if let Some(reason) = &inner.failed {
             inner.retry_due_us = mono_us() + RETRY_US;
             if !before {
@@ -480,8 +490,12 @@ impl Committer {
         });
         let Some((handle, end, generation)) = handle else { return };
         self.syncing.store(true, Ordering::SeqCst);
+        let started_us = mono_us();
         let result = SyncHandle::sync_data(&handle);
         self.syncing.store(false, Ordering::SeqCst);
+        if self.progress.is_always() {
+            self.longest_us[1].fetch_max(mono_us() - started_us, Ordering::Relaxed);
+        }
         match result {
             Ok(()) => {
                 self.progress.note_durable(end);

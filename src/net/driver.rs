@@ -96,6 +96,7 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         let sizes = shared.committer.sizes();
         let (written, durable) = shared.committer.progress();
         let delayed = shared.committer.delayed_syncs.load(Ordering::Relaxed);
+        let [append_us, sync_us] = shared.committer.take_longest_us();
         let seen = look_at_connections(&shared);
         let now_us = clock::mono_us();
         if now_us >= look_again_us {
@@ -114,6 +115,7 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
             persistence.durable = durable;
             persistence.delayed_syncs = delayed;
             node.tick(clock::now());
+            node.log_took(append_us, sync_us);
         });
         // Between slices others get at the node.
         while with_node(&shared, |node| node.expire_slice(&mut SystemClock)) {

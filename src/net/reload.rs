@@ -37,7 +37,8 @@ fn reload(shared: &Arc<Shared>, log: bool, save: bool) -> Result<(), String> {
 fn begin_loading(state: &mut State) -> bool {
     let is_free = !state.has_job();
     if is_free {
-        let loading = Loading { started_s: 0, total_bytes: 1, loaded_bytes: 0 };
+        let started_s = crate::clock::now().unix_s();
+        let loading = Loading { started_s, total_bytes: 0, loaded_bytes: 0 };
         state.persistence.loading = Some(loading);
     }
     is_free

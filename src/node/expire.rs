@@ -19,6 +19,13 @@ impl Node {
         self.expire_left_us = ExpireBudget::of_tick(effort.clamp(1, 10), hz.max(1)).time_us;
     }
 
+    /// What the slices of the tick that ends now have taken together.
+    pub(super) fn note_expire_cycle(&mut self) {
+        let spent_us = std::mem::take(&mut self.expire_spent_us);
+        self.state.stats.expire_cycle_us += spent_us;
+        self.state.note_latency("expire-cycle", spent_us);
+    }
+
     /// Deletes expired keys, each with an effect of its own. To be called after each tick, and again as long as it says
     /// that more keys are due and the tick's share of time is not used up.
     pub fn expire_slice(&mut self, clock: &mut dyn Clock) -> bool {
@@ -36,6 +43,7 @@ impl Node {
         propagate::flush_each(state);
         self.tell_watchers();
         let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
+        self.expire_spent_us += elapsed_us;
         self.expire_left_us = self.expire_left_us.saturating_sub(elapsed_us.max(1));
         outcome.is_capped
     }

@@ -18,15 +18,22 @@ pub(super) fn make_room(state: &mut State) -> bool {
     excess_bytes(state) == 0 || evict(state)
 }
 
-/// Bytes in use above `maxmemory`, those that are being freed left out.
+/// Bytes in use above `maxmemory`, those that are being freed and those of the pending log left out.
 #[inline]
 fn excess_bytes(state: &State) -> usize {
     match usize::try_from(state.config.maxmemory) {
         Ok(limit) if limit > 0 && used_memory() > limit => {
-            used_memory().saturating_sub(limit).saturating_sub(state.freeing.owed_bytes())
+            // Evicting makes the pending log longer; counting that as data would call for more eviction.
+            let uncounted = state.freeing.owed_bytes() + state.stream.pending.capacity();
+            used_memory().saturating_sub(limit).saturating_sub(uncounted)
         }
         _ => 0,
     }
+}
+
+/// Whether memory in use is above `maxmemory`.
+pub(super) fn exceeds(state: &State) -> bool {
+    excess_bytes(state) > 0
 }
 
 /// Whether evicted values may be left to the thread that frees: as `lazyfree-lazy-eviction` says, and as long as it keeps

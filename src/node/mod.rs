@@ -37,6 +37,8 @@ pub struct Node {
     pub state: State,
     /// What is left of this tick's time for the active cycle, in microseconds.
     expire_left_us: u64,
+    /// What it has used of it.
+    expire_spent_us: u64,
 }
 
 impl Node {
@@ -44,7 +46,7 @@ impl Node {
     pub fn new(config: Config, keyspace: Keyspace, run: Run, time: Time) -> Self {
         let mut state = State::new(config, keyspace, run, time);
         state.stats.by_command.resize_with(table().ids(), Default::default);
-        let mut node = Self { state, expire_left_us: 0 };
+        let mut node = Self { state, expire_left_us: 0, expire_spent_us: 0 };
         node.apply_settings();
         node
     }

@@ -17,7 +17,9 @@ impl Node {
         self.end_pause(time);
         self.end_waits(time);
         propagate::flush_each(&mut self.state);
+        self.note_expire_cycle();
         self.renew_expire_time();
+        self.note_eviction_time(time);
         super::memory::make_room(&mut self.state);
         let net = [self.state.stats.commands, self.state.stats.net_in, self.state.stats.net_out];
         self.state.stats.rates.sample(net, time.mono_us);
@@ -28,6 +30,29 @@ impl Node {
         self.start_due_jobs(time);
         self.state.keyspace.sweep_walks(1000);
         self.tell_watchers();
+    }
+
+    /// The longest append to the log and the longest sync that replies waited for since the last tick, in microseconds.
+    pub fn log_took(&mut self, append_us: u64, sync_us: u64) {
+        let beside =
+            if self.state.has_job() { "aof-write-active-child" } else { "aof-write-alone" };
+        self.state.note_latency("aof-write", append_us);
+        self.state.note_latency(beside, append_us);
+        self.state.note_latency("aof-fsync-always", sync_us);
+    }
+
+    /// Counts for how long memory has been above its limit.
+    fn note_eviction_time(&mut self, time: Time) {
+        let exceeds = super::memory::exceeds(&self.state);
+        let stats = &mut self.state.stats;
+        match (exceeds, stats.exceeds_since_us) {
+            (true, None) => stats.exceeds_since_us = Some(time.mono_us),
+            (false, Some(since_us)) => {
+                stats.exceeded_us += time.mono_us.saturating_sub(since_us);
+                stats.exceeds_since_us = None;
+            }
+            _ => {}
+        }
     }
 
     /// Lets paused clients go on once the pause is over.
@@ -121,5 +146,41 @@ impl Node {
             && persistence.rewrite_retry_s <= now_s
             && persistence.aof_current_size > config.auto_aof_rewrite_min_size
             && self.growth_percent() >= percentage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::tests::Bench;
+
+    #[test]
+    fn slow_appends_and_syncs_are_events() {
+        let mut bench = Bench::new();
+        bench.node.log_took(50_000, 0);
+        assert_eq!(bench.run("latency latest"), "*0\r\n", "nobody asked");
+        bench.run("config set latency-monitor-threshold 10");
+        bench.node.log_took(9_999, 9_999);
+        assert_eq!(bench.run("latency latest"), "*0\r\n");
+        bench.node.log_took(12_000, 30_000);
+        let latest = bench.run("latency latest");
+        for event in ["aof-write\r\n", "aof-write-alone\r\n", "aof-fsync-always\r\n"] {
+            assert!(latest.contains(event), "{latest}");
+        }
+        assert_eq!(bench.node.state.latency.event(b"aof-fsync-always").unwrap().max_ms, 30);
+    }
+
+    #[test]
+    fn time_above_the_limit_is_counted() {
+        let mut bench = Bench::new();
+        bench.node.state.config.values_mut().maxmemory = 1;
+        bench.node.tick(bench.clock.0);
+        bench.clock.advance_ms(700);
+        let shown = bench.run("info stats");
+        assert!(shown.contains("current_eviction_exceeded_time:700\r\n"), "{shown}");
+        bench.node.state.config.values_mut().maxmemory = 0;
+        bench.node.tick(bench.clock.0);
+        let shown = bench.run("info stats");
+        assert!(shown.contains("total_eviction_exceeded_time:700\r\n"), "{shown}");
+        assert!(shown.contains("current_eviction_exceeded_time:0\r\n"), "{shown}");
     }
 }

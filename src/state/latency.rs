@@ -64,6 +64,16 @@ impl Latency {
     }
 }
 
+impl super::State {
+    /// Notes that `event` took so long, if that is what `latency-monitor-threshold` asks for.
+    pub fn note_latency(&mut self, event: &'static str, elapsed_us: u64) {
+        let threshold_ms = self.config.latency_monitor_threshold;
+        if threshold_ms > 0 && elapsed_us >= threshold_ms.saturating_mul(1000) {
+            self.latency.add(event, self.time.unix_s(), elapsed_us / 1000);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

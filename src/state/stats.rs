@@ -45,6 +45,12 @@ pub struct Stats {
     pub auth_failures: u64,
     /// Clients closed for their memory.
     pub evicted_clients: u64,
+    /// Microseconds spent by the active cycle of expiry.
+    pub expire_cycle_us: u64,
+    /// Microseconds for which memory was above its limit.
+    pub exceeded_us: u64,
+    /// Since when it is (monotonic microseconds).
+    pub exceeds_since_us: Option<u64>,
     /// Values freed off the node's lock.
     pub lazyfreed_objects: u64,
     /// The same before CONFIG RESETSTAT.

@@ -20,4 +20,5 @@ mod protocol;
 mod startup;
 mod stock;
 mod switching;
+mod threads;
 mod waiting;

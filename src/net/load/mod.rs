@@ -148,12 +148,14 @@ pub(super) fn read_again(
         let options =
             Options { names: log_names(config), load_truncated: false, keep_history: true };
         let plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
+        begin_progress(shared, plan.bytes());
         for step in &plan.steps {
             loader.step(&storage, step).map_err(|error| format!("{}: {error}", step.name))?;
         }
     } else {
         let name = &config.dbfilename;
         let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
+        begin_progress(shared, contents.len() as u64);
         loader.snapshot(&contents).map_err(|error| format!("{name}: {error}"))?;
     }
     let loaded = loader.finish(Stream::new(new_id().to_string()), None)?;

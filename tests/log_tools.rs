@@ -158,6 +158,58 @@ fn a_copy_up_to_an_offset_is_a_log_of_its_own() {
     }
 }
 
+fn said_on_stderr(words: &[&str], paths: &[&Path]) -> String {
+    let output = highwater(words).args(paths).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_verify_reads_the_snapshot_too() {
+    let folder = copy("stock_rdb_base");
+    assert!(run(&["log", "verify"], folder.path()).0);
+    let base = folder.path().join("appendonlydir/appendonly.aof.2.base.rdb");
+    let mut bytes = std::fs::read(&base).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&base, &bytes).unwrap();
+    let said = said_on_stderr(&["log", "verify"], &[folder.path()]);
+    assert!(
+        said.contains("appendonly.aof.2.base.rdb") && said.contains("would not start"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_cut_that_fails_leaves_nothing_behind() {
+    let folder = copy("stock_rdb_base");
+    let target = folder.path().join("copy");
+    let said = said_on_stderr(&["log", "cut", "--time", "5"], &[folder.path(), &target]);
+    assert!(said.contains("has no time stamps") && !target.exists(), "{said}");
+    let incr = folder.path().join("appendonlydir/appendonly.aof.2.incr.aof");
+    std::fs::write(&incr, b"*1\r\n$1\r\nx").unwrap();
+    let said = said_on_stderr(&["log", "cut", "--offset", "1000"], &[folder.path(), &target]);
+    assert!(said.contains("cut short") && !target.exists(), "{said}");
+}
+
+#[test]
+fn a_check_takes_a_folder_and_refuses_an_empty_manifest() {
+    let folder = copy("stock_rdb_base");
+    let manifest = folder.path().join(MANIFEST);
+    assert_eq!(run(&["check", "aof"], folder.path()), run(&["check", "aof"], &manifest));
+    std::fs::write(&manifest, b"").unwrap();
+    let (good, said) = run(&["check", "aof"], &manifest);
+    assert!(!good && said.ends_with("Found an empty AOF manifest\n"), "{said}");
+}
+
+#[test]
+fn every_tool_has_a_help() {
+    for words in [&["check"][..], &["check", "aof"], &["check", "rdb"], &["log"], &["log", "cut"]] {
+        let (good, said) = run(words, Path::new("--help"));
+        assert!(good && said.contains("Usage: highwater "), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn statistics_count_commands_and_keys() {
     let output = highwater(&["log", "stat", "--json"]).arg(fixture("tail_cut")).output().unwrap();

@@ -7,7 +7,13 @@ use clap::{Parser, Subcommand};
 
 /// A persistent node for Redis Cluster.
 #[derive(Debug, Parser)]
-#[command(name = "highwater", version, arg_required_else_help = true)]
+#[command(
+    name = "highwater",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Each command has a --help of its own, as in: highwater log cut --help"
+)]
 pub(super) struct Highwater {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -92,7 +92,8 @@ fn check(path: &Path, mode: Mode) -> Result<(), Failure> {
 fn check_manifest(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let manifest = Manifest::parse(bytes).map_err(|error| {
-        Some(format!("*** FATAL AOF MANIFEST FILE ERROR ***\n{}: {error}", path.display()))
+        let said = if bytes.is_empty() { error.kind.to_string() } else { error.to_string() };
+        Some(format!("*** FATAL AOF MANIFEST FILE ERROR ***\n{}: {said}", path.display()))
     })?;
     say("Start checking Multi Part AOF");
     let start = manifest.incrs.first().and_then(|file| file.start);

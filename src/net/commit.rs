@@ -255,6 +255,13 @@ impl Committer {
         self.inside(|inner| inner.sync_failed.clone()).map_or(Ok(()), Err)
     }
 
+    /// `no-appendfsync-on-rewrite`: syncs stop while a rewrite or a snapshot runs, and go on afterwards.
+    pub(super) fn suspend_syncs(&self, shared: &Shared, suspend: bool) {
+        self.progress.suspend_syncs(suspend);
+        self.kick();
+        shared.wake_all();
+    }
+
     /// Wakes the commit thread.
     pub(super) fn kick(&self) {
         let mut kicked = self.kicked.lock();
@@ -469,7 +476,7 @@ impl Committer {
                 continue;
             }
             let behind = self.progress.is_behind();
-            if behind && self.progress.is_every_second() && !shared.rewrite_suspends_syncs() {
+            if behind && self.progress.is_every_second() {
                 self.sync(shared);
                 if mono_us() - now_us > DELAYED_SYNC_US {
                     self.delayed_syncs.fetch_add(1, Ordering::Relaxed);

@@ -19,6 +19,8 @@ pub(super) struct Progress {
     policy: AtomicU64,
     /// The log is on, and acknowledgements wait for it.
     on: AtomicBool,
+    /// Nothing is synced for the time being (`no-appendfsync-on-rewrite`).
+    suspended: AtomicBool,
     /// Makes one step of computing `released` and storing it. Without that a thread that has computed an older value
     /// could store it last, and replies would wait for an offset that has long been written.
     deciding: Mutex<()>,
@@ -33,6 +35,7 @@ impl Progress {
             released: AtomicU64::new(u64::MAX),
             policy: AtomicU64::new(policy as u64),
             on: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
             deciding: Mutex::new(()),
         }
     }
@@ -56,13 +59,27 @@ impl Progress {
         self.written() > self.durable()
     }
 
+    /// Whether a reply waits for a sync.
     #[inline]
     pub(super) fn is_always(&self) -> bool {
-        self.policy.load(Ordering::SeqCst) == AppendFsync::Always as u64
+        self.policy.load(Ordering::SeqCst) == AppendFsync::Always as u64 && !self.is_suspended()
     }
 
+    /// Whether syncs run by the clock.
     pub(super) fn is_every_second(&self) -> bool {
-        self.policy.load(Ordering::SeqCst) == AppendFsync::EverySec as u64
+        self.policy.load(Ordering::SeqCst) == AppendFsync::EverySec as u64 && !self.is_suspended()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::SeqCst)
+    }
+
+    /// Suspends syncs, or takes them up again. While they are suspended replies wait for the write alone, under
+    /// `always` too, as with stock.
+    pub(super) fn suspend_syncs(&self, suspend: bool) {
+        let _step = self.deciding.lock();
+        self.suspended.store(suspend, Ordering::SeqCst);
+        self.decide();
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -136,6 +153,10 @@ mod tests {
         progress.note_durable(12);
         assert!(progress.release());
         assert_eq!(progress.released(), 15);
+        progress.suspend_syncs(true);
+        assert_eq!((progress.released(), progress.is_always()), (20, false), "no syncs for now");
+        progress.suspend_syncs(false);
+        assert_eq!((progress.released(), progress.is_always()), (15, true));
         progress.set_policy(AppendFsync::No);
         assert_eq!(progress.released(), 20);
         progress.set_on(false);

@@ -40,8 +40,6 @@ pub(super) struct Shared {
     /// What is listened on, from the start on.
     pub(super) listening: OnceLock<Listening>,
     stopping: AtomicBool,
-    /// A rewrite or snapshot runs and `no-appendfsync-on-rewrite` is on.
-    suspend_syncs: AtomicBool,
     waste: std::sync::mpsc::Sender<Waste>,
     /// Values that wait to be freed, and those freed, outside of the node's lock.
     pub(super) freed: Arc<[AtomicU64; 2]>,
@@ -76,7 +74,6 @@ impl Shared {
             query_bytes_max,
             listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
-            suspend_syncs: AtomicBool::new(false),
             waste,
             freed,
             exit: tokio::sync::Notify::new(),
@@ -100,15 +97,6 @@ impl Shared {
     /// Says that the process is about to end.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether syncs wait for the end of a rewrite (`no-appendfsync-on-rewrite`).
-    pub(super) fn rewrite_suspends_syncs(&self) -> bool {
-        self.suspend_syncs.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn suspend_syncs(&self, suspend: bool) {
-        self.suspend_syncs.store(suspend, Ordering::Relaxed);
     }
 
     /// Lets [`Shared::exited`] return: the main thread ends the process.

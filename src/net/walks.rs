@@ -49,7 +49,7 @@ pub(super) fn start_snapshot(shared: &Arc<Shared>) {
         return;
     };
     tracing::info!("Background saving started");
-    shared.suspend_syncs(suspends(shared));
+    shared.committer.suspend_syncs(shared, suspends(shared));
     let shared = Arc::clone(shared);
     super::spawn_thread("snapshot", move || {
         lower_priority();
@@ -71,7 +71,7 @@ pub(super) fn start_snapshot(shared: &Arc<Shared>) {
                 remove_temp(&storage(&config), &temp);
             }
         }
-        shared.suspend_syncs(false);
+        shared.committer.suspend_syncs(&shared, false);
         with_node(&shared, |node| {
             node.state.keyspace.cancel_walk(begun.walk);
             node.snapshot_ended(ok, clock::now());
@@ -125,7 +125,7 @@ pub(super) fn start_rewrite(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     super::spawn_thread("rewrite", move || {
         lower_priority();
-        shared.suspend_syncs(suspends(&shared));
+        shared.committer.suspend_syncs(&shared, suspends(&shared));
         let result = rewrite(&shared, &files);
         finish_rewrite(&shared, result);
     });
@@ -181,7 +181,7 @@ fn write_and_finish(shared: &Arc<Shared>, rewrite: Rewrite, begun: &Begun) -> Re
 }
 
 fn finish_rewrite(shared: &Arc<Shared>, result: Result<(), String>) {
-    shared.suspend_syncs(false);
+    shared.committer.suspend_syncs(shared, false);
     let ok = result.is_ok();
     match result {
         Ok(()) => {

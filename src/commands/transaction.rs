@@ -49,6 +49,8 @@ fn exec(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         if refused {
             return Err(crate::resp::errors::EXECABORT);
         }
+        // It tells of another client's write, wherever that was.
+        ctx.state.keyspace.observe_all();
         ctx.reply.nil_array();
         return Ok(());
     }

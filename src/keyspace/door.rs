@@ -147,7 +147,7 @@ impl Keyspace {
 
     /// A reply that depends on the whole keyspace waits for every write so far.
     #[inline]
-    pub(super) fn observe_all(&mut self) {
+    pub fn observe_all(&mut self) {
         self.observed = self.observed.max(self.latest_stamp);
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Committer {
     /// Somebody found the lock taken and has bytes pending. Whoever lets the lock go looks at this afterwards.
     again: AtomicBool,
     progress: Progress,
+    /// The files of the open log; not behind `inner`, which is held while an append hangs.
+    files: Mutex<Option<Arc<LogFiles>>>,
     syncing: AtomicBool,
     slow_until_us: AtomicU64,
     failing: AtomicBool,
@@ -106,6 +108,7 @@ impl Committer {
             inner: Mutex::new(Inner::default()),
             again: AtomicBool::new(false),
             progress: Progress::new(policy),
+            files: Mutex::new(None),
             syncing: AtomicBool::new(false),
             slow_until_us: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -140,9 +143,7 @@ impl Committer {
     /// is sent.
     fn inside<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
         let result = look(&mut self.inner.lock());
-        if self.again.load(Ordering::SeqCst) {
-            self.kick();
-        }
+        self.look_again();
         result
     }
 
@@ -151,12 +152,22 @@ impl Committer {
         self.longest_us.each_ref().map(|longest| longest.swap(0, Ordering::Relaxed))
     }
 
-    /// Sizes of the log and of what growth is measured against.
+    /// After the lock was held for something else than a commit.
+    fn look_again(&self) {
+        if self.again.load(Ordering::SeqCst) {
+            self.kick();
+        }
+    }
+
+    /// Sizes of the log and of what growth is measured against. Nothing where that would have to be waited for: an I/O
+    /// thread asks, and an append may hang with the disk.
     pub(super) fn sizes(&self) -> Option<(u64, u64)> {
-        self.inside(|inner| {
-            let writer = inner.writer.as_ref()?;
-            Some((writer.current_size(), writer.files().base_size()))
-        })
+        let inner = self.inner.try_lock()?;
+        let writer = inner.writer.as_ref();
+        let sizes = writer.map(|writer| (writer.current_size(), writer.files().base_size()));
+        drop(inner);
+        self.look_again();
+        sizes
     }
 
     /// Starts to append with `writer`; everything before its end is durable. Acknowledgements wait from now on if
@@ -164,6 +175,7 @@ impl Committer {
     pub(super) fn open(&self, shared: &Shared, writer: LogWriter, waits: bool) {
         self.inside(|inner| {
             let end = writer.end().0;
+            *self.files.lock() = Some(Arc::clone(writer.files()));
             self.progress.start_at(end);
             let generation = inner.generation + 1;
             *inner = Inner { writer: Some(writer), marked: end, ..Inner::closed(generation) };
@@ -202,6 +214,7 @@ impl Committer {
             {
                 tracing::warn!("Can't sync the log that is being switched off: {error}");
             }
+            *self.files.lock() = None;
             *inner = Inner::closed(inner.generation + 1);
             self.tell_node(inner, shared);
         });
@@ -405,7 +418,7 @@ impl Committer {
 impl Committer {
     /// The files of the log, where it is on.
     pub(super) fn files(&self) -> Option<Arc<LogFiles>> {
-        self.inside(|inner| inner.writer.as_ref().map(|writer| Arc::clone(writer.files())))
+        self.files.lock().clone()
     }
 
     /// Offers the file that the next cut of the stream switches to.

@@ -2,7 +2,7 @@
 
 use crate::clock::Time;
 use crate::keyspace::{WalkBatch, WalkBudget, WalkId, WalkProgress};
-use crate::state::client::Blocked;
+use crate::state::client::{Blocked, ReplyMode};
 use crate::state::persistence::Job;
 use crate::state::stream::Cut;
 use crate::state::{ClientId, Output, State};
@@ -142,7 +142,9 @@ impl Node {
             return;
         }
         client.blocked = None;
-        self.state.outputs.push(Output::Push { client: id, bytes: reply });
+        if client.reply_mode != ReplyMode::Off {
+            self.state.outputs.push(Output::Push { client: id, bytes: reply });
+        }
         self.state.outputs.push(Output::Resume { client: id });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Blocked, Client, ClientId, Peer};
+use super::client::{Blocked, Client, ClientId, Peer, ReplyMode};
 use super::{Output, State};
 use crate::clock::Time;
 
@@ -94,7 +94,9 @@ impl State {
             return false;
         }
         client.blocked = None;
-        self.outputs.push(Output::Push { client: id, bytes: reply.to_vec() });
+        if client.reply_mode != ReplyMode::Off {
+            self.outputs.push(Output::Push { client: id, bytes: reply.to_vec() });
+        }
         self.outputs.push(Output::Resume { client: id });
         true
     }

@@ -138,6 +138,47 @@ fn unix_socket_has_its_permissions_and_goes_at_the_end() {
     assert_eq!(over(&path, b"PING\r\n"), "+PONG\r\n");
 }
 
+/// An address of this host that is not loopback, if it has any: where a packet to the documentation's network would
+/// come from. None is sent.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+/// What a connection to `address` is answered to a PING.
+fn pinged(address: std::net::IpAddr, port: u16) -> String {
+    let mut stream = TcpStream::connect((address, port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // A server that refuses may close before it has read.
+    stream.write_all(b"PING\r\n").ok();
+    let mut reply = [0; 4096];
+    let count = stream.read(&mut reply).unwrap();
+    String::from_utf8_lossy(&reply[..count]).into_owned()
+}
+
+#[test]
+fn strangers_are_refused_until_there_is_a_password_or_the_protection_is_off() {
+    let (_folder, server) = start(&["--bind", "* -::*"]);
+    let local: std::net::IpAddr = [127, 0, 0, 1].into();
+    assert_eq!(pinged(local, server.port), "+PONG\r\n");
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let local: std::net::IpAddr = "::1".parse().unwrap();
+        assert_eq!(pinged(local, server.port), "+PONG\r\n");
+    }
+    let Some(own) = own_address() else {
+        return eprintln!("skipped: this host has no address but loopback");
+    };
+    let refused = pinged(own, server.port);
+    assert!(refused.starts_with("-DENIED Redis is running in protected mode"), "{refused}");
+    assert_eq!(server.ask("CONFIG SET protected-mode no"), OK);
+    assert_eq!(pinged(own, server.port), "+PONG\r\n");
+    assert_eq!(server.ask("CONFIG SET protected-mode yes"), OK);
+    assert_eq!(server.ask("CONFIG SET requirepass secret"), OK);
+    assert_eq!(pinged(own, server.port), "-NOAUTH Authentication required.\r\n");
+}
+
 #[test]
 fn silent_clients_are_closed_after_their_time() {
     let (_folder, server) = start(&["--timeout", "1"]);

@@ -1,5 +1,6 @@
 //! Snapshots and rewrites: a thread walks the keyspace step by step and writes what it gets, outside of the lock.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -371,10 +372,33 @@ fn write_snapshot(
 /// # Errors
 /// The walk is gone: what has been written is not the whole.
 fn step(shared: &Shared, begun: &Begun, rewrite: bool, batch: &mut WalkBatch) -> io::Result<bool> {
+    rest();
     let progress = shared.node.lock().walk_step(begun.walk, rewrite, STEP, batch);
     progress
         .map(|progress| progress.done)
         .ok_or_else(|| io::Error::other("the walk was broken off"))
+}
+
+/// Rests for as long as this thread has worked since it last did.
+///
+/// Where threads share a processor, a walker that went on would be given slices of milliseconds, however low its
+/// priority, and every client would feel each of them. So it works for a tenth of a millisecond at a time, and for half
+/// of the time at most.
+fn rest() {
+    /// Work at a stretch.
+    const STRETCH_US: u64 = 100;
+    thread_local! {
+        static BEGAN_US: Cell<u64> = const { Cell::new(0) };
+    }
+    BEGAN_US.with(|began_us| {
+        let worked_us = mono_us() - began_us.get();
+        if began_us.get() == 0 {
+            began_us.set(mono_us());
+        } else if worked_us >= STRETCH_US {
+            std::thread::sleep(Duration::from_micros(worked_us.min(10 * STRETCH_US)));
+            began_us.set(mono_us());
+        }
+    });
 }
 
 fn write_entry<W: Write>(

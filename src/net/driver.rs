@@ -57,7 +57,6 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             }
             Output::StartSnapshot => walks::start_snapshot(shared),
             Output::StartRewrite => walks::start_rewrite(shared),
-            Output::SetAppendOnly(on) => walks::set_append_only(shared, on),
             Output::ConfigChanged(names) => settings_changed(shared, &names),
             Output::FollowSettings(follow) => follow::start(shared, follow),
             Output::RewriteConfig { client } => rewrite_config(shared, client),

@@ -26,8 +26,6 @@ pub enum Output {
     StartSnapshot,
     /// Rewrite the log from everything as it will be at a cut of the driver's choosing.
     StartRewrite,
-    /// Switch the append-only file on or off.
-    SetAppendOnly(bool),
     /// Settings changed; the driver applies those it holds itself.
     ConfigChanged(Vec<&'static str>),
     /// Settings changed that take effect only where the system plays along; the driver tries and tells the client.

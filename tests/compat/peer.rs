@@ -16,9 +16,11 @@ pub(crate) struct Stock {
 }
 
 impl Stock {
-    /// Starts `redis-server` with `settings` (`--name value ...`) behind ours. `None`, with a notice, where there is no such
-    /// program.
-    pub(crate) fn start(settings: &[&str]) -> Option<Stock> {
+    /// Starts `redis-server` with `settings` (`--name value ...`) behind ours.
+    ///
+    /// # Panics
+    /// If there is no such program: a comparison with nobody would pass whatever we do.
+    pub(crate) fn start(settings: &[&str]) -> Stock {
         let folder = tempfile::tempdir().expect("a folder");
         // Another process may take the port between the look and the start: then another one is tried.
         for _ in 0..10 {
@@ -27,16 +29,13 @@ impl Stock {
             command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
             command.arg("--dir").arg(folder.path()).args(["--enable-debug-command", "yes"]);
             command.args(settings).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut child = match command.spawn() {
-                Ok(child) => child,
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    eprintln!("skipped: there is no redis-server to compare with");
-                    return None;
-                }
-                Err(error) => panic!("redis-server does not start: {error}"),
-            };
+            let mut child = command.spawn().unwrap_or_else(|error| {
+                panic!(
+                    "cannot run redis-server: {error}. Install Debian's redis-server, or run scripts/test"
+                )
+            });
             if let Some(client) = wait_until_it_answers(&mut child, port) {
-                return Some(Stock { child, folder, client });
+                return Stock { child, folder, client };
             }
         }
         panic!("redis-server does not answer");

@@ -19,20 +19,20 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// A stock server and a node with default settings; `None`, with a notice, where there is no stock server.
-    pub(crate) fn start() -> Option<Pair> {
-        let stock = Stock::start(&[])?;
+    pub(crate) fn start() -> Pair {
+        let stock = Stock::start(&[]);
         let ours = Ours::start(|config| {
             config.values_mut().enable_debug_command =
                 highwater::config::choices::ProtectedAction::Yes;
         });
-        Some(Pair { stock, ours })
+        Pair { stock, ours }
     }
 
     /// As [`Pair::start`], and the stock server keeps a log too.
-    pub(crate) fn start_with_log() -> Option<Pair> {
-        let stock = Stock::start(&["--appendonly", "yes"])?;
+    pub(crate) fn start_with_log() -> Pair {
+        let stock = Stock::start(&["--appendonly", "yes"]);
         let ours = Ours::start(|_| {});
-        Some(Pair { stock, ours })
+        Pair { stock, ours }
     }
 
     /// Puts a list of one element at `key` on both sides, whatever it held.

@@ -8,6 +8,7 @@ mod ids;
 pub mod manifest;
 pub mod reader;
 pub mod rewrite;
+pub mod room;
 pub mod scan;
 pub mod writer;
 

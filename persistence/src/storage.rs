@@ -83,13 +83,19 @@ pub trait Storage: Send + Sync + fmt::Debug {
     }
 }
 
-/// An open file at whose end bytes are written.
+/// An open file, written by one thread at a time.
 pub trait StorageFile: Send + Sync + fmt::Debug {
     /// Appends all of `bytes`, as few write calls as the system allows (one, as a rule).
     ///
     /// # Errors
     /// Any number of the bytes may be in the file then: cut it before the next append.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `position`, which lies in the file or at its end, over what stands there.
+    ///
+    /// # Errors
+    /// Any number of the bytes may be in the file then.
+    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
     ///

@@ -25,6 +25,8 @@ use highwater_persistence::storage::Storage;
 use highwater_persistence::storage::faulty::{Fault, FaultyStorage, View};
 
 const TEMP_BASE: &str = "temp-rewriteaof-1.aof";
+/// A few lines: small runs use it up, and make it again.
+const ROOM_BYTES: u64 = 4096;
 const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +150,8 @@ impl Node {
         }
         let end = LogOffset(self.stream.len() as u64);
         let before = self.batch.clone();
+        let wants_room = self.policy == Policy::Always && self.random.u8(0..8) != 0;
+        self.writer.make_room(if wants_room { ROOM_BYTES } else { 0 });
         let result = self.writer.append(&mut self.batch, end, self.durable);
         assert_eq!(self.batch, before, "the batch can be offered again");
         if result.is_ok() {

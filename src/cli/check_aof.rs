@@ -173,12 +173,13 @@ impl Check {
                 say(&format!("{} whole batches stand behind the bad place", found.behind.batches));
             }
         }
-        self.lines += bytes[from..good].iter().filter(|byte| **byte == b'\n').count();
+        self.lines += bytes[from..good + found.room].iter().filter(|byte| **byte == b'\n').count();
         say(&format!(
-            "AOF analyzed: filename={name}, size={}, ok_up_to={good}, ok_up_to_line={}, diff={}",
+            "AOF analyzed: filename={name}, size={}, ok_up_to={}, ok_up_to_line={}, diff={}",
             bytes.len(),
+            good + found.room,
             self.lines,
-            bytes.len() - good
+            bytes.len() - good - found.room
         ));
         if found.problem.is_none() {
             return Ok("valid");

@@ -19,6 +19,7 @@ use std::time::Duration;
 use highwater_persistence::log::{
     Lineage, LogFiles, LogOffset, LogWriter, Prepared, ReplicationId, Rewrite, SyncHandle,
 };
+use highwater_persistence::log::room::ROOM_BYTES;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::release::Progress;
@@ -370,6 +371,7 @@ impl Committer {
             let Some(writer) = &mut inner.writer else { return Ok(()) };
             match step {
                 Step::Append { bytes, end } => {
+                    writer.make_room(if self.progress.is_always() { ROOM_BYTES } else { 0 });
                     writer
                         .append(bytes, LogOffset(*end), durable)
                         .map_err(|error| error.to_string())?;

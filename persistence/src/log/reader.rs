@@ -6,6 +6,7 @@
 
 use super::LogOffset;
 use super::annotation::{self, Annotation, Line, Parsed};
+use super::room::is_room;
 use crate::checksum::LogCrc;
 
 /// Longest comment line in bytes, line end included, that stock loaders skip.
@@ -173,7 +174,7 @@ impl std::fmt::Debug for Args<'_> {
     }
 }
 
-/// Goes through a file from front to back. After an error there are no more entries.
+/// Goes through a file from front to back, up to the room at its end. After an error there are no more entries.
 #[derive(Debug)]
 pub struct Entries<'a> {
     bytes: &'a [u8],
@@ -265,7 +266,7 @@ impl<'a> Entries<'a> {
             return None;
         }
         let position = self.at;
-        if position >= self.bytes.len() {
+        if position >= self.bytes.len() || is_room(&self.bytes[position..]) {
             let (position, _) = self.open?;
             self.failed = true;
             return Some(Err(ReadError { position, kind: ReadErrorKind::OpenTransaction }));

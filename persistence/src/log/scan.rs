@@ -12,6 +12,7 @@ use memchr::memmem;
 
 use super::annotation::{self, Annotation, Batch, Head, Line, Parsed};
 use super::reader::{Entries, EntryKind, ReadError, ReadErrorKind};
+use super::room::is_room;
 use super::{Lineage, LogOffset};
 use crate::checksum::LogCrc;
 
@@ -63,6 +64,8 @@ pub struct Scan {
     pub durable: LogOffset,
     /// Bytes that no annotation covers.
     pub unverified: usize,
+    /// Bytes of room behind the good part, up to the end of the file.
+    pub room: usize,
     /// What stands behind the good part.
     pub behind: Behind,
     /// Whether the problem is one of annotations, rather than of a file that has none.
@@ -106,6 +109,7 @@ pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
         problem,
         durable: scanner.durable,
         unverified: scanner.unverified,
+        room: if problem.is_none() { bytes.len() - scanner.at } else { 0 },
         behind,
         annotated: begins_with_head || scanner.seed.is_some() || behind.lines > 0,
     }
@@ -128,7 +132,7 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Goes on as far as everything is good; the first problem, if any.
     fn run(&mut self) -> Option<ReadError> {
-        while self.at < self.bytes.len() {
+        while self.at < self.bytes.len() && !is_room(&self.bytes[self.at..]) {
             if let Err(error) = self.step() {
                 return Some(error);
             }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::annotation::{self, Annotation, Batch, Head, Mark};
 use super::rewrite::{LogFiles, Prepared, Rewrite};
+use super::room;
 use super::{Lineage, LogOffset};
 use crate::checksum::LogCrc;
 use crate::storage::StorageFile;
@@ -158,6 +159,12 @@ pub struct LogWriter {
     size: u64,
     /// Whether the file may hold more than `size` bytes, left by an append that failed.
     owes_cut: bool,
+    /// Room made at a time, in bytes; 0: none.
+    room_bytes: u64,
+    /// Size of the file with its room; `size` or less where there is none.
+    room_end: u64,
+    /// No room is made before the log has grown to this size: the last attempt failed.
+    room_due: u64,
     end: LogOffset,
     lineage: Lineage,
     /// The checksum every annotation of the section starts from.
@@ -183,6 +190,9 @@ impl LogWriter {
             tail: tail.0,
             size,
             owes_cut: false,
+            room_bytes: 0,
+            room_end: 0,
+            room_due: 0,
             end,
             lineage,
             seed: LogCrc::new(),
@@ -224,6 +234,13 @@ impl LogWriter {
         self.size
     }
 
+    /// Keeps the file longer than the log by up to `bytes`, a multiple of [`room::LINE_BYTES`] (0: not at all), which makes
+    /// syncs cheaper and each byte written twice. Room that is there is used up in any case.
+    pub fn make_room(&mut self, bytes: u64) {
+        assert_eq!(bytes % room::LINE_BYTES as u64, 0, "room is whole lines");
+        self.room_bytes = bytes;
+    }
+
     /// A handle for the file now being appended to.
     #[must_use]
     pub fn sync_handle(&self) -> SyncHandle {
@@ -253,7 +270,8 @@ impl LogWriter {
         covered.update(batch);
         let own = batch.len();
         annotation::write(batch, &Annotation::Batch(Batch { end, len, sync }), &covered);
-        let result = self.write(batch);
+        self.pad(batch);
+        let result = self.write(batch).map(|()| self.extend_room(batch.len()));
         batch.truncate(own);
         if result.is_ok() {
             self.end = end;
@@ -267,10 +285,16 @@ impl LogWriter {
     /// The mark is not in the file.
     pub fn mark(&mut self, sync: LogOffset, clean: bool) -> Result<(), WriteError> {
         assert!(sync <= self.end, "durable offset {sync} past the end {}", self.end);
+        if clean {
+            self.drop_room()?;
+        }
         let mut line = std::mem::take(&mut self.scratch);
         line.clear();
         let mark = Mark { end: self.end, sync, clean };
         annotation::write(&mut line, &Annotation::Mark(mark), &self.seed);
+        if self.room_end > self.size {
+            self.pad(&mut line);
+        }
         let result = self.write(&mut line);
         self.scratch = line;
         result
@@ -285,11 +309,24 @@ impl LogWriter {
         self.flush()
     }
 
+    /// Cuts the room off, which others than a node need not see.
+    ///
+    /// # Errors
+    /// It is still there.
+    pub fn drop_room(&mut self) -> Result<(), WriteError> {
+        self.owes_cut |= self.room_end > self.size;
+        self.repair()
+    }
+
     /// Writes what is waiting to go in front of the next append, if anything.
     ///
     /// # Errors
     /// It goes on waiting.
     pub fn flush(&mut self) -> Result<(), WriteError> {
+        if !self.pending.is_empty() {
+            // A head cannot be padded: local bytes may follow it.
+            self.drop_room()?;
+        }
         self.write(&mut Vec::new())
     }
 
@@ -307,11 +344,11 @@ impl LogWriter {
         local: &[u8],
     ) -> Result<Switched, WriteError> {
         assert_eq!(start, self.end, "the cut is where the old file ends");
-        self.repair()?;
+        self.drop_room()?;
         let old = std::mem::replace(&mut self.tail, prepared.tail);
         *self.tail.previous() = Some(Arc::clone(&old));
         self.files.sizes.add_closed(self.size);
-        self.size = 0;
+        (self.size, self.room_end, self.room_due) = (0, 0, 0);
         let rewrite = Rewrite::new(&self.files, prepared.file.sequence, start, &self.tail);
         let switched = Switched { old: SyncHandle(old), rewrite };
         // A head that was due in the old file is said by the new one.
@@ -343,7 +380,8 @@ impl LogWriter {
             // Rare (a switch, a change of ids) and short, so moving the batch is cheaper than a second write.
             bytes.splice(0..0, self.pending.iter().copied());
         }
-        let result = if bytes.is_empty() { Ok(()) } else { self.tail.file.append(bytes) };
+        let file = &self.tail.file;
+        let result = if bytes.is_empty() { Ok(()) } else { file.write_at(self.size, bytes) };
         match result {
             Ok(()) => {
                 self.size += u64::try_from(bytes.len()).expect("a usize is at most 64 bits");
@@ -361,13 +399,37 @@ impl LogWriter {
         }
     }
 
-    /// Cuts what a failed append left.
+    /// Cuts what a failed append left, and the room with it.
     fn repair(&mut self) -> Result<(), WriteError> {
         if self.owes_cut {
             self.tail.file.truncate(self.size).map_err(|error| self.error(error))?;
             self.owes_cut = false;
+            self.room_end = self.size;
         }
         Ok(())
+    }
+
+    /// Lengthens the annotation at the end of `bytes`, which is to be written next, to where a line of the room begins.
+    fn pad(&self, bytes: &mut Vec<u8>) {
+        if self.room_bytes > 0 || self.room_end > self.size {
+            let pending = u64::try_from(self.pending.len()).expect("a usize is at most 64 bits");
+            room::pad(bytes, self.size + pending);
+        }
+    }
+
+    /// Makes room behind an append of `written` bytes that has used up what there was. Where that fails the log goes on
+    /// without.
+    fn extend_room(&mut self, written: usize) {
+        let large = u64::try_from(written).is_ok_and(|written| written > self.room_bytes / 8);
+        let is_needed = self.room_end <= self.size && self.size >= self.room_due;
+        if self.room_bytes == 0 || large || !is_needed {
+            return;
+        }
+        self.room_due = self.size + self.room_bytes;
+        match room::make(&*self.tail.file, self.size, self.room_bytes) {
+            Ok(()) => self.room_end = self.size + self.room_bytes,
+            Err(_) => self.owes_cut = true,
+        }
     }
 
     fn error(&self, source: io::Error) -> WriteError {

@@ -70,9 +70,13 @@ impl Work<'_> {
     /// Makes what the plan saw durable: a killed process may have left it written only, and from here on it counts.
     fn settle(&self) -> Result<(), RecoveryError> {
         let names = &self.plan.options.names;
-        for file in self.plan.manifest.incrs.iter().take(self.plan.incr_sizes.len()) {
+        for (file, planned) in self.plan.manifest.incrs.iter().zip(&self.plan.incr_sizes) {
             let name = names.inside(&file.name);
             let file = self.storage.open_append(&name).map_err(|e| self.error(&name, "open", e))?;
+            // What is longer here is room: a part that is dropped has been cut off already.
+            if file.size().map_err(|e| self.error(&name, "look at", e))? > *planned {
+                file.truncate(*planned).map_err(|e| self.error(&name, "cut", e))?;
+            }
             file.sync_data().map_err(|e| self.error(&name, "sync", e))?;
         }
         let folder = names.folder();

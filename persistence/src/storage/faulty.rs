@@ -255,6 +255,13 @@ impl FileState {
         self.differs_from = end;
     }
 
+    fn write(&mut self, position: usize, bytes: &[u8]) {
+        let over = bytes.len().min(self.written.len() - position);
+        self.written[position..position + over].copy_from_slice(&bytes[..over]);
+        self.written.extend_from_slice(&bytes[over..]);
+        self.differs_from = self.differs_from.min(position);
+    }
+
     fn truncate(&mut self, size: usize) {
         self.written.resize(size, 0);
         self.differs_from = self.differs_from.min(size);
@@ -412,16 +419,24 @@ struct FaultyFile {
 
 impl StorageFile for FaultyFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.size()?;
+        self.write_at(end, bytes)
+    }
+
+    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let position = usize::try_from(position).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut disk = self.storage.disk();
-        let verdict = disk.operation(format!("append {} bytes to {}", bytes.len(), self.name));
-        let file = &mut disk.files[self.id].written;
+        let what = format!("write {} bytes to {} at {position}", bytes.len(), self.name);
+        let verdict = disk.operation(what);
+        let file = &mut disk.files[self.id];
+        assert!(position <= file.written.len(), "a hole in {}", self.name);
         match verdict {
             Verdict::Done => {
-                file.extend_from_slice(bytes);
+                file.write(position, bytes);
                 Ok(())
             }
             Verdict::Partly(torn, error) => {
-                file.extend_from_slice(&bytes[..torn.min(bytes.len())]);
+                file.write(position, &bytes[..torn.min(bytes.len())]);
                 Err(error)
             }
         }
@@ -485,6 +500,21 @@ mod tests {
         let left = storage.after_power_cut(View::AllWritten).files();
         assert_eq!(left["a/x"], b"onetwo");
         assert_eq!(storage.after_kill().files()["a/x"], b"onetwo");
+    }
+
+    #[test]
+    fn overwritten_bytes_are_the_old_ones_until_synced() {
+        let storage = FaultyStorage::new();
+        let file = storage.create("x").unwrap();
+        storage.sync_folder("").unwrap();
+        file.append(b"0123456789").unwrap();
+        file.sync_data().unwrap();
+        file.write_at(4, b"abc").unwrap();
+        file.write_at(9, b"de").unwrap();
+        assert_eq!(storage.after_kill().files()["x"], b"0123abc78de");
+        assert_eq!(storage.after_power_cut(View::OnlySynced).files()["x"], b"0123456789");
+        file.sync_data().unwrap();
+        assert_eq!(storage.after_power_cut(View::OnlySynced).files()["x"], b"0123abc78de");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A folder of the file system.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Contents, Storage, StorageFile, map};
 
@@ -30,15 +31,15 @@ impl RealStorage {
 
 impl Storage for RealStorage {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        // O_APPEND excludes O_TRUNC in std's options, so the file is emptied after it was opened.
-        let file = OpenOptions::new().append(true).create(true).open(self.path(name))?;
-        file.set_len(0)?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.path(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(RealFile { file, end: AtomicU64::new(0) }))
     }
 
     fn open_append(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new().append(true).open(self.path(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let file = OpenOptions::new().write(true).open(self.path(name))?;
+        let end = AtomicU64::new(file.metadata()?.len());
+        Ok(Arc::new(RealFile { file, end }))
     }
 
     fn read(&self, name: &str) -> io::Result<Contents> {
@@ -97,25 +98,44 @@ impl Storage for RealStorage {
     }
 }
 
+/// Not opened with O_APPEND, under which the kernel would append positioned writes too.
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// Where the next append goes: the size.
+    end: AtomicU64,
+}
 
 impl StorageFile for RealFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.0).write_all(bytes)
+        self.write_at(self.end.load(Ordering::Relaxed), bytes)
+    }
+
+    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let size = u64::try_from(bytes.len()).expect("a usize is at most 64 bits");
+        let written = self.file.write_all_at(bytes, position);
+        let end = match written {
+            Ok(()) => position + size,
+            // How far it came is not known.
+            Err(_) => self.file.metadata().map_or(position + size, |metadata| metadata.len()),
+        };
+        self.end.fetch_max(end, Ordering::Relaxed);
+        written
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)?;
+        self.end.store(size, Ordering::Relaxed);
+        Ok(())
     }
 
     #[expect(clippy::disallowed_methods, reason = "storage owns syncs")]
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 
@@ -134,6 +154,11 @@ mod tests {
         file.sync_data().unwrap();
         assert_eq!(&*storage.read("a").unwrap(), b"0123ab");
         assert_eq!(file.size().unwrap(), 6);
+        file.write_at(2, b"xy").unwrap();
+        file.write_at(6, b"z").unwrap();
+        file.append(b"?").unwrap();
+        assert_eq!(&*storage.read("a").unwrap(), b"01xyabz?");
+        file.truncate(6).unwrap();
         storage.open_append("a").unwrap().append(b"!").unwrap();
         assert_eq!(storage.size("a").unwrap(), Some(7));
         storage.create("a").unwrap();

@@ -59,6 +59,9 @@ fn one_file(path: &Path) -> Result<ExitCode, String> {
         found.standing.offset,
         found.unverified
     ));
+    if found.room > 0 {
+        say(&format!("{} bytes of room stand behind, made ahead for appends", found.room));
+    }
     let Some(error) = found.problem else { return Ok(ExitCode::SUCCESS) };
     say(&format!("stopped at byte {}: {}", piece.commands_at + error.position, error.kind));
     say(&format!("{} whole batches stand behind", found.behind.batches));

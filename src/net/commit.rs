@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use highwater_persistence::log::room::ROOM_BYTES;
 use highwater_persistence::log::{
     Lineage, LogFiles, LogOffset, LogWriter, Prepared, ReplicationId, Rewrite, SyncHandle,
 };
-use highwater_persistence::log::room::ROOM_BYTES;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::release::Progress;
@@ -210,10 +210,13 @@ impl Committer {
             if let Err(error) = self.carry_out(inner, shared) {
                 tracing::warn!("The end of the log that is being switched off is missing: {error}");
             }
-            if let Some(writer) = inner.writer.take()
-                && let Err(error) = writer.sync_handle().sync_data()
-            {
-                tracing::warn!("Can't sync the log that is being switched off: {error}");
+            if let Some(mut writer) = inner.writer.take() {
+                let cut = writer.drop_room().map_err(|error| error.to_string());
+                let synced =
+                    cut.and_then(|()| writer.sync_handle().sync_data().map_err(|e| e.to_string()));
+                if let Err(error) = synced {
+                    tracing::warn!("Can't sync the log that is being switched off: {error}");
+                }
             }
             *self.files.lock() = None;
             *inner = Inner::closed(inner.generation + 1);
@@ -221,6 +224,12 @@ impl Committer {
         });
         self.progress.set_on(false);
         shared.wake_all();
+    }
+
+    /// Whether a reply to a write waits for a sync (`always`).
+    #[inline]
+    pub(super) fn replies_wait_for_syncs(&self) -> bool {
+        self.is_on() && self.progress.is_always()
     }
 
     /// Called by an I/O thread at the end of its turn: commits at once, or has it done.

@@ -14,6 +14,10 @@ use parking_lot::Mutex;
 
 use super::connection::Connection;
 use super::shared::Shared;
+use crate::clock::mono_us;
+
+/// Longest time that an executed command waits for others to share its sync with, in microseconds.
+const GATHER_US: u64 = 200;
 
 /// How other threads reach a thread's flush task.
 #[derive(Debug, Default)]
@@ -62,23 +66,57 @@ pub(super) fn flush_later(connection: &Arc<Connection>) {
 pub(super) async fn flush_task(shared: Arc<Shared>, index: usize) {
     let mut batch: Vec<Arc<Connection>> = Vec::new();
     let mut held = Held::default();
+    loop {
+        wait_for_turn(&shared, index).await;
+        TURN.with_borrow_mut(|turn| std::mem::swap(&mut batch, &mut turn.ready));
+        // Only what is new has to be committed. For what is held that has been seen to: asking again would make two
+        // threads keep each other busy as long as the disk fails.
+        let has_new = !batch.is_empty();
+        if has_new && shared.committer.replies_wait_for_syncs() {
+            held.flush(&shared, index, &mut batch);
+            gather(&shared, index, &mut batch, &mut held).await;
+        }
+        if has_new {
+            shared.committer.commit_turn(&shared);
+        }
+        held.flush(&shared, index, &mut batch);
+    }
+}
+
+/// Waits until a connection has something to send, or the log may have released what is held.
+async fn wait_for_turn(shared: &Shared, index: usize) {
+    let mut is_woken = false;
     poll_fn(|context| {
         TURN.with_borrow_mut(|turn| {
             if !turn.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                 turn.waker = Some(context.waker().clone());
                 *shared.threads[index].waker.lock() = Some(context.waker().clone());
             }
-            std::mem::swap(&mut batch, &mut turn.ready);
-        });
-        // Only what is new has to be committed. For what is held that has been seen to: asking again would make two
-        // threads keep each other busy as long as the disk fails.
-        if !batch.is_empty() {
-            shared.committer.commit_turn(&shared);
-        }
-        held.flush(&shared, index, &mut batch);
-        Poll::Pending
+            if std::mem::replace(&mut is_woken, true) || !turn.ready.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
     })
-    .await
+    .await;
+}
+
+/// Before a sync is asked for: has what is ready executed too, so that it shares the sync, as long as there is anything
+/// and not for long.
+async fn gather(shared: &Shared, index: usize, batch: &mut Vec<Arc<Connection>>, held: &mut Held) {
+    let started_us = mono_us();
+    while mono_us() - started_us < GATHER_US {
+        tokio::task::yield_now().await;
+        let is_idle = TURN.with_borrow_mut(|turn| {
+            std::mem::swap(batch, &mut turn.ready);
+            batch.is_empty()
+        });
+        held.flush(shared, index, batch);
+        if is_idle {
+            return;
+        }
+    }
 }
 
 /// Connections with replies that the log has not released, and up to where it had when they were last looked at.

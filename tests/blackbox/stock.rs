@@ -182,8 +182,9 @@ fn stock_loads_and_approves_what_we_write() {
 fn stock_approves_of_a_log_after_kills_under_load() {
     let mut judge = Judge::start();
     let folder = tempfile::tempdir().unwrap();
-    for round in 0..5 {
-        let mut server = ours(folder.path(), &["--appendfsync", "no"]);
+    for round in 0..6 {
+        let policy = if round % 2 == 0 { "no" } else { "always" };
+        let mut server = ours(folder.path(), &["--appendfsync", policy]);
         let port = server.port;
         std::thread::scope(|scope| {
             for number in 0..3 {
@@ -203,12 +204,47 @@ fn stock_approves_of_a_log_after_kills_under_load() {
             std::thread::sleep(std::time::Duration::from_millis(60 + 20 * round));
             server.kill();
         });
+        assert_eq!(has_room(folder.path()), policy == "always", "{policy}");
         let mut stock = stock_on(folder.path(), &["--appendonly", "yes"]);
         let found = judge.contents(&mut stock.client);
         approve("redis-check-aof", &folder.path().join("appendonlydir/appendonly.aof.manifest"));
         let server = ours(folder.path(), &[]);
         assert_eq!(judge.contents(&mut server.client()), found);
     }
+}
+
+/// Whether a file of the log in `folder` is longer than the log.
+fn has_room(folder: &Path) -> bool {
+    let files = listing(folder).into_iter();
+    let mut incrs = files.filter(|(name, _)| name.to_string_lossy().ends_with(".incr.aof"));
+    incrs.any(|(_, bytes)| bytes.windows(8).any(|window| window == b"#hw-room"))
+}
+
+#[test]
+fn room_made_ahead_is_gone_after_an_orderly_stop_and_a_rewrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ours(folder.path(), &["--appendfsync", "always"]);
+    assert_eq!(server.ask("SET a 1"), "+OK\r\n");
+    assert!(has_room(folder.path()), "a write that waits for a sync makes room");
+    let size = server.info("aof_current_size").parse::<u64>().unwrap();
+    assert!(size < 1000, "room does not count as log: {size}");
+    server.kill();
+    // The next start cuts it off, and what follows makes no new one.
+    let mut server = ours(folder.path(), &["--appendfsync", "everysec"]);
+    assert_eq!(server.ask("SET b 2"), "+OK\r\n");
+    assert!(!has_room(folder.path()));
+    assert_eq!(server.ask("CONFIG SET appendfsync always"), "+OK\r\n");
+    assert_eq!(server.ask("SET c 3"), "+OK\r\n");
+    assert!(has_room(folder.path()));
+    rewrite(&mut server.client());
+    assert!(!has_room(folder.path()), "the file before the switch is history");
+    assert_eq!(server.ask("SET d 4"), "+OK\r\n");
+    assert!(has_room(folder.path()));
+    assert!(server.terminate().success());
+    assert!(!has_room(folder.path()), "an orderly stop");
+    let server = ours(folder.path(), &[]);
+    assert!(server.said().contains("after an orderly stop"), "{}", server.said());
+    assert_eq!(server.ask("DBSIZE"), ":4\r\n");
 }
 
 #[test]

@@ -35,6 +35,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// `NotFound` when there is no such file.
     fn open_append(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
 
+    /// Opens the existing `name` for reading, while others append to it, give it another name, or remove it: the result
+    /// goes on showing the same file.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such file.
+    fn open_read(&self, name: &str) -> io::Result<Arc<dyn ReadFile>>;
+
     /// The whole of `name`, which nobody may write or cut while the result lives (it may be a memory map).
     ///
     /// # Errors
@@ -111,6 +118,23 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     fn sync_data(&self) -> io::Result<()>;
 
     /// Size in bytes.
+    ///
+    /// # Errors
+    /// When the storage cannot tell.
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// A file open for reading, whatever happens to its name meanwhile. Reading changes nothing and has no position, so
+/// several threads may share one.
+pub trait ReadFile: Send + Sync + fmt::Debug {
+    /// Reads bytes from `position` on into `buffer`, and says how many: fewer than fit only at the end of the file as it
+    /// is right now, 0 at or behind it.
+    ///
+    /// # Errors
+    /// What is in `buffer` then means nothing.
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Size in bytes, right now.
     ///
     /// # Errors
     /// When the storage cannot tell.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Contents, Storage, StorageFile, folder_of};
+use super::{Contents, ReadFile, Storage, StorageFile, folder_of};
 
 /// Bytes that reach the disk together or not at all. Small, so that small tests have many of them.
 const SECTOR_BYTES: usize = 32;
@@ -349,6 +349,11 @@ impl Storage for FaultyStorage {
         Ok(Arc::new(FaultyFile { storage: self.clone(), name: name.to_owned(), id }))
     }
 
+    fn open_read(&self, name: &str) -> io::Result<Arc<dyn ReadFile>> {
+        let id = self.disk().find(name)?;
+        Ok(Arc::new(FaultyReadFile { storage: self.clone(), id }))
+    }
+
     fn read(&self, name: &str) -> io::Result<Contents> {
         let disk = self.disk();
         let id = disk.find(name)?;
@@ -459,6 +464,29 @@ impl StorageFile for FaultyFile {
                 Some(file.lost_from.unwrap_or(file.differs_from).min(file.differs_from));
         }
         result
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        let disk = self.storage.disk();
+        Ok(u64::try_from(disk.files[self.id].written.len()).expect("fits"))
+    }
+}
+
+/// Reading is no operation: it changes nothing, and no fault strikes there.
+#[derive(Debug)]
+struct FaultyReadFile {
+    storage: FaultyStorage,
+    id: usize,
+}
+
+impl ReadFile for FaultyReadFile {
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let disk = self.storage.disk();
+        let written = &disk.files[self.id].written;
+        let from = usize::try_from(position).unwrap_or(usize::MAX).min(written.len());
+        let read = buffer.len().min(written.len() - from);
+        buffer[..read].copy_from_slice(&written[from..from + read]);
+        Ok(read)
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Contents, Storage, StorageFile, map};
+use super::{Contents, ReadFile, Storage, StorageFile, map};
 
 /// The files below a folder.
 #[derive(Debug, Clone)]
@@ -40,6 +40,10 @@ impl Storage for RealStorage {
         let file = OpenOptions::new().write(true).open(self.path(name))?;
         let end = AtomicU64::new(file.metadata()?.len());
         Ok(Arc::new(RealFile { file, end }))
+    }
+
+    fn open_read(&self, name: &str) -> io::Result<Arc<dyn ReadFile>> {
+        Ok(Arc::new(RealReadFile(File::open(self.path(name))?)))
     }
 
     fn read(&self, name: &str) -> io::Result<Contents> {
@@ -139,6 +143,29 @@ impl StorageFile for RealFile {
     }
 }
 
+#[derive(Debug)]
+struct RealReadFile(File);
+
+impl ReadFile for RealReadFile {
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            let at = position + u64::try_from(read).expect("a usize is at most 64 bits");
+            match self.0.read_at(&mut buffer[read..], at) {
+                Ok(0) => break,
+                Ok(bytes) => read += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +190,32 @@ mod tests {
         assert_eq!(storage.size("a").unwrap(), Some(7));
         storage.create("a").unwrap();
         assert_eq!(storage.size("a").unwrap(), Some(0));
+    }
+
+    #[test]
+    fn a_file_open_for_reading_outlives_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        check_read_file(&RealStorage::new(folder.path()));
+        check_read_file(&crate::storage::faulty::FaultyStorage::new());
+    }
+
+    fn check_read_file(storage: &dyn Storage) {
+        assert_eq!(storage.open_read("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let written = storage.create("a").unwrap();
+        let read = storage.open_read("a").unwrap();
+        written.append(b"0123456789").unwrap();
+        storage.rename("a", "b").unwrap();
+        storage.create("a").unwrap().append(b"another").unwrap();
+        let mut buffer = [0; 6];
+        assert_eq!(read.read_at(2, &mut buffer).unwrap(), 6);
+        assert_eq!(&buffer, b"234567");
+        storage.remove("b").unwrap();
+        written.append(b"ab").unwrap();
+        assert_eq!(read.size().unwrap(), 12);
+        assert_eq!(read.read_at(8, &mut buffer).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"89ab");
+        assert_eq!(read.read_at(12, &mut buffer).unwrap(), 0);
+        assert_eq!(read.read_at(100, &mut buffer).unwrap(), 0);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl std::error::Error for RewriteError {
 /// The files of a log; shared by the appender and those who rewrite.
 #[derive(Debug)]
 pub struct LogFiles {
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     names: LogNames,
     state: Mutex<State>,
     /// History stays on disk and in the manifest.
@@ -133,8 +133,11 @@ pub struct LogFiles {
 
 /// What only those who change the manifest look at. The appender never waits for this lock.
 #[derive(Debug)]
-struct State {
-    manifest: Manifest,
+pub(super) struct State {
+    pub(super) manifest: Manifest,
+    /// Number of the first incr file from which on the files are one stream, without damage known; `None` while the log
+    /// is off.
+    pub(super) served_from: Option<u64>,
     next_base: u64,
     next_incr: u64,
     /// Files of failed changes that the disk's manifest may or may not name: removed once a later manifest is known
@@ -151,13 +154,15 @@ pub struct Prepared {
 
 impl LogFiles {
     /// The files that `manifest` lists, as recovery left them. `sizes` are those of all but the last incr file,
-    /// and of the base, in bytes. Names of files in `gone` are not used again.
+    /// and of the base, in bytes. Names of files in `gone` are not used again. From the incr file numbered `served_from`
+    /// on the files are one stream.
     pub(crate) fn new(
         storage: &Arc<dyn Storage>,
         names: &LogNames,
         manifest: Manifest,
         (closed, base): (u64, u64),
         gone: &[ManifestFile],
+        served_from: Option<u64>,
     ) -> Arc<Self> {
         let (mut next_base, mut next_incr) = (1, 1);
         for file in manifest.loaded().chain(&manifest.history).chain(gone) {
@@ -165,7 +170,9 @@ impl LogFiles {
             let next = if is_base { &mut next_base } else { &mut next_incr };
             *next = file.sequence.saturating_add(1).max(*next);
         }
-        let state = Mutex::new(State { manifest, next_base, next_incr, leftovers: Vec::new() });
+        let leftovers = Vec::new();
+        let state = State { manifest, served_from, next_base, next_incr, leftovers };
+        let state = Mutex::new(state);
         let sizes = Sizes::default();
         sizes.set(closed, base);
         let (storage, names) = (Arc::clone(storage), names.clone());
@@ -179,7 +186,7 @@ impl LogFiles {
     /// When the manifest cannot be read or understood.
     pub fn open(storage: &Arc<dyn Storage>, names: &LogNames) -> Result<Arc<Self>, OpenError> {
         let manifest = read_manifest(storage.as_ref(), names)?.unwrap_or_default();
-        Ok(Self::new(storage, names, manifest, (0, 0), &[]))
+        Ok(Self::new(storage, names, manifest, (0, 0), &[], None))
     }
 
     /// Whether files that a rewrite makes history stay from now on (`aof-disable-auto-gc`).
@@ -215,6 +222,11 @@ impl LogFiles {
     #[must_use]
     pub fn manifest(&self) -> Manifest {
         self.state().manifest.clone()
+    }
+
+    /// Name, with the folder, of a file that the manifest lists.
+    pub(super) fn inside(&self, file: &ManifestFile) -> String {
+        self.names.inside(&file.name)
     }
 
     pub(super) fn display(&self, name: &str) -> String {
@@ -279,7 +291,7 @@ impl LogFiles {
         Ok((writer, rewrite))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -408,6 +420,9 @@ impl Rewrite {
         })?;
         let manifest = self.next_manifest(&state.manifest, base);
         files.put_in_force(&mut state, manifest, &new_files)?;
+        if self.enabling {
+            state.served_from = Some(self.sequence);
+        }
         self.tail.forget_previous();
         files.sizes.set(base_size, base_size.saturating_add(size_now));
         drop(state);

@@ -47,7 +47,13 @@ const fn lines() -> [u8; 1024 * LINE_BYTES] {
 /// may be killed while it makes room. (A cut that leaves less than the mark could be any comment's.)
 #[must_use]
 pub fn is_room(bytes: &[u8]) -> bool {
-    bytes.starts_with(MARK) && bytes.chunks(LINES.len()).all(|chunk| *chunk == LINES[..chunk.len()])
+    bytes.starts_with(MARK) && goes_on(bytes)
+}
+
+/// Whether bytes, which begin where a line of the room does, are room as far as they go: for those who read it in pieces.
+/// The first piece must begin with [`is_room`]'s mark, so it must not be empty.
+pub(super) fn goes_on(bytes: &[u8]) -> bool {
+    bytes.chunks(LINES.len()).all(|chunk| *chunk == LINES[..chunk.len()])
 }
 
 /// Writes `size` bytes of room, a multiple of [`LINE_BYTES`], from `position` on.

@@ -171,8 +171,9 @@ impl Scanner<'_> {
             return Err(self.error(ReadErrorKind::Gap { expected, found }));
         }
         if !self.standing.anchored {
-            // What stands before the first head was counted from 0.
-            self.start = LogOffset(head.start.0.saturating_sub(self.standing.offset.0));
+            // What stands before the first head was counted from 0, files before this one included.
+            let counted = self.standing.offset.0 - self.start.0;
+            self.start = LogOffset(head.start.0.saturating_sub(counted));
         }
         self.at = end;
         self.needs_head = false;

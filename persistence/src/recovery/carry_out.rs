@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Plan, RecoveryError};
+use super::{Plan, RecoveryError, StepKind};
 use crate::log::manifest::{Manifest, ManifestFile};
 use crate::log::{Lineage, LogFiles, LogWriter, Salts, SyncHandle};
 use crate::replace::replace;
@@ -129,8 +129,11 @@ impl Work<'_> {
         if !self.plan.options.keep_history {
             kept.history.clear();
         }
+        self.fill_in_starts(&mut kept);
+        let served_from = kept.incrs.first().map(|file| file.sequence);
         // Numbers of dropped files are not used again: their removal is not durable yet.
-        let files = LogFiles::new(self.storage, names, kept, sizes, &manifest.history);
+        let gone = &manifest.history;
+        let files = LogFiles::new(self.storage, names, kept, sizes, gone, served_from);
         files.keep_history(self.plan.options.keep_history);
         let handle = SyncHandle::of(name.clone(), file);
         let at = (lineage, self.plan.offset);
@@ -140,6 +143,17 @@ impl Work<'_> {
         writer.flush().map_err(|error| failed(error.source))?;
         writer.sync_handle().sync_data().map_err(|source| self.error(&name, "sync", source))?;
         Ok(writer)
+    }
+
+    /// Where the pieces join, what the plan found out about their starts is as good as a line of the manifest.
+    fn fill_in_starts(&self, manifest: &mut Manifest) {
+        let pieces = || self.plan.steps.iter().filter(|step| step.kind == StepKind::Log);
+        if pieces().zip(pieces().skip(1)).any(|(one, next)| one.end != next.start) {
+            return;
+        }
+        for (file, piece) in manifest.incrs.iter_mut().zip(pieces()) {
+            file.start.get_or_insert(piece.start);
+        }
     }
 
     /// Removes history, orphans and temporary files, and history's lines.

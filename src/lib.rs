@@ -11,6 +11,7 @@ pub mod logging;
 pub mod net;
 pub mod node;
 pub mod random;
+pub mod replication;
 pub mod resp;
 pub mod state;
 pub mod types;

@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["types"],
     &["keyspace"],
+    &["replication"],
     &["state"],
     &["commands"],
     &["node"],

@@ -151,7 +151,6 @@ fn serve(mut config: Config) -> Result<(), String> {
 fn missing(config: &Config) -> Option<&'static str> {
     let asked = [
         (config.cluster_enabled, "cluster mode (cluster-enabled)"),
-        (config.replicaof.is_some(), "replication (replicaof)"),
         (!config.user.is_empty(), "access control by users (user)"),
         (!config.aclfile.is_empty(), "access control by users (aclfile)"),
     ];

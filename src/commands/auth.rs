@@ -157,7 +157,7 @@ fn introduce(ctx: &mut Context<'_>) {
     ctx.reply.bulk(b"mode");
     ctx.reply.bulk(mode);
     ctx.reply.bulk(b"role");
-    ctx.reply.bulk(b"master");
+    ctx.reply.bulk(if ctx.state.is_replica() { b"replica" } else { b"master" });
     ctx.reply.bulk(b"modules");
     ctx.reply.array(0);
 }

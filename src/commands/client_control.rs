@@ -134,10 +134,10 @@ fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Some(Blocked::Waiting { reply, .. }) => Some(reply),
         _ => None,
     };
-    let durable = ctx.state.persistence.durable;
     let unblocked = waiting.is_some_and(|reply| {
         const ERROR: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
-        ctx.state.end_wait(id, if with_error { ERROR } else { reply.bytes(durable) })
+        let told = ctx.state.wait_reply(reply);
+        ctx.state.end_wait(id, if with_error { ERROR } else { &told })
     });
     ctx.reply.int(i64::from(unblocked));
     Ok(())

@@ -130,6 +130,7 @@ pub fn describe(client: &Client, now: Time) -> String {
 fn flags(client: &Client) -> String {
     let letters = [
         (client.monitor, 'O'),
+        (client.is_replica, 'S'),
         (client.transaction.is_some(), 'x'),
         (client.blocked.is_some(), 'b'),
         (client.watch_broken, 'd'),

@@ -100,6 +100,8 @@ pub enum Group {
     Server,
     /// MULTI and its kin.
     Transactions,
+    /// Publish and subscribe.
+    Pubsub,
 }
 
 impl Group {
@@ -112,6 +114,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Pubsub => "pubsub",
         }
     }
 }

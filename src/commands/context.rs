@@ -3,7 +3,8 @@
 use crate::clock::Time;
 use crate::keyspace::{KeyRef, Keyspace};
 use crate::resp::Reply;
-use crate::state::{Client, State};
+use crate::state::output::Note;
+use crate::state::{Client, Output, State};
 
 use super::table::Entry;
 
@@ -61,6 +62,11 @@ impl Context<'_> {
     #[inline]
     pub fn now_ms(&self) -> u64 {
         self.time.unix_ms()
+    }
+
+    /// Has a line written to the log of events.
+    pub fn note(&mut self, text: String) {
+        self.state.outputs.push(Output::Note(Note { warning: false, text }));
     }
 
     /// Says that log and replicas see `args` in the client's database, in place of the request. May be called more than

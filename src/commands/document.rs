@@ -44,6 +44,7 @@ fn title(group: Group) -> &'static str {
         Group::Connection => "The connection",
         Group::Server => "The server",
         Group::Transactions => "Transactions",
+        Group::Pubsub => "Messages",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
-use super::{info_memory, info_persistence, info_server, info_stats};
+use super::{info_memory, info_persistence, info_replication, info_server, info_stats};
 use crate::resp::Args;
 use crate::state::State;
 
@@ -46,7 +46,7 @@ const SECTIONS: [Section; 13] = [
     section("Memory", info_memory::memory),
     section("Persistence", info_persistence::persistence),
     section("Stats", info_stats::stats),
-    section("Replication", info_server::replication),
+    section("Replication", info_replication::replication),
     section("CPU", info_server::cpu),
     section("Modules", |_, _| ()),
     Section { unasked: false, ..section("Commandstats", info_stats::commandstats) },

@@ -91,30 +91,6 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
     );
 }
 
-pub(super) fn replication(source: &Source<'_>, out: &mut String) {
-    let state = source.state;
-    let stream = &state.stream;
-    let former = stream.former.as_ref();
-    fields!(out,
-        "role": "master",
-        "connected_slaves": 0,
-    );
-    if state.config.min_replicas_to_write > 0 && state.config.min_replicas_max_lag > 0 {
-        fields!(out, "min_slaves_good_slaves": 0);
-    }
-    fields!(out,
-        "master_failover_state": "no-failover",
-        "master_replid": stream.id,
-        "master_replid2": former.map_or_else(|| "0".repeat(40), |(id, _)| id.clone()),
-        "master_repl_offset": stream.end,
-        "second_repl_offset": former.map_or(-1, |(_, offset)| i64::try_from(*offset).unwrap_or(-1)),
-        "repl_backlog_active": 0,
-        "repl_backlog_size": state.config.repl_backlog_size,
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
-    );
-}
-
 /// Microseconds as seconds with six digits.
 fn seconds(us: u64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)

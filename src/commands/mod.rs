@@ -38,6 +38,7 @@ mod help;
 pub mod info;
 mod info_memory;
 mod info_persistence;
+mod info_replication;
 mod info_server;
 mod info_stats;
 pub mod keys;
@@ -49,6 +50,8 @@ pub mod memory;
 pub mod monitor;
 pub mod object;
 pub mod persistence;
+pub mod pubsub;
+pub mod replication;
 pub mod scan;
 pub mod server;
 #[cfg(test)]
@@ -93,6 +96,8 @@ pub const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     monitor::COMMANDS,
     persistence::COMMANDS,
+    pubsub::COMMANDS,
+    replication::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     info::COMMANDS,

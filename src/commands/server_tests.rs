@@ -254,7 +254,7 @@ fn a_primary_without_replicas() {
     check(
         "",
         "role\nreplicaof no one\nslaveof 127.0.0.1 6379\nreplicaof a b\nmodule list\nacl whoami\nacl cat nosuch\nacl setuser x",
-        "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n+OK\r\n-ERR replication is not part of this version\r\n\
+        "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n+OK\r\n+OK\r\n\
          -ERR Invalid master port\r\n*0\r\n$7\r\ndefault\r\n-ERR Unknown category 'nosuch'\r\n\
          -ERR unknown subcommand 'setuser'. Try ACL HELP.\r\n",
     );

@@ -33,6 +33,7 @@ pub use load::{Source, load};
 pub use row::{Change, Meaning, Row};
 pub use rows::{TOPICS, Topic, all};
 pub use set::{Changes, Client};
+pub use special::PrimaryAddress;
 pub use syntax::quote;
 pub use values::Values;
 

@@ -25,8 +25,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::release::Progress;
 use super::shared::Shared;
 use crate::clock::mono_us;
+use crate::config::Config;
 use crate::config::choices::AppendFsync;
-use crate::state::stream::select_command;
+use crate::state::stream::{Stream, select_command};
 
 /// An append that takes longer than this sends the following ones to the commit thread.
 const SLOW_APPEND_US: u64 = 2_000;
@@ -47,8 +48,10 @@ const SWITCH_POLL: Duration = Duration::from_millis(1);
 /// Something to be done to the file, in order.
 #[derive(Debug)]
 enum Step {
-    /// Append whole units that end at `end`.
-    Append { bytes: Vec<u8>, end: u64 },
+    /// Append whole units that end at `end`; `comments` (start and length) are no part of the stream.
+    Append { bytes: Vec<u8>, comments: Vec<(usize, usize)>, end: u64 },
+    /// The bytes that follow have other ids.
+    NewId(Lineage),
     /// Go on in the prepared file; `db` is selected in the stream there.
     Switch { offset: u64, db: Option<u32> },
 }
@@ -345,48 +348,48 @@ impl Committer {
 
     /// Takes the node's pending bytes.
     fn take(&self, inner: &mut Inner, shared: &Shared) {
-        if inner.writer.is_none() {
+        if inner.writer.is_none() && !shared.relay.is_active() {
             return;
         }
         let mut bytes = std::mem::take(&mut inner.spare);
-        let (cut, end) = {
+        let (marks, comments, end) = {
             let mut node = shared.node.lock();
             let stream = &mut node.state.stream;
             std::mem::swap(&mut stream.pending, &mut bytes);
-            (stream.cut.take(), stream.end)
+            (marks(stream), std::mem::take(&mut stream.comments), stream.end)
         };
-        let Some(cut) = cut else {
+        if marks.is_empty() {
             if bytes.is_empty() {
                 inner.spare = bytes;
             } else {
-                inner.queue.push_back(Step::Append { bytes, end });
+                inner.queue.push_back(Step::Append { bytes, comments, end });
             }
             return;
-        };
-        let behind = bytes.split_off(cut.at);
-        if !bytes.is_empty() {
-            inner.queue.push_back(Step::Append { bytes, end: cut.offset });
         }
-        inner.queue.push_back(Step::Switch { offset: cut.offset, db: cut.db });
-        if !behind.is_empty() {
-            inner.queue.push_back(Step::Append { bytes: behind, end });
-        }
+        queue_with_marks(&mut inner.queue, (bytes, comments, end), marks);
     }
 
     /// Does the steps in the queue; the one that fails stays at its front.
     fn carry_out(&self, inner: &mut Inner, shared: &Shared) -> Result<(), String> {
         let durable = LogOffset(self.progress.durable());
         while let Some(step) = inner.queue.front_mut() {
-            let Some(writer) = &mut inner.writer else { return Ok(()) };
-            match step {
-                Step::Append { bytes, end } => {
-                    writer.make_room(if self.progress.is_always() { ROOM_BYTES } else { 0 });
-                    writer
-                        .append(bytes, LogOffset(*end), durable)
-                        .map_err(|error| error.to_string())?;
+            match (step, &mut inner.writer) {
+                (Step::Append { bytes, comments, end }, writer) => {
+                    if let Some(writer) = writer {
+                        writer.make_room(if self.progress.is_always() { ROOM_BYTES } else { 0 });
+                        writer
+                            .append(bytes, LogOffset(*end), durable)
+                            .map_err(|error| error.to_string())?;
+                    }
                     self.progress.note_written(*end);
+                    // Replicas get what the log has, never more.
+                    shared.relay.feed(bytes, comments, *end);
                 }
-                Step::Switch { offset, db } => {
+                (_, None) => {}
+                (Step::NewId(lineage), Some(writer)) => {
+                    writer.head(*lineage).map_err(|error| error.to_string())?;
+                }
+                (Step::Switch { offset, db }, Some(writer)) => {
                     // Puts the old file in order where it is not; so the switch cannot fail, which takes the new one.
                     writer.flush().map_err(|error| error.to_string())?;
                     let prepared = inner.prepared.take().ok_or("no file was prepared")?;
@@ -423,6 +426,101 @@ impl Committer {
             shared.wake_all();
         }
     }
+}
+
+/// Something between two bytes of what is pending: where, and what is to be done there.
+type MarkAt = (usize, u64, Step);
+
+/// Where in the pending bytes something else than appending is to be done.
+fn marks(stream: &mut Stream) -> Vec<MarkAt> {
+    if stream.cut.is_none() && stream.new_ids.is_empty() {
+        return Vec::new();
+    }
+    let mut marks: Vec<MarkAt> = Vec::new();
+    for new in stream.new_ids.drain(..) {
+        let lineage = lineage(&new.id, new.former.as_ref());
+        marks.push((new.at, new.offset, Step::NewId(lineage)));
+    }
+    if let Some(cut) = stream.cut.take() {
+        let switch = Step::Switch { offset: cut.offset, db: cut.db };
+        marks.push((cut.at, cut.offset, switch));
+    }
+    marks.sort_by_key(|(at, ..)| *at);
+    marks
+}
+
+/// Queues pending bytes in pieces, with what is to be done between them.
+fn queue_with_marks(
+    queue: &mut VecDeque<Step>,
+    (mut bytes, mut comments, end): (Vec<u8>, Vec<(usize, usize)>, u64),
+    marks: Vec<MarkAt>,
+) {
+    let mut taken = 0;
+    for (at, offset, step) in marks {
+        let behind = bytes.split_off(at - taken);
+        let first_behind = comments.partition_point(|(start, _)| *start < at - taken);
+        let mut comments_behind = comments.split_off(first_behind);
+        comments_behind.iter_mut().for_each(|(start, _)| *start -= at - taken);
+        if !bytes.is_empty() {
+            queue.push_back(Step::Append { bytes, comments, end: offset });
+        }
+        queue.push_back(step);
+        (bytes, comments, taken) = (behind, comments_behind, at);
+    }
+    if !bytes.is_empty() {
+        queue.push_back(Step::Append { bytes, comments, end });
+    }
+}
+
+/// Replicas.
+impl Committer {
+    /// Begins to keep the stream for replicas. With the log off that is what makes the node record it.
+    pub(super) fn start_relay(&self, shared: &Shared) {
+        self.inside(|inner| {
+            if shared.relay.is_active() {
+                return;
+            }
+            let mut node = shared.node.lock();
+            let limits = relay_limits(&node.state.config);
+            let stream = &mut node.state.stream;
+            let mut start = stream.end;
+            if stream.recording {
+                start = inner.writer.as_ref().map_or(start, |writer| writer.end().0);
+            } else {
+                // Who follows from here knows of no database.
+                (stream.recording, stream.db) = (true, None);
+            }
+            shared.relay.start(start, limits);
+        });
+    }
+
+    /// Keeps nothing for replicas any more.
+    pub(super) fn stop_relay(&self, shared: &Shared) {
+        self.inside(|inner| {
+            let mut node = shared.node.lock();
+            if !node.state.replication.replicas.is_empty() {
+                return;
+            }
+            if inner.writer.is_none() {
+                node.state.stream.recording = false;
+                node.state.stream.forget_pending();
+            }
+            shared.relay.stop();
+            tracing::info!("Replication backlog freed: no replica has been connected for a while");
+        });
+    }
+}
+
+/// Bytes of the stream that are kept in any case, and for a replica that is slow.
+pub(super) fn relay_limits(config: &Config) -> (u64, u64) {
+    let least = config.repl_backlog_size;
+    if config.appendonly {
+        // What is older is read from the files of the log.
+        return (least, least);
+    }
+    let hard = config.client_output_buffer_limit.replica.hard;
+    let most = if hard == 0 { u64::MAX } else { hard };
+    (least, most.max(least))
 }
 
 /// Rewrites.
@@ -589,7 +687,9 @@ impl Committer {
         let end = writer.end();
         let handle = writer.sync_handle();
         handle.sync_data().map_err(|error| error.to_string())?;
-        writer.mark(end, true).map_err(|error| error.to_string())?;
+        // The history that a replica's log holds is its primary's: started as a primary, it must take an id of its own.
+        let owns_history = !shared.node.lock().state.is_replica();
+        writer.mark(end, owns_history).map_err(|error| error.to_string())?;
         handle.sync_data().map_err(|error| error.to_string())?;
         self.progress.note_durable(end.0);
         drop(inner);

@@ -81,7 +81,7 @@ pub(super) struct Connection {
     pub(super) id: ClientId,
     socket: Writer,
     /// Runtime of the thread that serves this connection.
-    home: tokio::runtime::Handle,
+    pub(super) home: tokio::runtime::Handle,
     /// The client has authenticated, or need not: lifts the small limits of the parser.
     authenticated: AtomicBool,
     out: Mutex<Out>,
@@ -89,6 +89,8 @@ pub(super) struct Connection {
     output_bytes_max: AtomicU64,
     /// Notified when a blocked client goes on, or output has been drained.
     resume: Notify,
+    /// Notified when the connection has been ended, for the task that feeds a replica.
+    left: Notify,
     closing: AtomicBool,
     /// The log offset that the last reply waits for.
     held_to: AtomicU64,
@@ -147,6 +149,7 @@ impl Connection {
             out: Mutex::new(Out::default()),
             output_bytes_max: AtomicU64::new(0),
             resume: Notify::new(),
+            left: Notify::new(),
             closing: AtomicBool::new(false),
             held_to: AtomicU64::new(0),
             waits_full: AtomicBool::new(false),
@@ -391,6 +394,10 @@ impl Connection {
         self.output_bytes_max.store(outcome.output_bytes_max, Ordering::Relaxed);
         let extra = driver::collect(&mut node);
         drop(node);
+        if outcome.hold > 0 && shared.relay.is_active() && !shared.committer.is_on() {
+            // No reply waits for the log, so nobody else would have the stream handed on.
+            turn::commit_later();
+        }
         // Before the reply: a client that has been told of a new setting may rely on it.
         if let Some(extra) = extra {
             driver::carry_out(shared, extra);
@@ -571,6 +578,45 @@ impl Connection {
         sent
     }
 
+    /// Whether the kernel may hold small pieces back to join them (`repl-disable-tcp-nodelay`).
+    pub(super) fn joins_packets(&self, joins: bool) {
+        self.socket.joins_packets(joins);
+    }
+
+    /// Whether the connection has been ended, or is about to be.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all replies have been sent.
+    pub(super) async fn all_sent(&self) {
+        while !self.is_closing() && !self.out.lock().bytes.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the connection has been ended.
+    pub(super) async fn gone(&self) {
+        while !self.is_closing() {
+            self.left.notified().await;
+        }
+        // Others may wait for the same.
+        self.left.notify_one();
+    }
+
+    /// Sends what the socket takes of bytes that are no replies: the stream, for a replica.
+    pub(super) fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.socket.try_write(bytes)?;
+        count_call(&self.calls[1]);
+        self.transmitted.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// Waits until the socket takes more.
+    pub(super) async fn room(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
     /// A blocked client goes on.
     pub(super) fn resume(&self) {
         self.resume.notify_one();
@@ -581,6 +627,7 @@ impl Connection {
         self.closing.store(true, Ordering::SeqCst);
         self.socket.shutdown();
         self.resume.notify_one();
+        self.left.notify_one();
     }
 
     /// Waits until the last replies have been sent, for a moment.
@@ -598,6 +645,7 @@ impl Connection {
     fn leave(&self, shared: &Shared) {
         self.closing.store(true, Ordering::SeqCst);
         self.socket.shutdown();
+        self.left.notify_one();
         shared.connections.lock().remove(&self.id);
         shared.node.lock().disconnect(self.id);
         let [received, transmitted] = &shared.closed_net;

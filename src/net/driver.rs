@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{follow, reload, stop, system, walks};
+use super::{feed, follow, reload, stop, system, walks};
 use crate::clock::{self, SystemClock};
 use crate::node::Node;
 use crate::state::Output;
@@ -55,6 +55,8 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                     connection.close();
                 }
             }
+            Output::Feed(feed) => feed::start(shared, *feed),
+            Output::LinkChanged => shared.link_changed.notify_one(),
             Output::StartSnapshot => walks::start_snapshot(shared),
             Output::StartRewrite => walks::start_rewrite(shared),
             Output::ConfigChanged(names) => settings_changed(shared, &names),
@@ -105,6 +107,11 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         with_node(&shared, |node| {
             tell_of_connections(node, &shared, &seen);
             node.state.system = facts;
+            node.state.replication.backlog = shared.relay.facts();
+            let [memory, disk] = &shared.relayed;
+            let counts = &mut node.state.replication.counts;
+            counts.memory_bytes = memory.load(Ordering::Relaxed);
+            counts.disk_bytes = disk.load(Ordering::Relaxed);
             let persistence = &mut node.state.persistence;
             if let Some((current, base)) = sizes {
                 persistence.aof_current_size = current;
@@ -119,6 +126,9 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         // Between slices others get at the node.
         while with_node(&shared, |node| node.expire_slice(&mut SystemClock)) {
             tokio::task::yield_now().await;
+        }
+        if shared.node.lock().stream_is_unwanted() {
+            shared.committer.stop_relay(&shared);
         }
         // Effects of expiry have to reach the log although nobody waits for them.
         shared.committer.kick_if_pending(&shared);
@@ -190,6 +200,9 @@ pub(super) fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
             }
             "client-query-buffer-limit" => {
                 shared.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+            }
+            "repl-backlog-size" | "client-output-buffer-limit" => {
+                shared.relay.set_limits(super::commit::relay_limits(&config));
             }
             "loglevel" => crate::logging::set_level(config.loglevel),
             "oom-score-adj" | "oom-score-adj-values" => {

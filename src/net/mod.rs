@@ -3,11 +3,16 @@
 mod commit;
 mod connection;
 mod driver;
+mod feed;
 mod follow;
+mod full_sync;
+mod link;
 mod listener;
 mod load;
 mod lock;
 pub mod process;
+mod receive;
+mod relay;
 mod release;
 mod reload;
 mod resp_base;
@@ -75,6 +80,7 @@ pub fn serve(config: Config) -> Result<(), String> {
         let listening = follow::Listening::new(&settings, senders, accepting);
         shared.listening.set(listening).expect("it is set here only");
         tokio::spawn(driver::tick_task(Arc::clone(&shared)));
+        tokio::spawn(link::link_task(Arc::clone(&shared)));
         tokio::spawn(io_thread(Arc::clone(&shared), 0, first));
         tokio::spawn(signals(Arc::clone(&shared)));
         when_loaded.await.map_err(|_| "loading was broken off".to_owned())??;
@@ -128,7 +134,7 @@ fn make_shared(config: Config, threads: usize) -> Shared {
     node.state.system.startup_memory = crate::alloc::used_memory() as u64;
     // Clients that come before the data are answered -LOADING.
     node.state.persistence.loading =
-        Some(Loading { started_s: time.unix_s(), total_bytes: 0, loaded_bytes: 0 });
+        Some(Loading { started_s: time.unix_s(), total_bytes: 0, loaded_bytes: 0, serves: false });
     let (waste, collected) = mpsc::channel::<Waste>();
     let freed = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let counters = Arc::clone(&freed);

@@ -38,7 +38,7 @@ fn begin_loading(state: &mut State) -> bool {
     let is_free = !state.has_job();
     if is_free {
         let started_s = crate::clock::now().unix_s();
-        let loading = Loading { started_s, total_bytes: 0, loaded_bytes: 0 };
+        let loading = Loading { started_s, total_bytes: 0, loaded_bytes: 0, serves: false };
         state.persistence.loading = Some(loading);
     }
     is_free
@@ -59,18 +59,10 @@ fn exchange(shared: &Arc<Shared>, log: bool, save: bool) -> Result<(), String> {
     let config = shared.node.lock().state.config.clone();
     let (keyspace, functions) = load::read_again(shared, &config, log)?;
     let mut node = shared.node.lock();
-    let state = &mut node.state;
-    let end = state.stream.end;
-    let old = std::mem::replace(&mut state.keyspace, keyspace);
-    // Replies that show what was reloaded wait for as much of the log as those before.
-    state.keyspace.succeed(&old, end);
-    for client in state.clients.iter_mut().filter(|client| client.watching) {
-        client.watch_broken = true;
-    }
+    let old = node.replace_data(keyspace, functions);
     // What was loaded instead of the data is in no log.
-    state.persistence.rewrite_scheduled |= !log && !save && state.persistence.aof_enabled;
-    state.functions = functions;
-    node.apply_settings();
+    let persistence = &mut node.state.persistence;
+    persistence.rewrite_scheduled |= !log && !save && persistence.aof_enabled;
     drop(node);
     drop(old);
     Ok(())

@@ -10,6 +10,7 @@ use super::commit::Committer;
 use super::connection::Connection;
 use super::follow::Listening;
 use super::lock::FolderLock;
+use super::relay::Relay;
 use super::turn::ThreadWaker;
 use crate::node::Node;
 use crate::state::ClientId;
@@ -24,6 +25,11 @@ pub(super) struct Shared {
     /// The node, behind its one lock. Never held across a file operation, a sync or an await.
     pub(super) node: Mutex<Node>,
     pub(super) committer: Committer,
+    pub(super) relay: Relay,
+    /// Bytes of the stream sent to replicas: from memory, from files of the log.
+    pub(super) relayed: [AtomicU64; 2],
+    /// Tells the task of the link that the node has another primary.
+    pub(super) link_changed: tokio::sync::Notify,
     pub(super) log_lock: FolderLock,
     /// Held by the one who switches the log on or off. Taken before all other locks.
     pub(super) log_switch: Mutex<()>,
@@ -64,6 +70,9 @@ impl Shared {
         Self {
             node: Mutex::new(node),
             committer: Committer::new(policy),
+            relay: Relay::new(),
+            relayed: Default::default(),
+            link_changed: tokio::sync::Notify::new(),
             log_lock: FolderLock::default(),
             log_switch: Mutex::new(()),
             settings: Mutex::new(()),

@@ -69,6 +69,15 @@ impl Writer {
         }
     }
 
+    /// Whether the kernel may hold small pieces back to join them.
+    pub(super) fn joins_packets(&self, joins: bool) {
+        if let Writer::Tcp(half) = self
+            && let Err(error) = half.as_ref().set_nodelay(!joins)
+        {
+            tracing::debug!("an option of a replica's socket: {error}");
+        }
+    }
+
     /// Ends the connection in both directions; whoever reads sees its end.
     pub(super) fn shutdown(&self) {
         let both = std::net::Shutdown::Both;

@@ -43,6 +43,8 @@ impl ThreadWaker {
 struct Turn {
     /// Connections whose output is to be sent at the end of the turn.
     ready: Vec<Arc<Connection>>,
+    /// There are bytes to be committed that nobody waits for.
+    commits: bool,
     waker: Option<Waker>,
 }
 
@@ -62,13 +64,28 @@ pub(super) fn flush_later(connection: &Arc<Connection>) {
     });
 }
 
+/// Has what is pending handed on at the end of this turn, though nothing is to be sent for it.
+pub(super) fn commit_later() {
+    TURN.with_borrow_mut(|turn| {
+        if !std::mem::replace(&mut turn.commits, true)
+            && turn.ready.is_empty()
+            && let Some(waker) = &turn.waker
+        {
+            waker.wake_by_ref();
+        }
+    });
+}
+
 /// The flush task of I/O thread `index`. Never ends.
 pub(super) async fn flush_task(shared: Arc<Shared>, index: usize) {
     let mut batch: Vec<Arc<Connection>> = Vec::new();
     let mut held = Held::default();
     loop {
         wait_for_turn(&shared, index).await;
-        TURN.with_borrow_mut(|turn| std::mem::swap(&mut batch, &mut turn.ready));
+        let commits = TURN.with_borrow_mut(|turn| {
+            std::mem::swap(&mut batch, &mut turn.ready);
+            std::mem::take(&mut turn.commits)
+        });
         // Only what is new has to be committed. For what is held that has been seen to: asking again would make two
         // threads keep each other busy as long as the disk fails.
         let has_new = !batch.is_empty();
@@ -76,7 +93,7 @@ pub(super) async fn flush_task(shared: Arc<Shared>, index: usize) {
             held.flush(&shared, index, &mut batch);
             gather(&shared, index, &mut batch, &mut held).await;
         }
-        if has_new {
+        if has_new || commits {
             shared.committer.commit_turn(&shared);
         }
         held.flush(&shared, index, &mut batch);
@@ -92,7 +109,7 @@ async fn wait_for_turn(shared: &Shared, index: usize) {
                 turn.waker = Some(context.waker().clone());
                 *shared.threads[index].waker.lock() = Some(context.waker().clone());
             }
-            if std::mem::replace(&mut is_woken, true) || !turn.ready.is_empty() {
+            if std::mem::replace(&mut is_woken, true) || !turn.ready.is_empty() || turn.commits {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -11,7 +11,7 @@ use highwater_persistence::log::{BaseKind, LogFiles, LogNames, LogOffset, Rewrit
 use highwater_persistence::snapshot::{
     Event, KeyMeta, SnapshotError, SnapshotWriter, WriterOptions,
 };
-use highwater_persistence::storage::{RealStorage, Storage, StorageFile};
+use highwater_persistence::storage::{ReadFile, RealStorage, Storage, StorageFile};
 
 use super::commit::lineage;
 use super::driver::with_node;
@@ -19,7 +19,8 @@ use super::shared::Shared;
 use crate::clock::{self, mono_us};
 use crate::config::Config;
 use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
-use crate::node::{Begun, access_clock};
+use crate::node::{Begun, Node, access_clock};
+use crate::state::ClientId;
 use crate::types::convert::write_object;
 
 /// What one step may do while the node is locked.
@@ -80,6 +81,64 @@ pub(super) fn start_snapshot(shared: &Arc<Shared>) {
     });
 }
 
+/// Writes a snapshot for a replica to a file without a name, and returns it with its size. `begun` is told the offset
+/// of the state that it shows; from there on the stream is kept.
+pub(super) fn snapshot_to_file(
+    shared: &Arc<Shared>,
+    client: ClientId,
+    begun: impl FnOnce(u64) -> io::Result<()>,
+) -> io::Result<(Arc<dyn ReadFile>, u64)> {
+    snapshot_for_replica(shared, client, begun, |config, walk| {
+        let storage = storage(config);
+        let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        let temp = format!("temp-{}-{number}.rdb", std::process::id());
+        let written = write_base(shared, config, &storage, walk, (&temp, false));
+        let opened = written.and_then(|()| storage.open_read(&temp));
+        remove_temp(&storage, &temp);
+        let file = opened?;
+        let size = file.size()?;
+        Ok((file, size))
+    })
+}
+
+/// As [`snapshot_to_file`], to whatever takes the bytes.
+pub(super) fn snapshot_to_socket(
+    shared: &Arc<Shared>,
+    client: ClientId,
+    begun: impl FnOnce(u64) -> io::Result<()>,
+    socket: &mut dyn Write,
+) -> io::Result<()> {
+    snapshot_for_replica(shared, client, begun, |config, walk| {
+        write_snapshot(shared, config, walk, false, socket).map_err(io::Error::other)
+    })
+}
+
+fn snapshot_for_replica<T>(
+    shared: &Arc<Shared>,
+    client: ClientId,
+    begun: impl FnOnce(u64) -> io::Result<()>,
+    write: impl FnOnce(&Config, &Begun) -> io::Result<T>,
+) -> io::Result<T> {
+    lower_priority();
+    let walk = loop {
+        {
+            let mut node = shared.node.lock();
+            let is_free = !node.state.has_job() && node.state.persistence.loading.is_none();
+            if is_free && let Some(walk) = node.begin_walk(false, clock::now()) {
+                shared.relay.hold(client, walk.cut.offset);
+                break walk;
+            }
+        }
+        std::thread::sleep(JOB_POLL);
+    };
+    let config = shared.node.lock().state.config.clone();
+    let written = begun(walk.cut.offset).and_then(|()| write(&config, &walk));
+    let mut node = shared.node.lock();
+    node.state.keyspace.cancel_walk(walk.walk);
+    node.state.persistence.snapshot = None;
+    written
+}
+
 /// Writes a walk to `temp` and puts it in the place of `dbfilename`.
 fn save(shared: &Shared, config: &Config, begun: &Begun, temp: &str) -> io::Result<()> {
     let storage = storage(config);
@@ -92,7 +151,7 @@ fn suspends(shared: &Shared) -> bool {
     shared.node.lock().state.config.no_appendfsync_on_rewrite
 }
 
-fn remove_temp(storage: &Arc<dyn Storage>, temp: &str) {
+pub(super) fn remove_temp(storage: &Arc<dyn Storage>, temp: &str) {
     if let Err(error) = storage.remove(temp)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -222,10 +281,17 @@ pub(super) fn set_append_only(shared: &Arc<Shared>, on: bool) {
     let mut node = shared.node.lock();
     node.state.persistence.aof_waits_for_rewrite = false;
     node.state.persistence.log_error = None;
-    node.state.stream.recording = false;
-    node.state.stream.cut = None;
-    node.state.stream.pending = Vec::new();
+    stop_recording(&mut node, shared);
     tracing::info!("The append only file is off");
+}
+
+/// The log is off: nothing is recorded any more, unless replicas want it.
+fn stop_recording(node: &mut Node, shared: &Shared) {
+    node.state.stream.cut = None;
+    if !shared.relay.is_active() {
+        node.state.stream.recording = false;
+        node.state.stream.forget_pending();
+    }
 }
 
 /// Writes the files of a log from scratch. With `stays` the log is on from then; acknowledgements wait for it once the
@@ -266,8 +332,7 @@ fn switch_on(shared: &Arc<Shared>, stays: bool) {
             shared.committer.close(&shared);
             shared.log_lock.release();
             let mut node = shared.node.lock();
-            node.state.stream.recording = false;
-            node.state.stream.pending = Vec::new();
+            stop_recording(&mut node, &shared);
         }
         drop(switch);
         finish_rewrite(&shared, result);
@@ -332,7 +397,7 @@ fn write_snapshot(
     config: &Config,
     begun: &Begun,
     base: bool,
-    sink: SyncedFile,
+    sink: impl Write,
 ) -> Result<(), SnapshotError> {
     let mut writer = SnapshotWriter::new(sink, &writer_options(config));
     let used = crate::alloc::used_memory() as u64;
@@ -340,6 +405,12 @@ fn write_snapshot(
     writer.aux(b"aof-base", if base { b"1" } else { b"0" })?;
     writer.aux(b"hw-id", begun.id.as_bytes())?;
     writer.aux(b"hw-offset", begun.cut.offset.to_string().as_bytes())?;
+    // What stock writes for replicas: with these a replica that gets the file knows where the stream goes on.
+    if let Some(db) = begun.cut.db {
+        writer.aux(b"repl-stream-db", db.to_string().as_bytes())?;
+    }
+    writer.aux(b"repl-id", begun.id.as_bytes())?;
+    writer.aux(b"repl-offset", begun.cut.offset.to_string().as_bytes())?;
     for function in &begun.functions {
         writer.function(function)?;
     }
@@ -426,6 +497,11 @@ fn write_entry<W: Write>(
         }
     }
     writer.value(Event::ValueEnd)
+}
+
+/// How an empty snapshot is written.
+pub(super) fn plain_options() -> WriterOptions {
+    writer_options(&Config::default())
 }
 
 /// How snapshots are written under `config`.

@@ -5,7 +5,7 @@ use crate::commands::transaction::end_transaction;
 use crate::commands::{Context, Entry, Flag, Then, table};
 use crate::config::{CommandNames, Reached};
 use crate::resp::{Args, CommandError, Reply, Requests, errors};
-use crate::state::client::{Client, ReplyMode};
+use crate::state::client::{Blocked, Client, ReplyMode};
 use crate::state::{ClientId, State};
 
 use super::Node;
@@ -86,10 +86,14 @@ impl Node {
         };
         let end = self.state.stream.end;
         let hold = if end > before { end } else { observed.min(end) };
+        if matches!(client.blocked, Some(Blocked::Waiting { .. })) {
+            self.state.waiting.push(id);
+        }
         let authenticated = client.authenticated;
         let output_bytes_max = self.state.output_limit(&client).hard;
         self.state.clients.put(client);
         self.tell_watchers();
+        self.ask_for_acks();
         Outcome { executed: executed - from, hold, status, authenticated, output_bytes_max }
     }
 
@@ -155,8 +159,9 @@ impl Node {
         time: Time,
         clock: &mut dyn Clock,
     ) -> u64 {
+        let before = self.state.stream.end;
         self.state.keyspace.no_touch = client.no_touch;
-        self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
+        self.state.keyspace.begin(time.unix_ms(), before + 1);
         let ran = call(&mut self.state, client, entry, args, out, time);
         match ran.then {
             Then::Nothing => {}
@@ -164,6 +169,9 @@ impl Node {
             Then::SettingsChanged => self.apply_settings(),
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
+        if self.state.stream.end > before {
+            client.write_offset = self.state.stream.end;
+        }
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
         account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
@@ -283,6 +291,10 @@ fn note_slow(state: &mut State, client: &Client, entry: &Entry, args: Args<'_>, 
 /// Takes back the reply of a client that wants none.
 #[inline]
 fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
+    if client.is_replica || client.answers_nothing {
+        client.answers_nothing = false;
+        out.truncate(position);
+    }
     match client.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Off => out.truncate(position),
@@ -296,6 +308,33 @@ fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
             client.reply_mode = ReplyMode::On;
         }
     }
+}
+
+/// The command that an entry of a log or of a primary's stream names.
+///
+/// # Errors
+/// There is no such command, or it does not take these arguments: the log is not one this node can play.
+pub(super) fn resolve_effect(
+    names: &CommandNames,
+    args: Args<'_>,
+) -> Result<&'static Entry, CommandError> {
+    // Requests are logged as they came, under a new name too; effects of the node's own have the commands' own names.
+    let found = match names.reached(&args[0]) {
+        Reached::Other(own) => table().find(own.as_bytes()),
+        Reached::Itself | Reached::Nothing => table().find(&args[0]),
+    };
+    let Some(mut entry) = found else {
+        return Err(errors::unknown_command(&args[0], args.iter_from(1)));
+    };
+    if !entry.subcommands.is_empty() && args.len() > 1 {
+        entry = entry
+            .subcommand(&args[1])
+            .ok_or_else(|| errors::unknown_subcommand(entry.command.name, &args[1]))?;
+    }
+    if !entry.arity.fits(args.len()) {
+        return Err(errors::wrong_arity(&entry.full_name));
+    }
+    Ok(entry)
 }
 
 /// The command that `args` name, a container's subcommand where it has one.

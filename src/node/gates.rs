@@ -73,12 +73,45 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     {
         return Err(error);
     }
-    if state.persistence.loading.is_some()
+    if writes && state.replication.primary.is_some() && state.config.replica_read_only {
+        return Err(errors::READONLY);
+    }
+    if writes && lacks_replicas(state) {
+        return Err(errors::NOREPLICAS);
+    }
+    if is_stale(state)
+        && (!flags.has(Flag::Stale) || queued.is_some_and(|queued| queued.needs_data))
+    {
+        return Err(errors::MASTERDOWN);
+    }
+    if state
+        .persistence
+        .loading
+        .is_some_and(|loading| !loading.serves || flags.has(Flag::NoAsyncLoading))
         && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
     {
         return Err(errors::LOADING);
     }
     Ok(())
+}
+
+/// Whether fewer replicas keep up than `min-replicas-to-write` wants.
+#[inline]
+fn lacks_replicas(state: &State) -> bool {
+    let config = &state.config;
+    let (wanted, lag_s) = (config.min_replicas_to_write, config.min_replicas_max_lag);
+    if wanted == 0 || lag_s == 0 || state.is_replica() {
+        return false;
+    }
+    let now_ms = state.time.mono_us / 1000;
+    state.replication.replicas.good(now_ms, u64::from(lag_s)) < wanted as usize
+}
+
+/// Whether the node is a replica without its primary and must not show old data.
+#[inline]
+fn is_stale(state: &State) -> bool {
+    !state.config.replica_serve_stale_data
+        && state.replication.primary.as_ref().is_some_and(|primary| !primary.link.is_online())
 }
 
 #[cold]

@@ -1,7 +1,7 @@
 //! Snapshots and rewrites from the node's side: when they may start, their cut, their walk, how they ended.
 
 use crate::clock::Time;
-use crate::keyspace::{WalkBatch, WalkBudget, WalkId, WalkProgress};
+use crate::keyspace::{Keyspace, WalkBatch, WalkBudget, WalkId, WalkProgress};
 use crate::state::client::{Blocked, ReplyMode};
 use crate::state::persistence::Job;
 use crate::state::stream::Cut;
@@ -133,6 +133,21 @@ impl Node {
         if persistence_wants_retry(&self.state) {
             self.state.persistence.rewrite_scheduled = true;
         }
+    }
+
+    /// Puts other data in the place of all there are, which are returned to be freed outside of the lock.
+    pub fn replace_data(&mut self, keyspace: Keyspace, functions: Vec<Vec<u8>>) -> Keyspace {
+        let state = &mut self.state;
+        let end = state.stream.end;
+        let old = std::mem::replace(&mut state.keyspace, keyspace);
+        // Replies that show the new data wait for as much of the log as those before.
+        state.keyspace.succeed(&old, end);
+        for client in state.clients.iter_mut().filter(|client| client.watching) {
+            client.watch_broken = true;
+        }
+        state.functions = functions;
+        self.apply_settings();
+        old
     }
 
     /// Answers a client that waits for a job and lets it go on.

@@ -15,7 +15,8 @@ const KEYS_PER_LOOK: usize = 16;
 /// True also when there is more to do than one command may be made to wait for; the next one goes on.
 #[inline]
 pub(super) fn make_room(state: &mut State) -> bool {
-    excess_bytes(state) == 0 || evict(state)
+    let leaves_it = state.is_replica() && state.config.replica_ignore_maxmemory;
+    leaves_it || excess_bytes(state) == 0 || evict(state)
 }
 
 /// Bytes in use above `maxmemory`, those that are being freed and those of the pending log left out.

@@ -8,11 +8,13 @@ mod expire;
 mod gates;
 mod heavy_clients;
 mod jobs;
+mod link;
 mod memory;
 mod monitor;
 mod prefetch;
 mod propagate;
 pub mod replay;
+mod replicas;
 mod settings;
 mod tick;
 mod transactions;
@@ -28,6 +30,7 @@ use crate::state::{ClientId, Output, State};
 
 pub use dispatch::{Outcome, Status};
 pub use jobs::Begun;
+pub use link::Followed;
 pub use settings::access_clock;
 
 /// A node.
@@ -48,6 +51,9 @@ impl Node {
         state.stats.by_command.resize_with(table().ids(), Default::default);
         let mut node = Self { state, expire_left_us: 0, expire_spent_us: 0 };
         node.apply_settings();
+        if let Some(address) = node.state.config.replicaof.clone() {
+            node.state.set_primary(Some(address));
+        }
         node
     }
 
@@ -78,6 +84,7 @@ impl Node {
             self.state.keyspace.unwatch(id.0);
         }
         self.state.monitors -= usize::from(client.monitor);
+        self.replica_is_gone(id);
     }
 
     /// What the driver is to do, in order.

@@ -13,6 +13,9 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 /// others, with its database.
 #[inline]
 pub(super) fn unit(state: &mut State, own: Option<(u32, Args<'_>)>) {
+    if is_local(state) {
+        return;
+    }
     match own {
         Some((db, args)) if state.keyspace.effects.is_empty() => {
             begin(state);
@@ -26,6 +29,16 @@ pub(super) fn unit(state: &mut State, own: Option<(u32, Args<'_>)>) {
         None if state.keyspace.effects.is_empty() => {}
         None => flush(state),
     }
+}
+
+/// What a replica's clients change (`replica-read-only no`) is no part of its primary's stream, and so of no log.
+#[inline]
+fn is_local(state: &mut State) -> bool {
+    let is_local = state.is_replica();
+    if is_local {
+        state.keyspace.effects.clear();
+    }
+    is_local
 }
 
 /// Adds a request to the effects of the open unit.
@@ -71,7 +84,7 @@ pub(super) fn flush(state: &mut State) {
 
 /// Appends the collected effects each on its own: deletions by expiry and eviction.
 pub(super) fn flush_each(state: &mut State) {
-    if state.keyspace.effects.is_empty() {
+    if is_local(state) || state.keyspace.effects.is_empty() {
         return;
     }
     begin(state);

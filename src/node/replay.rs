@@ -1,15 +1,14 @@
 //! Playing a log into a node that serves nobody yet.
 
 use crate::clock::Time;
-use crate::commands::{self, table};
-use crate::config::Reached;
+use crate::commands;
 use crate::keyspace::ExpireMode;
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError};
 use crate::state::ClientId;
 use crate::state::client::{Client, Peer};
 
 use super::Node;
-use super::dispatch::call;
+use super::dispatch::{call, resolve_effect};
 
 /// Plays commands of a log into a node. Gates do not apply, nothing expires, nothing is propagated, replies are dropped.
 #[derive(Debug)]
@@ -53,23 +52,7 @@ impl Replay {
     /// # Errors
     /// There is no such command, or it does not take these arguments: the log is not one this node can play.
     pub fn resolve(&self, args: Args<'_>) -> Result<&'static commands::Entry, CommandError> {
-        // Requests are logged as they came, under a new name too; effects of the node's own have the commands' own names.
-        let found = match self.node.state.command_names.reached(&args[0]) {
-            Reached::Other(own) => table().find(own.as_bytes()),
-            Reached::Itself | Reached::Nothing => table().find(&args[0]),
-        };
-        let Some(mut entry) = found else {
-            return Err(errors::unknown_command(&args[0], args.iter_from(1)));
-        };
-        if !entry.subcommands.is_empty() && args.len() > 1 {
-            entry = entry
-                .subcommand(&args[1])
-                .ok_or_else(|| errors::unknown_subcommand(entry.command.name, &args[1]))?;
-        }
-        if !entry.arity.fits(args.len()) {
-            return Err(errors::wrong_arity(&entry.full_name));
-        }
-        Ok(entry)
+        resolve_effect(&self.node.state.command_names, args)
     }
 
     /// Plays one command, which `args` resolve to, with database `db` in force. MULTI and EXEC are passed over: the

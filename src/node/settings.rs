@@ -20,5 +20,6 @@ impl Node {
         keyspace.settings.access = access_clock(config);
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
+        self.state.settle_role();
     }
 }

@@ -156,8 +156,12 @@ fn an_exec_that_is_refused_ends_its_transaction() {
 fn a_queue_does_not_run_while_data_are_loaded() {
     let mut bench = Bench::new();
     bench.run("multi\nset k 1");
-    let loading =
-        crate::state::persistence::Loading { started_s: 0, total_bytes: 1, loaded_bytes: 0 };
+    let loading = crate::state::persistence::Loading {
+        started_s: 0,
+        total_bytes: 1,
+        loaded_bytes: 0,
+        serves: false,
+    };
     bench.node.state.persistence.loading = Some(loading);
     let replies = bench.run("exec");
     assert!(replies.starts_with("-EXECABORT") && replies.contains("LOADING"), "{replies}");

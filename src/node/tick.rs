@@ -1,8 +1,7 @@
 //! What happens by itself: pauses that end, expiry, rates, save points, automatic rewrites, idle clients.
 
 use crate::clock::Time;
-use crate::state::client::{Blocked, Client, Timeout};
-use crate::state::{ClientId, Output, State};
+use crate::state::{Output, State};
 
 use super::{Node, propagate};
 
@@ -15,7 +14,8 @@ impl Node {
         self.state.time = time;
         self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         self.end_pause(time);
-        self.end_waits(time);
+        self.state.end_due_waits();
+        self.tick_replicas(time);
         propagate::flush_each(&mut self.state);
         self.note_expire_cycle();
         self.renew_expire_time();
@@ -64,22 +64,6 @@ impl Node {
         self.state.end_pause();
     }
 
-    /// Answers clients that have waited long enough.
-    fn end_waits(&mut self, time: Time) {
-        let (now_ms, durable) = (time.unix_ms(), self.state.persistence.durable);
-        let due = |client: &Client| match client.blocked {
-            Some(Blocked::Waiting { until_ms, reply }) => {
-                let over = until_ms != 0 && until_ms <= now_ms;
-                (over || reply.is_met(durable)).then_some((client.id, reply))
-            }
-            _ => None,
-        };
-        let due: Vec<(ClientId, Timeout)> = self.state.clients.iter().filter_map(due).collect();
-        for (id, reply) in due {
-            self.state.end_wait(id, reply.bytes(durable));
-        }
-    }
-
     /// Closes clients that have been silent for `timeout` seconds.
     fn close_idle(&mut self, time: Time) {
         let timeout_us = u64::from(self.state.config.timeout) * 1_000_000;
@@ -87,7 +71,10 @@ impl Node {
             return;
         }
         let State { clients, outputs, .. } = &mut self.state;
-        for client in clients.iter().filter(|client| client.blocked.is_none() && !client.monitor) {
+        for client in clients
+            .iter()
+            .filter(|client| client.blocked.is_none() && !client.monitor && !client.is_replica)
+        {
             if time.mono_us.saturating_sub(client.last_interaction.mono_us) > timeout_us {
                 outputs.push(Output::Close { client: client.id });
             }

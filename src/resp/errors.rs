@@ -76,6 +76,10 @@ errors! {
     MISCONF_RDB = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     /// Writes on a read-only replica.
     READONLY = "READONLY You can't write against a read only replica.";
+    /// Writes while too few replicas keep up.
+    NOREPLICAS = "NOREPLICAS Not enough good replicas to write.";
+    /// On a replica without its primary that must not show old data.
+    MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     /// RESTORE over an existing key.
     BUSYKEY = "BUSYKEY Target key name already exists.";
     /// A string that would grow past `proto-max-bulk-len`.

@@ -1,6 +1,7 @@
 //! What a node knows of one client.
 
 use crate::clock::Time;
+use crate::replication::replicas::Announced;
 
 /// Number of a connection; grows, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,32 +42,22 @@ pub enum Blocked {
 pub enum Timeout {
     /// `+OK`: sleeping was all it was to do.
     Ok,
-    /// `:0`: no replica has acknowledged.
-    Zero,
-    /// Whether the log is durable up to there, and no replica's (WAITAOF).
-    Durable {
+    /// How many replicas have acknowledged (WAIT).
+    Acked {
         /// Log offset that is waited for.
         offset: u64,
-        /// Whether that is all that is waited for.
-        suffices: bool,
+        /// How many have to.
+        replicas: usize,
     },
-}
-
-impl Timeout {
-    /// As bytes, the same in both protocols; `durable` is the log offset synced.
-    pub fn bytes(self, durable: u64) -> &'static [u8] {
-        match self {
-            Timeout::Ok => b"+OK\r\n",
-            Timeout::Zero => b":0\r\n",
-            Timeout::Durable { offset, .. } if offset <= durable => b"*2\r\n:1\r\n:0\r\n",
-            Timeout::Durable { .. } => b"*2\r\n:0\r\n:0\r\n",
-        }
-    }
-
-    /// Whether the wait has come to its end before its time.
-    pub fn is_met(self, durable: u64) -> bool {
-        matches!(self, Timeout::Durable { offset, suffices: true } if offset <= durable)
-    }
+    /// Whether it is synced here, and on how many replicas (WAITAOF).
+    Synced {
+        /// Log offset that is waited for.
+        offset: u64,
+        /// Whether it has to be synced here.
+        local: bool,
+        /// On how many replicas it has to be.
+        replicas: usize,
+    },
 }
 
 /// A request waiting for EXEC.
@@ -147,6 +138,14 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// Why its next request waits.
     pub blocked: Option<Blocked>,
+    /// Log offset behind its last write.
+    pub write_offset: u64,
+    /// What it says of itself as a replica.
+    pub announced: Option<Box<Announced>>,
+    /// It follows the stream: what it asks for is not answered.
+    pub is_replica: bool,
+    /// The command that runs now has no reply.
+    pub answers_nothing: bool,
     /// The connection is to be closed once the replies are out.
     pub close_after_reply: bool,
     /// The connection is to be closed now (CLIENT KILL).
@@ -190,6 +189,10 @@ impl Client {
             no_touch: false,
             reply_mode: ReplyMode::On,
             blocked: None,
+            write_offset: 0,
+            announced: None,
+            is_replica: false,
+            answers_nothing: false,
             close_after_reply: false,
             killed: false,
             last_command: "NULL",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Blocked, Client, ClientId, Peer, ReplyMode};
+use super::client::{Blocked, Client, ClientId, Peer, ReplyMode, Timeout};
 use super::{Output, State};
 use crate::clock::Time;
 
@@ -84,6 +84,64 @@ impl State {
         for client in clients.iter_mut().filter(|client| client.blocked == Some(Blocked::Paused)) {
             client.blocked = None;
             outputs.push(Output::Resume { client: client.id });
+        }
+    }
+
+    /// What a client is told whose wait is over.
+    pub fn wait_reply(&self, wait: Timeout) -> Vec<u8> {
+        let replicas = &self.replication.replicas;
+        match wait {
+            Timeout::Ok => b"+OK\r\n".to_vec(),
+            Timeout::Acked { offset, .. } => {
+                format!(":{}\r\n", replicas.acked(offset)).into_bytes()
+            }
+            Timeout::Synced { offset, .. } => {
+                let local = u8::from(self.is_durable(offset));
+                format!("*2\r\n:{local}\r\n:{}\r\n", replicas.synced(offset)).into_bytes()
+            }
+        }
+    }
+
+    /// Whether a wait has come to its end before its time.
+    pub fn wait_is_over(&self, wait: Timeout) -> bool {
+        let own_replicas = &self.replication.replicas;
+        match wait {
+            Timeout::Ok => false,
+            Timeout::Acked { offset, replicas } => own_replicas.acked(offset) >= replicas,
+            Timeout::Synced { offset, local, replicas } => {
+                (!local || self.is_durable(offset)) && own_replicas.synced(offset) >= replicas
+            }
+        }
+    }
+
+    fn is_durable(&self, offset: u64) -> bool {
+        self.persistence.aof_enabled && offset <= self.persistence.durable
+    }
+
+    /// Answers the clients that wait and need not any longer.
+    pub fn end_met_waits(&mut self) {
+        self.end_waits(|state, _, wait| state.wait_is_over(wait));
+    }
+
+    /// Answers the clients whose waits are over: because they are met, or their time has come.
+    pub fn end_due_waits(&mut self) {
+        let now_ms = self.time.unix_ms();
+        self.end_waits(|state, until_ms, wait| {
+            until_ms != 0 && until_ms <= now_ms || state.wait_is_over(wait)
+        });
+    }
+
+    fn end_waits(&mut self, is_over: impl Fn(&State, u64, Timeout) -> bool) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for id in waiting {
+            let blocked = self.clients.get(id).and_then(|client| client.blocked);
+            let Some(Blocked::Waiting { until_ms, reply }) = blocked else { continue };
+            if is_over(self, until_ms, reply) {
+                let reply = self.wait_reply(reply);
+                self.end_wait(id, &reply);
+            } else {
+                self.waiting.push(id);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ pub mod latency;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;
+pub mod replication;
 pub mod run;
 pub mod slowlog;
 pub mod stats;
@@ -43,6 +44,10 @@ pub struct State {
     pub slowlog: slowlog::SlowLog,
     /// Events that took long.
     pub latency: latency::Latency,
+    /// Whose replica the node is, and which replicas it has.
+    pub replication: replication::Replication,
+    /// Clients whose commands wait for replicas or the log, and some that no longer do.
+    pub waiting: Vec<ClientId>,
     /// What snapshots, rewrites and loads are doing.
     pub persistence: persistence::Persistence,
     /// Facts of this process.
@@ -98,6 +103,8 @@ impl State {
             stats: stats::Stats::default(),
             slowlog: slowlog::SlowLog::default(),
             latency: latency::Latency::default(),
+            replication: replication::Replication::default(),
+            waiting: Vec::new(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,
             system: system::SystemFacts::default(),

@@ -1,6 +1,8 @@
 //! What a node asks its driver to do, as data.
 
 use super::client::ClientId;
+use crate::replication::replicas::Announced;
+use crate::replication::resync::Asked;
 
 /// One thing for the driver; it carries out a node's outputs in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub enum Output {
         /// Which.
         client: ClientId,
     },
+    /// A client has become a replica: send it what it asks for, then the stream.
+    Feed(Box<Feed>),
+    /// The node has another primary, or none: open and close links.
+    LinkChanged,
     /// Write a snapshot of everything as it is now to `dbfilename`.
     StartSnapshot,
     /// Rewrite the log from everything as it will be at a cut of the driver's choosing.
@@ -48,6 +54,17 @@ pub enum Output {
     Shutdown(Shutdown),
     /// A line for the log of events.
     Note(Note),
+}
+
+/// A replica that asks for the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Its connection.
+    pub client: ClientId,
+    /// What it asks for; nothing: SYNC, which has no ids and offsets.
+    pub asked: Option<Asked>,
+    /// What it said of itself.
+    pub announced: Announced,
 }
 
 /// A call of CONFIG SET that is in force, and to be taken back if the driver cannot follow it.

@@ -9,6 +9,8 @@ pub struct Loading {
     pub total_bytes: u64,
     /// Bytes loaded.
     pub loaded_bytes: u64,
+    /// The data that were there before are shown meanwhile.
+    pub serves: bool,
 }
 
 /// A walk to disk in progress.

@@ -13,6 +13,19 @@ pub struct Cut {
     pub db: Option<u32>,
 }
 
+/// A change of ids between two units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewId {
+    /// Bytes of `pending` before it.
+    pub at: usize,
+    /// Log offset there.
+    pub offset: u64,
+    /// The new id.
+    pub id: String,
+    /// The id before, and the offset up to which it is valid.
+    pub former: Option<(String, u64)>,
+}
+
 /// The stream of effects.
 #[derive(Debug)]
 pub struct Stream {
@@ -26,6 +39,10 @@ pub struct Stream {
     pub pending: Vec<u8>,
     /// Where the log is to go on in another file.
     pub cut: Option<Cut>,
+    /// Where in `pending` ids change, in order.
+    pub new_ids: Vec<NewId>,
+    /// Lines in `pending` that are no part of the stream: start and length.
+    pub comments: Vec<(usize, usize)>,
     /// Database selected in the stream; none: the next unit selects.
     pub db: Option<u32>,
     /// Whether anybody takes the bytes. If not, only the offset moves.
@@ -43,6 +60,8 @@ impl Stream {
             end: 0,
             pending: Vec::new(),
             cut: None,
+            new_ids: Vec::new(),
+            comments: Vec::new(),
             db: None,
             recording: false,
             timestamp_s: 0,
@@ -71,8 +90,28 @@ impl Stream {
     pub fn timestamp(&mut self, now_s: u64) {
         if self.recording && self.timestamp_s != now_s {
             self.timestamp_s = now_s;
-            self.pending.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+            let line = format!("#TS:{now_s}\r\n");
+            self.comments.push((self.pending.len(), line.len()));
+            self.pending.extend_from_slice(line.as_bytes());
         }
+    }
+
+    /// From here on the history has another id; that of the former one is valid up to `common`.
+    pub fn change_id(&mut self, id: String, common: u64) {
+        let former = std::mem::replace(&mut self.id, id);
+        self.former = Some((former, common));
+        if self.recording {
+            let (id, former) = (self.id.clone(), self.former.clone());
+            self.new_ids.push(NewId { at: self.pending.len(), offset: self.end, id, former });
+        }
+    }
+
+    /// Forgets everything that nobody has taken: the stream goes on elsewhere.
+    pub fn forget_pending(&mut self) {
+        self.pending = Vec::new();
+        self.comments.clear();
+        self.new_ids.clear();
+        self.cut = None;
     }
 
     /// Marks that the log goes on in another file from here.

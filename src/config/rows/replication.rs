@@ -24,50 +24,43 @@ const REPLICAOF: Special = Special {
     words: (1, 2),
 };
 
-/// The part that these settings wait for.
-const PART: &str = "replication";
-
 pub(super) const ROWS: &[Row] = &[
     Row::special("replicaof", "", REPLICAOF, "The primary whose replica this node is.")
         .alias("slaveof")
-        .at_start()
-        .later(PART),
-    Row::secret("masterauth", text!(masterauth), "Password for the primary.").later(PART),
-    Row::secret("masteruser", text!(masteruser), "User name for the primary.").later(PART),
+        .at_start(),
+    Row::secret("masterauth", text!(masterauth), "Password for the primary."),
+    Row::secret("masteruser", text!(masteruser), "User name for the primary."),
     Row::flag(
         "replica-serve-stale-data",
         "yes",
         flag!(replica_serve_stale_data),
         "Answers from old data while there is no primary.",
     )
-    .alias("slave-serve-stale-data")
-    .later(PART),
+    .alias("slave-serve-stale-data"),
     Row::flag("replica-read-only", "yes", flag!(replica_read_only), "Refuses writes on a replica.")
-        .alias("slave-read-only")
-        .later(PART),
+        .alias("slave-read-only"),
     Row::flag(
         "replica-lazy-flush",
         "no",
         flag!(replica_lazy_flush),
         "Frees the old data in the background before a full sync.",
     )
-    .alias("slave-lazy-flush")
-    .later(PART),
+    .without("old data are always freed by a thread of their own")
+    .alias("slave-lazy-flush"),
     Row::flag(
         "replica-ignore-maxmemory",
         "yes",
         flag!(replica_ignore_maxmemory),
         "Leaves eviction to the primary.",
     )
-    .alias("slave-ignore-maxmemory")
-    .later(PART),
+    .alias("slave-ignore-maxmemory"),
     Row::flag(
         "replica-ignore-disk-write-errors",
         "no",
         flag!(replica_ignore_disk_write_errors),
         "Goes on replicating although the disk fails, instead of stopping.",
     )
-    .later(PART),
+    .without("a replica whose disk fails goes on, and acknowledges only what its log holds"),
     Row::number(
         "replica-priority",
         "100",
@@ -75,16 +68,14 @@ pub(super) const ROWS: &[Row] = &[
         number!(replica_priority),
         "Preference in a failover by Sentinel; 0 for never.",
     )
-    .alias("slave-priority")
-    .later(PART),
+    .alias("slave-priority"),
     Row::text(
         "replica-announce-ip",
         "",
         text!(replica_announce_ip),
         "Address that the primary is told.",
     )
-    .alias("slave-announce-ip")
-    .later(PART),
+    .alias("slave-announce-ip"),
     Row::number(
         "replica-announce-port",
         "0",
@@ -92,45 +83,39 @@ pub(super) const ROWS: &[Row] = &[
         number!(replica_announce_port),
         "Port that the primary is told; 0 for that of the connection.",
     )
-    .alias("slave-announce-port")
-    .later(PART),
+    .alias("slave-announce-port"),
     Row::flag(
         "replica-announced",
         "yes",
         flag!(replica_announced),
         "Whether Sentinel lists this replica.",
-    )
-    .later(PART),
+    ),
     Row::memory(
         "repl-backlog-size",
         "1mb",
         (1, SIZE_MAX),
         number!(repl_backlog_size),
         "Bytes of the stream kept in memory for replicas that come back.",
-    )
-    .later(PART),
+    ),
     Row::number(
         "repl-backlog-ttl",
         "3600",
         (0, I64_MAX),
         number!(repl_backlog_ttl),
         "Seconds without replicas after which those bytes are freed; 0 for never.",
-    )
-    .later(PART),
+    ),
     Row::flag(
         "repl-disable-tcp-nodelay",
         "no",
         flag!(repl_disable_tcp_nodelay),
         "Lets the kernel join packets to replicas: fewer of them, later.",
-    )
-    .later(PART),
+    ),
     Row::flag(
         "repl-diskless-sync",
         "yes",
         flag!(repl_diskless_sync),
         "Sends a snapshot to replicas without a file.",
-    )
-    .later(PART),
+    ),
     Row::number(
         "repl-diskless-sync-delay",
         "5",
@@ -138,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
         number!(repl_diskless_sync_delay),
         "Seconds to wait for more replicas before that.",
     )
-    .later(PART),
+    .without("each replica gets its snapshot at once"),
     Row::number(
         "repl-diskless-sync-max-replicas",
         "0",
@@ -146,15 +131,14 @@ pub(super) const ROWS: &[Row] = &[
         number!(repl_diskless_sync_max_replicas),
         "Replicas that end the wait; 0 for any number.",
     )
-    .later(PART),
+    .without("each replica gets its snapshot at once"),
     Row::choice(
         "repl-diskless-load",
         "disabled",
         choice!(repl_diskless_load),
         "Whether a replica loads a snapshot from the socket.",
     )
-    .not_while_loading()
-    .later(PART),
+    .not_while_loading(),
     Row::number(
         "repl-ping-replica-period",
         "10",
@@ -162,16 +146,14 @@ pub(super) const ROWS: &[Row] = &[
         number!(repl_ping_replica_period),
         "Seconds between two PINGs to replicas.",
     )
-    .alias("repl-ping-slave-period")
-    .later(PART),
+    .alias("repl-ping-slave-period"),
     Row::number(
         "repl-timeout",
         "60",
         (1, I32_MAX),
         number!(repl_timeout),
         "Seconds of silence after which a replication link is given up.",
-    )
-    .later(PART),
+    ),
     Row::number(
         "min-replicas-to-write",
         "0",
@@ -179,8 +161,7 @@ pub(super) const ROWS: &[Row] = &[
         number!(min_replicas_to_write),
         "Replicas that must keep up for writes to be accepted; 0 for none.",
     )
-    .alias("min-slaves-to-write")
-    .later(PART),
+    .alias("min-slaves-to-write"),
     Row::number(
         "min-replicas-max-lag",
         "10",
@@ -188,13 +169,12 @@ pub(super) const ROWS: &[Row] = &[
         number!(min_replicas_max_lag),
         "Seconds of lag up to which a replica counts as keeping up.",
     )
-    .alias("min-slaves-max-lag")
-    .later(PART),
+    .alias("min-slaves-max-lag"),
     Row::choice(
         "propagation-error-behavior",
         "ignore",
         choice!(propagation_error_behavior),
         "What happens when a command of the stream fails.",
     )
-    .later(PART),
+    .without("a replica that cannot execute a command of the stream stops following it"),
 ];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use highwater_persistence::log::{LogWriter, ReplicationId, Salts};
 use highwater_persistence::recovery::{self, Options, Plan};
+use highwater_persistence::snapshot::{Event, SnapshotReader};
 use highwater_persistence::storage::Storage;
 
 use super::shared::Shared;
@@ -77,10 +78,17 @@ fn load_log(
     for step in &plan.steps {
         loader.step(storage, step).map_err(|error| format!("{}: {error}", step.name))?;
     }
-    let lineage = plan.successor(new_id());
+    let lineage = match plan.lineage {
+        // A replica adds nothing of its own: whatever of its primary's history it holds, it may go on from.
+        Some(lineage) if config.replicaof.is_some() && plan.lineage_end == plan.offset => lineage,
+        _ => plan.successor(new_id()),
+    };
     let writer = recovery::carry_out(storage, &plan, lineage, Salts::random())
         .map_err(|error| error.to_string())?;
-    let stream = stream_of(&plan, &writer);
+    let mut stream = stream_of(&plan, &writer);
+    if config.replicaof.is_some() {
+        stream.db = Some(loader.replay.db());
+    }
     let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
     if !plan.is_empty() {
         tracing::info!("DB loaded from append only file: {seconds:.3} seconds");
@@ -107,7 +115,7 @@ fn load_rdb(
     storage: &Arc<dyn Storage>,
 ) -> Result<Loaded, String> {
     let started_us = clock::mono_us();
-    let stream = Stream::new(new_id().to_string());
+    let mut stream = Stream::new(new_id().to_string());
     let name = &config.dbfilename;
     let mut loader = Loader::new(shared, config, false);
     let size = storage.size(name).map_err(|error| format!("{name}: {error}"))?;
@@ -120,16 +128,82 @@ fn load_rdb(
                  rdb FILE' looks into it; restore it from a copy, or move it away to start with empty data"
             )
         })?;
+        resume(&mut stream, &SnapshotFacts::of(&contents), config.replicaof.is_some());
         let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
         tracing::info!("DB loaded from disk: {seconds:.3} seconds");
     }
     loader.finish(stream, None)
 }
 
+/// The stream goes on where a snapshot was cut. A replica keeps the id of its primary's history; a primary, which may have
+/// written more than the snapshot holds, takes a new one.
+fn resume(stream: &mut Stream, facts: &SnapshotFacts, is_replica: bool) {
+    let Some((id, offset)) = facts.history.clone() else { return };
+    stream.end = offset;
+    if is_replica {
+        stream.id = id;
+        stream.db = facts.db;
+    } else {
+        stream.former = Some((id, offset));
+    }
+}
+
+/// What a snapshot says of the stream behind it.
+#[derive(Debug, Default)]
+pub(super) struct SnapshotFacts {
+    /// Id and offset of the history whose state it holds.
+    history: Option<(String, u64)>,
+    /// The database that the stream is in.
+    pub(super) db: Option<u32>,
+}
+
+impl SnapshotFacts {
+    /// Of a snapshot. Damage is reported by whoever loads it, with more to say about it.
+    pub(super) fn of(snapshot: &[u8]) -> Self {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let (mut facts, mut id, mut offset) = (Self::default(), None, None);
+        let mut reader = SnapshotReader::new(snapshot);
+        while let Ok(Some(event)) = reader.next() {
+            match event {
+                Event::Header { .. } => {}
+                Event::Aux { key: b"repl-stream-db", value } => facts.db = text(value).parse().ok(),
+                Event::Aux { key: b"repl-id", value } => {
+                    id = ReplicationId::from_bytes(value).ok().map(|id| id.to_string());
+                }
+                Event::Aux { key: b"repl-offset", value } => offset = text(value).parse().ok(),
+                Event::Aux { .. } => {}
+                _ => break,
+            }
+        }
+        facts.history = id.zip(offset);
+        facts
+    }
+}
+
+/// Loads a snapshot that a primary has sent. Expired keys stay: the primary says when they go.
+///
+/// # Errors
+/// In a sentence for the operator.
+pub(super) fn load_received(
+    shared: &Shared,
+    config: &Config,
+    snapshot: &[u8],
+) -> Result<(Keyspace, Vec<Vec<u8>>), String> {
+    begin_progress(shared, snapshot.len() as u64);
+    let mut loader = Loader::new(shared, config, true);
+    loader.snapshot(snapshot).map_err(|error| {
+        format!("Failed trying to load the MASTER synchronization DB from disk: {error}")
+    })?;
+    let loaded = loader.finish(Stream::new(new_id().to_string()), None)?;
+    Ok((loaded.keyspace, loaded.functions))
+}
+
 fn begin_progress(shared: &Shared, total_bytes: u64) {
     let started_s = clock::now().unix_s();
     let mut node = shared.node.lock();
-    node.state.persistence.loading = Some(Loading { started_s, total_bytes, loaded_bytes: 0 });
+    let serves = node.state.persistence.loading.is_some_and(|loading| loading.serves);
+    node.state.persistence.loading =
+        Some(Loading { started_s, total_bytes, loaded_bytes: 0, serves });
 }
 
 /// Reads the data from disk once more; the log stays open as it is.

@@ -1,0 +1,197 @@
+//! A node as a replica: its link, and the stream it follows.
+
+use crate::clock::{Clock, Time};
+use crate::commands::Entry;
+use crate::replication::Link;
+use crate::replication::link::{Action, Facts};
+use crate::resp::{Args, CommandError, RequestLimits, RequestParser, Requests};
+use crate::state::State;
+use crate::state::client::Client;
+use crate::state::replication::Primary;
+
+use super::Node;
+use super::dispatch::{call, resolve_effect};
+
+/// For a stream whose units have been bounded when they were received.
+const UNLIMITED: RequestLimits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
+
+/// What came of units of the stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// The primary asks what has been applied.
+    pub asks: bool,
+}
+
+/// The link.
+impl Node {
+    /// Lets the link of `generation` do something and returns what the driver is to do. Nothing: the node has another
+    /// primary since, or none.
+    pub fn with_link<T>(
+        &mut self,
+        generation: u64,
+        time: Time,
+        run: impl FnOnce(&mut Link, &Facts<'_>, &mut Vec<Action>) -> T,
+    ) -> Option<(T, Vec<Action>)> {
+        self.state.time = time;
+        let State { replication, config, stream, .. } = &mut self.state;
+        if replication.generation != generation {
+            return None;
+        }
+        let primary = replication.primary.as_mut()?;
+        let announced_port = config.replica_announce_port;
+        let facts = Facts {
+            now_ms: time.mono_us / 1000,
+            timeout_s: u64::from(config.repl_timeout),
+            auth: (&config.masteruser, &config.masterauth),
+            port: if announced_port == 0 { config.port } else { announced_port },
+            ip: &config.replica_announce_ip,
+            id: &stream.id,
+            offset: stream.end,
+            failover: false,
+        };
+        let mut actions = Vec::new();
+        let result = run(&mut primary.link, &facts, &mut actions);
+        Some((result, actions))
+    }
+
+    /// What is due: opening the link, giving it up. Not before the node's own data are loaded, nor once its stream cannot
+    /// be followed any more.
+    pub fn tick_link(&mut self, generation: u64, time: Time) -> Option<Vec<Action>> {
+        let waits = self.state.persistence.loading.is_some()
+            && !self.state.replication.primary.as_ref()?.link.is_syncing();
+        let is_stopped = self.state.replication.primary.as_ref()?.stopped.is_some();
+        let (_, actions) = self.with_link(generation, time, |link, facts, out| {
+            if !waits && !is_stopped {
+                link.tick(facts, out);
+            }
+        })?;
+        Some(actions)
+    }
+
+    /// The primary lets the node go on where it stands, maybe under another id.
+    pub fn goes_on(&mut self, id: Option<String>) {
+        let text = format!(
+            "Successful partial resynchronization with master, from offset {} on.",
+            self.state.stream.end + 1
+        );
+        self.state.outputs.push(super::note(text));
+        let Some(id) = id.filter(|id| *id != self.state.stream.id) else { return };
+        let end = self.state.stream.end;
+        self.state.outputs.push(super::note(format!("Master replication ID changed to {id}")));
+        self.state.stream.change_id(id, end);
+        // Those who follow this node have to hear of the id.
+        self.state.detach_replicas();
+    }
+
+    /// The stream cannot be followed: the node stays where it is, and says so until somebody looks after it.
+    pub fn stop_following(&mut self, why: &str) {
+        let Some(primary) = &mut self.state.replication.primary else { return };
+        primary.stopped = Some(why.to_owned());
+        let offset = self.state.stream.end;
+        self.state.outputs.push(super::warning(format!(
+            "== CRITICAL == The stream of the MASTER cannot be followed behind offset {offset}: {why}. The link stays closed, so that this replica does not diverge; REPLICAOF begins again."
+        )));
+    }
+
+    /// Applies whole units of the primary's stream and logs them as they came.
+    ///
+    /// # Errors
+    /// A command is not known or fails. The units before it have been applied and logged, its own has not been logged.
+    pub fn follow(
+        &mut self,
+        generation: u64,
+        units: &[u8],
+        clock: &mut dyn Clock,
+    ) -> Result<Followed, String> {
+        if self.state.replication.generation != generation {
+            return Err("the node has another primary".to_owned());
+        }
+        let Some(mut primary) = self.state.replication.primary.take() else {
+            return Err("the node is a primary".to_owned());
+        };
+        let time = clock.now();
+        self.state.time = time;
+        self.state.keyspace.expire_mode = crate::keyspace::ExpireMode::Ignore;
+        let mut requests = Requests::default();
+        let result = RequestParser::default()
+            .parse(units, UNLIMITED, &mut requests)
+            .map_err(|error| error.0)
+            .and_then(|_| apply(&mut self.state, &mut primary, (&requests, units), time));
+        self.state.replication.primary = Some(primary);
+        self.state.settle_role();
+        self.tell_watchers();
+        result
+    }
+}
+
+fn apply(
+    state: &mut State,
+    primary: &mut Primary,
+    (requests, bytes): (&Requests, &[u8]),
+    time: Time,
+) -> Result<Followed, String> {
+    let mut followed = Followed::default();
+    let (mut index, mut start) = (0, 0);
+    let mut entries: Vec<&'static Entry> = Vec::new();
+    let mut out = Vec::new();
+    while index < requests.len() {
+        let unit = index..unit_end(requests, bytes, index);
+        // All of them are looked up before any is run: an unknown command must not leave half a unit behind.
+        entries.clear();
+        for index in unit.clone() {
+            let args = requests.get(index, bytes);
+            let entry =
+                resolve_effect(&state.command_names, args).map_err(|error| told(args, &error))?;
+            entries.push(entry);
+        }
+        state.keyspace.begin(time.unix_ms(), state.stream.end + 1);
+        for (index, entry) in unit.clone().zip(&entries) {
+            let args = requests.get(index, bytes);
+            followed.asks |= entry.command.name == "replconf";
+            run(state, &mut primary.client, entry, args, &mut out, time)?;
+        }
+        let end = requests.end_of(unit.end - 1);
+        state.stream.append(&bytes[start..end]);
+        state.stream.db = Some(primary.client.db);
+        (index, start) = (unit.end, end);
+    }
+    Ok(followed)
+}
+
+/// Index behind the last request of the unit that begins at `index`.
+fn unit_end(requests: &Requests, bytes: &[u8], index: usize) -> usize {
+    let is = |index: usize, name: &[u8]| requests.get(index, bytes)[0].eq_ignore_ascii_case(name);
+    if !is(index, b"multi") {
+        return index + 1;
+    }
+    let exec = (index..requests.len()).find(|&index| is(index, b"exec"));
+    exec.expect("units are whole") + 1
+}
+
+fn run(
+    state: &mut State,
+    client: &mut Client,
+    entry: &'static Entry,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+    time: Time,
+) -> Result<(), String> {
+    state.stats.commands += 1;
+    state.stats.command(entry.id).calls += 1;
+    if matches!(entry.command.name, "multi" | "exec" | "ping" | "replconf") {
+        return Ok(());
+    }
+    out.clear();
+    let called = call(state, client, entry, args, out, time);
+    state.keyspace.effects.clear();
+    if called.failed {
+        let text = String::from_utf8_lossy(out).trim_end().trim_start_matches('-').to_owned();
+        return Err(told(args, &CommandError::owned(text)));
+    }
+    Ok(())
+}
+
+fn told(args: Args<'_>, error: &CommandError) -> String {
+    let name = crate::resp::errors::printable(&args[0]);
+    format!("'{name}' answers: {}", error.text())
+}

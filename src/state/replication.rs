@@ -1,0 +1,131 @@
+//! What a node knows of its part in replication: whose replica it is, and which replicas it has.
+
+use sha1::{Digest, Sha1};
+
+use super::client::Client;
+use super::{Output, State};
+use crate::config::PrimaryAddress;
+use crate::replication::{Link, Replicas};
+
+/// The primary of a replica.
+#[derive(Debug)]
+pub struct Primary {
+    /// Where it listens.
+    pub address: PrimaryAddress,
+    /// The link to it.
+    pub link: Link,
+    /// Runs the commands of its stream; holds the stream's database.
+    pub client: Box<Client>,
+    /// Why its stream cannot be followed any more. Only a new REPLICAOF or a start begins again.
+    pub stopped: Option<String>,
+}
+
+/// What memory holds of the stream, told by the driver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BacklogFacts {
+    /// Whether any is kept.
+    pub active: bool,
+    /// Offset before the first byte held.
+    pub first: u64,
+    /// Offset behind the last one.
+    pub end: u64,
+}
+
+/// How often replicas asked for the stream, and what they got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SyncCounts {
+    /// Everything.
+    pub full: u64,
+    /// What they lacked.
+    pub partial: u64,
+    /// Everything, although they asked to go on.
+    pub partial_refused: u64,
+    /// Bytes of the stream sent from memory.
+    pub memory_bytes: u64,
+    /// Bytes of the stream sent from the files of the log.
+    pub disk_bytes: u64,
+}
+
+/// A node's part in replication.
+#[derive(Debug, Default)]
+pub struct Replication {
+    /// Whose replica this node is.
+    pub primary: Option<Box<Primary>>,
+    /// Grows with every change of `primary`: what belongs to a former one is told by that.
+    pub generation: u64,
+    /// Attached replicas.
+    pub replicas: Replicas,
+    /// What memory holds of the stream.
+    pub backlog: BacklogFacts,
+    /// Syncs since the start.
+    pub counts: SyncCounts,
+    /// A client waits for replicas: they are to be asked what they have got.
+    pub asks_for_acks: bool,
+    /// When replicas get the next PING, monotonic milliseconds.
+    pub ping_due_ms: u64,
+    /// Since when there have been no replicas, monotonic milliseconds.
+    pub alone_since_ms: u64,
+}
+
+impl State {
+    /// Whether the node is a replica.
+    #[inline]
+    pub fn is_replica(&self) -> bool {
+        self.replication.primary.is_some()
+    }
+
+    /// Makes the node a replica of `address`, or of nobody. What derives from the role follows: the driver opens or
+    /// closes the link, clients that wait for replicas are told that the role has changed.
+    pub fn set_primary(&mut self, address: Option<PrimaryAddress>) {
+        let now_ms = self.time.mono_us / 1000;
+        let replication = &mut self.replication;
+        replication.generation += 1;
+        let was_replica = replication.primary.is_some();
+        replication.primary = address.map(|address| {
+            let link = Link::new(now_ms);
+            let mut client =
+                Client::new(super::ClientId(0), super::client::Peer::default(), true, self.time);
+            client.db = self.stream.db.unwrap_or(0);
+            Box::new(Primary { address, link, client: Box::new(client), stopped: None })
+        });
+        let is_replica = replication.primary.is_some();
+        if was_replica && !is_replica {
+            // Two nodes must never go on with one id: the history of this one is another from here on.
+            let end = self.stream.end;
+            let id = self.fresh_id();
+            self.stream.change_id(id, end);
+            // Nobody knows which database the followers of the stream believe to be selected.
+            self.stream.db = None;
+            self.detach_replicas();
+        }
+        self.settle_role();
+        self.outputs.push(Output::LinkChanged);
+    }
+
+    /// An id for a history that nobody has seen: derived from the random one that the process began with, so that the
+    /// node itself needs no randomness.
+    pub fn fresh_id(&self) -> String {
+        let mut hash = Sha1::new();
+        hash.update(self.run.first_replication_id.as_bytes());
+        hash.update(self.run.run_id.as_bytes());
+        hash.update(self.replication.generation.to_be_bytes());
+        hash.update(self.stream.id.as_bytes());
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What the keyspace does with expired keys follows from the role: a replica leaves them to its primary.
+    pub fn settle_role(&mut self) {
+        use crate::keyspace::ExpireMode;
+        self.keyspace.expire_mode =
+            if self.is_replica() { ExpireMode::Hide } else { ExpireMode::Delete };
+    }
+
+    /// Closes the connections of all replicas: they come back and are told of what has changed.
+    pub fn detach_replicas(&mut self) {
+        let clients: Vec<u64> =
+            self.replication.replicas.iter().map(|replica| replica.client).collect();
+        for client in clients {
+            self.outputs.push(Output::Close { client: super::ClientId(client) });
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod batch;
 mod crew;
 mod loader;
 mod parallel;
+mod records;
 mod snapshot;
 
 use std::sync::Arc;

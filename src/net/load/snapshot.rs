@@ -97,7 +97,7 @@ impl Finder<'_> {
         let mut failure = None;
         let found = self.find(|head, key, value| {
             batch.push(head, key, value);
-            if batch.len() == AHEAD {
+            if batch.len() == AHEAD || batch.is_full() {
                 failure = storer.store(&batch).err();
                 batch.clear();
             }

@@ -5,7 +5,8 @@ use std::thread;
 
 use crate::alloc;
 
-/// The most workers. What is small is read about four times as fast as one worker loads it; more would only wait.
+/// The most workers. Small commands of a log are read about four times as fast as one worker plays them, small keys of a
+/// snapshot up to twice as fast as one stores them; more would only wait.
 const WORKERS_MAX: usize = 8;
 
 /// Less than this is loaded by one thread.

@@ -1,8 +1,8 @@
+use std::fmt::Write;
+
 use highwater_persistence::snapshot::{
     EncoderOptions, Event, KeyMeta, OwnedEvent, SnapshotWriter, WriterOptions,
 };
-
-use std::fmt::Write;
 
 use super::*;
 use crate::keyspace::{Entry, HashKey, KeyRef, Value, ValueRef};
@@ -211,7 +211,7 @@ fn value(rng: &mut fastrand::Rng) -> Vec<OwnedEvent> {
     [vec![begin], elements, vec![OwnedEvent::ValueEnd]].concat()
 }
 
-/// A snapshot of random keys, in `dbs` databases, with hints that may be wrong.
+/// A snapshot of random keys, in three databases, with hints that may be wrong.
 fn random_file(rng: &mut fastrand::Rng, keys: usize, checksum: bool) -> Vec<u8> {
     let options = WriterOptions { checksum, ..WriterOptions::default() };
     let mut writer = SnapshotWriter::new(Vec::new(), &options);

@@ -93,6 +93,15 @@ impl Db {
         &self.volatile
     }
 
+    /// Makes the table of a slot for `keys` keys, if it has none yet.
+    #[inline]
+    pub(super) fn make_room(&mut self, slot: Slot, keys: u16) {
+        let table = &mut self.slots[slot.index()].table;
+        if keys > 0 && table.is_empty() {
+            table.make_room(usize::from(keys));
+        }
+    }
+
     pub(super) fn insert(&mut self, hash_key: &HashKey, slot: Slot, hash: u64, entry: Entry) {
         if let Some(when) = entry.expiry_ms() {
             self.add_expiry(slot, when);

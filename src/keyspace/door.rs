@@ -240,14 +240,15 @@ impl Keyspace {
     }
 
     /// Adds a key while loading: no effects, no watchers, nothing counts as dirty. Says whether it was new;
-    /// if not, nothing happens.
-    pub fn load(&mut self, db: u32, key: &KeyRef<'_>, entry: Entry) -> bool {
+    /// if not, nothing happens. If it is the first of its slot, the table is made for `room` keys.
+    pub fn load(&mut self, db: u32, key: &KeyRef<'_>, entry: Entry, room: u16) -> bool {
         assert!(self.walks.is_empty(), "nothing walks while loading");
         let hash_key = self.hash_key;
         let database = self.db_or_new(db);
         if database.find(key).is_some() {
             return false;
         }
+        database.make_room(key.slot, room);
         database.insert(&hash_key, key.slot, key.hash, entry);
         true
     }

@@ -4,13 +4,14 @@ use super::Keyspace;
 use super::key::{HashKey, SLOT_COUNT, Slot};
 use super::slot::SlotStore;
 
-/// The part, of `parts` equal ones, that loads `slot`.
+/// The part, of `parts` equal ones, that loads `slot`. Neighbours are in different parts: a snapshot may hold its keys
+/// slot by slot, and one part would wait for the other.
 pub fn part_of(slot: Slot, parts: usize) -> usize {
-    slot.index() * parts / SLOT_COUNT
+    slot.index() % parts
 }
 
 impl Keyspace {
-    /// Takes this keyspace apart into `parts` keyspaces, each with the keys of its own range of slots
+    /// Takes this keyspace apart into `parts` keyspaces, each with the keys of its own slots
     /// ([`part_of`]) and with the same settings. Each can be filled by a thread of its own; [`Keyspace::join`] puts them
     /// together. Keys are not moved, only the tables that hold them. This keyspace is empty meanwhile.
     pub fn split(&mut self, parts: usize) -> Vec<Keyspace> {

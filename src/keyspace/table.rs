@@ -213,6 +213,16 @@ impl Table {
         bucket.lanes[usize::from(place.lane)].as_mut().expect("the place is taken")
     }
 
+    /// Makes an empty table for about `entries` entries, so that it need not grow on the way there. It is made for no
+    /// more than one piece of buckets holds.
+    pub(super) fn make_room(&mut self, entries: usize) {
+        assert!(self.is_empty(), "entries would be in the wrong buckets");
+        let buckets = entries.saturating_sub(LANES - LOAD_MAX).div_ceil(LOAD_MAX).clamp(1, PIECE);
+        let mut first = Vec::with_capacity(buckets);
+        first.resize_with(buckets, Bucket::default);
+        *self = Table { first, buckets: to_u32(buckets), ..Table::default() };
+    }
+
     /// Adds an entry whose key is not there yet.
     pub(super) fn insert(&mut self, hash_key: &HashKey, hash: u64, entry: Entry) {
         debug_assert!(self.find(hash, entry.key()).is_none(), "the key is there already");

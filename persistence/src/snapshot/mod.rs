@@ -19,6 +19,7 @@ mod event;
 mod format;
 pub mod lzf;
 mod primitive;
+mod raw_value;
 mod reader;
 mod source;
 mod stream_encoder;
@@ -34,6 +35,7 @@ pub use event::{
     Checksum, Event, EventOf, KeyMeta, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor,
 };
 pub use format::{REDIS_VERSION_MAX, VALKEY_VERSIONS, VERSION_DEFAULT};
+pub use raw_value::{RawValue, RawValueReader};
 pub use reader::{ReaderOptions, SnapshotReader};
 pub use thresholds::Thresholds;
 pub use writer::{SnapshotWriter, WriterOptions};

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::format::{CHECKSUM_SINCE, MAGIC_BYTES, kind, module_opcode, opcode, parse_magic};
+use super::raw_value::{self, RawValue};
 use super::source::{Source, Span};
 use super::value_reader::{Token, ValueReader};
 use super::{Checksum, Event, KeyMeta, ModuleId, SnapshotError, Vendor};
@@ -112,6 +113,21 @@ impl<R: Read> SnapshotReader<R> {
         let Some(token) = self.step()? else { return Ok(None) };
         let Self { src, values, .. } = self;
         Ok(Some(token.map(|span| src.bytes(span, &values.blob))))
+    }
+
+    /// Passes over the value of the key that has just been handed out, and says where it lies: a
+    /// [`RawValueReader`](super::RawValueReader) can read it later, or on another thread. The next event is the one behind the value.
+    ///
+    /// Most values are passed over by their lengths alone, so that damage inside them is not noticed here. If the end
+    /// cannot be found, the place returned reaches to the end of the input: reading it finds what is wrong.
+    ///
+    /// # Panics
+    /// If the last event was not `Key`.
+    pub fn pass_value(&mut self) -> (RawValue, Result<(), SnapshotError>) {
+        assert!(matches!(self.stage, Stage::Value), "a key comes before its value");
+        self.stage = Stage::Records;
+        self.src.begin_event();
+        raw_value::pass(&mut self.values, &mut self.src)
     }
 
     fn step(&mut self) -> Result<Option<Token>, SnapshotError> {

@@ -95,6 +95,14 @@ impl<R: Read> Source<R> {
         }
     }
 
+    /// Goes on with another piece of the same input: `inner` begins at `offset` of it. The memory of the buffers stays.
+    pub(crate) fn restart(&mut self, inner: R, offset: u64) {
+        self.inner = inner;
+        (self.at, self.end, self.summed) = (0, 0, 0);
+        self.base = offset;
+        self.begin_event();
+    }
+
     /// Offset of the next byte.
     pub(crate) fn offset(&self) -> u64 {
         self.base + self.at as u64
@@ -257,11 +265,50 @@ impl<R: Read> Source<R> {
                     special::INT8 => i64::from(i8::from_le_bytes(self.array()?)),
                     special::INT16 => i64::from(i16::from_le_bytes(self.array()?)),
                     special::INT32 => i64::from(i32::from_le_bytes(self.array()?)),
-                    _ => return Err(self.malformed(format!("unknown string encoding {code}"))),
+                    _ => return Err(self.unknown_encoding(code)),
                 };
                 Ok(self.integer(value))
             }
         }
+    }
+
+    /// Passes over a string without looking into it. Ends the current event.
+    pub(crate) fn pass_string(&mut self) -> Result<(), SnapshotError> {
+        let len = match self.prefix()? {
+            Prefix::Length(length) => self.string_length(length)?,
+            Prefix::Special(special::LZF) => {
+                let packed_length = self.length()?;
+                let packed_len = self.string_length(packed_length)?;
+                self.length()?;
+                packed_len
+            }
+            Prefix::Special(special::INT8) => 1,
+            Prefix::Special(special::INT16) => 2,
+            Prefix::Special(special::INT32) => 4,
+            Prefix::Special(code) => return Err(self.unknown_encoding(code)),
+        };
+        self.pass(len)
+    }
+
+    /// Passes over `len` bytes. Ends the current event.
+    #[inline]
+    pub(crate) fn pass(&mut self, len: usize) -> Result<(), SnapshotError> {
+        let mut left = len;
+        loop {
+            let step = left.min(self.end - self.at);
+            self.at += step;
+            self.event = self.at;
+            left -= step;
+            if left == 0 {
+                return Ok(());
+            }
+            // A buffer may be as small as a short input, and what is left of the string is in that input.
+            self.need(left.min(IN_PLACE_MAX))?;
+        }
+    }
+
+    fn unknown_encoding(&self, code: u8) -> SnapshotError {
+        self.malformed(format!("unknown string encoding {code}"))
     }
 
     /// The bytes a span names; `blob` is the packed collection being read, if any.

@@ -132,6 +132,19 @@ impl ValueReader {
         }
     }
 
+    /// Nothing of the value is left but its end.
+    pub(crate) fn pass(&mut self) {
+        self.stage = Stage::End;
+    }
+
+    /// Vendor, type and offset of the type byte of a value that has just begun; `None` once something of it has been read.
+    pub(crate) fn just_begun(&self) -> Option<(Vendor, u8, u64)> {
+        match self.stage {
+            Stage::Begin { code } => Some((self.vendor, code, self.began_at)),
+            _ => None,
+        }
+    }
+
     fn end(&mut self) -> Result<Token, SnapshotError> {
         self.stage = Stage::End;
         if self.blob.capacity() > BLOB_KEPT_BYTES {

@@ -73,6 +73,7 @@ fn a_flipped_bit_without_a_checksum_is_an_error_or_other_content_but_no_panic() 
             for bit in 0..8 {
                 let flipped = flip_bit(&file, at, bit);
                 let _no_panic = read_through(SnapshotReader::new(&flipped[..]));
+                let _no_panic = events(&flipped);
             }
         }
     }

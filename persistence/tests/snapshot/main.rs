@@ -11,7 +11,8 @@ mod versions;
 use std::path::PathBuf;
 
 use highwater_persistence::snapshot::{
-    Event, OwnedEvent, ReaderOptions, SnapshotError, SnapshotReader, SnapshotWriter, WriterOptions,
+    Event, OwnedEvent, RawValueReader, ReaderOptions, SnapshotError, SnapshotReader,
+    SnapshotWriter, WriterOptions,
 };
 
 /// The files that a stock server made.
@@ -33,10 +34,40 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(fixture_path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// All events of a file whose size the reader knows.
+/// All events of a file whose size the reader knows. Whatever the file, reading the values apart gives the same events
+/// or the same error.
 fn events(file: &[u8]) -> Result<Vec<OwnedEvent>, SnapshotError> {
     let options = ReaderOptions { total: Some(file.len() as u64), ..ReaderOptions::default() };
-    events_of(SnapshotReader::with_options(file, &options))
+    let events = events_of(SnapshotReader::with_options(file, &options));
+    match (&events, events_apart(file, &options)) {
+        (Ok(events), Ok(apart)) => assert!(*events == apart, "other events"),
+        (Err(error), Err(apart)) => assert_eq!(error.to_string(), apart.to_string()),
+        (Ok(_), Err(apart)) => panic!("only with the values apart: {apart}"),
+        (Err(error), Ok(_)) => panic!("not with the values apart: {error}"),
+    }
+    events
+}
+
+/// The same, with the values passed over and read on their own.
+fn events_apart(file: &[u8], options: &ReaderOptions) -> Result<Vec<OwnedEvent>, SnapshotError> {
+    let mut reader = SnapshotReader::with_options(file, options);
+    let mut values = RawValueReader::new(file, options);
+    let mut events = Vec::new();
+    while let Some(event) = reader.next()? {
+        events.push(event.to_owned());
+        if !matches!(events.last(), Some(OwnedEvent::Key { .. })) {
+            continue;
+        }
+        let start = reader.offset();
+        let (value, passed) = reader.pass_value();
+        assert_eq!(value.start(), start);
+        values.begin(&value);
+        while events.last() != Some(&OwnedEvent::ValueEnd) {
+            events.push(values.next()?.to_owned());
+        }
+        passed?;
+    }
+    Ok(events)
 }
 
 fn events_of<R: std::io::Read>(

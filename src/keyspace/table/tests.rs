@@ -109,6 +109,23 @@ fn scenario(seed: u64) {
 }
 
 #[test]
+fn a_table_with_room_does_not_grow_on_the_way_there() {
+    for entries in [0, 1, 2, 3, 6, 7, 61, 4000, 4098, 9000] {
+        let mut pair = Pair::new(entries as u64);
+        pair.table.make_room(entries);
+        pair.table.check_invariants(&pair.hash_key);
+        let bytes = pair.table.bucket_bytes();
+        for number in 0..entries as i64 {
+            pair.set(format!("key:{number}").as_bytes(), number);
+        }
+        pair.table.check_invariants(&pair.hash_key);
+        assert_eq!(pair.table.len(), entries);
+        let grew = pair.table.bucket_bytes() > bytes;
+        assert_eq!(grew, entries > PIECE * LOAD_MAX + (LANES - LOAD_MAX), "{entries} entries");
+    }
+}
+
+#[test]
 fn behaves_as_a_hash_map_and_scans_keep_their_promise() {
     for seed in 0..if cfg!(miri) { 1 } else { 6 } {
         println!("seed {seed}");

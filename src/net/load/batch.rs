@@ -2,6 +2,7 @@
 
 use highwater_persistence::log::reader::{Entries, EntryKind};
 
+use super::crew::Deal;
 use crate::commands;
 use crate::node::replay::Replay;
 use crate::resp::Args;
@@ -9,6 +10,9 @@ use crate::resp::errors::printable;
 
 /// Commands whose keys' memory is fetched at a time, before the first of them is played.
 pub(super) const AHEAD: usize = 16;
+
+/// Commands handed to a worker at a time.
+const BATCH: usize = 256;
 
 /// Reads the commands of a log that has been verified.
 pub(super) struct Reader<'b> {
@@ -91,6 +95,16 @@ pub(super) struct Batch {
     places: Vec<Place>,
     /// Where all their arguments lie, each counted from its command's position.
     ranges: Vec<(u32, u32)>,
+}
+
+impl Deal for Batch {
+    fn new() -> Self {
+        Self::with_capacity(BATCH)
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() == BATCH
+    }
 }
 
 impl Batch {

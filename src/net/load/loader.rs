@@ -6,8 +6,7 @@ use highwater_persistence::log::LogWriter;
 use highwater_persistence::recovery::{Step, StepKind};
 use highwater_persistence::storage::Storage;
 
-use super::parallel;
-use super::{Loaded, empty_keyspace, new_id};
+use super::{Loaded, crew, empty_keyspace, new_id, parallel, snapshot};
 use crate::clock;
 use crate::config::Config;
 use crate::keyspace::{HashKey, Keyspace};
@@ -71,6 +70,20 @@ impl<'a> Loader<'a> {
         }
         self.progress.done_bytes += step.range.end - step.range.start;
         Ok(())
+    }
+
+    /// Loads a snapshot; returns its length in bytes.
+    pub(super) fn snapshot(&mut self, bytes: &[u8]) -> Result<u64, String> {
+        let workers = crew::workers_for(bytes.len());
+        let plan =
+            snapshot::Plan { workers, now_ms: self.now_ms, keeps_expired: self.keeps_expired };
+        let progress = &mut self.progress;
+        let state = &mut self.replay.node().state;
+        let held = plan.load(&mut state.keyspace, bytes, |position| progress.count(position))?;
+        state.functions.extend(held.functions);
+        self.keys += held.counts.stored;
+        self.expired += held.counts.expired;
+        Ok(held.size)
     }
 
     pub(super) fn finish(

@@ -1,8 +1,10 @@
 //! Loading at the start: plan, load, carry out. Runs on a thread of its own while clients are answered `-LOADING`.
 
 mod batch;
+mod crew;
 mod loader;
 mod parallel;
+mod records;
 mod snapshot;
 
 use std::sync::Arc;

@@ -9,28 +9,15 @@
 //!
 //! What results is what playing the commands one after the other results in; a test compares the two.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 
 use super::batch::{AHEAD, Batch, Command, Reader};
-use crate::alloc;
+use super::crew::{self, Dealer};
 use crate::commands::keys::for_each_key;
 use crate::commands::{Flag, KeyFlag};
 use crate::keyspace::{Slot, part_of};
 use crate::node::replay::Replay;
 use crate::resp::CommandError;
-
-/// The most workers. Small commands are read about four times as fast as one worker plays them; more would only wait.
-const WORKERS_MAX: usize = 8;
-
-/// Shorter logs are played by one thread.
-const PARALLEL_BYTES_MIN: usize = 4 << 20;
-
-/// Commands handed to a worker at a time.
-const BATCH: usize = 256;
-
-/// Batches that may wait for a worker: the reader gets no further ahead.
-const QUEUE: usize = 16;
 
 /// Commands played by one thread behind a barrier, at least and at most.
 const ALONE_MIN: u64 = 20_000;
@@ -46,9 +33,7 @@ pub(super) struct Plan {
 impl Plan {
     /// For a log of `bytes` bytes on this machine.
     pub(super) fn new(bytes: usize) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = if bytes < PARALLEL_BYTES_MIN { 1 } else { cores.min(WORKERS_MAX) };
-        Self { workers, alone_min: ALONE_MIN }
+        Self { workers: crew::workers_for(bytes), alone_min: ALONE_MIN }
     }
 
     /// Plays the commands of a file from position `at` on into `replay`. `count` is told the position of each.
@@ -125,19 +110,11 @@ impl Player<'_> {
         let parts = self.replay.split(workers);
         let bytes = self.bytes;
         let mut own_failure = None;
-        let (routed, done) = thread::scope(|scope| {
-            let start = |part| {
-                let (sender, batches) = sync_channel(QUEUE);
-                (sender, scope.spawn(move || work(part, bytes, &batches)))
-            };
-            let (senders, threads): (Vec<_>, Vec<_>) = parts.into_iter().map(start).unzip();
-            let routed = self.route(&senders, &mut own_failure);
-            drop(senders);
-            let join = |thread: thread::ScopedJoinHandle<'_, Done>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            (routed, threads.into_iter().map(join).collect::<Vec<_>>())
-        });
+        let (routed, done) = crew::on_all_cores(
+            parts,
+            |part, batches| work(part, bytes, batches),
+            |dealer| self.route(dealer, &mut own_failure),
+        );
         let (parts, failures): (Vec<_>, Vec<_>) = done.into_iter().unzip();
         self.replay.join(parts);
         let failures = failures.into_iter().chain([own_failure]).flatten();
@@ -150,24 +127,19 @@ impl Player<'_> {
     /// Reads commands and hands them to workers, up to the next barrier or the end.
     fn route(
         &mut self,
-        workers: &[SyncSender<Batch>],
+        dealer: &mut Dealer<Batch>,
         own_failure: &mut Failure,
     ) -> Result<(u64, Batch), String> {
-        let mut waiting: Vec<_> = workers.iter().map(|_| Batch::with_capacity(BATCH)).collect();
         let mut barrier = Batch::default();
         let mut routed = 0;
         while let Some(command) = self.reader.next(self.replay)? {
             (self.count)(command.position as u64);
             let db = self.replay.db();
-            match part_for(&command, workers.len()) {
+            match part_for(&command, dealer.parts()) {
                 Route::Part(part) => {
-                    waiting[part].push(&command, db);
+                    // A worker that takes nothing more has panicked, which is passed on when it is joined.
+                    let _takes_more = dealer.put(part, |batch| batch.push(&command, db));
                     routed += 1;
-                    if waiting[part].len() == BATCH {
-                        let full =
-                            std::mem::replace(&mut waiting[part], Batch::with_capacity(BATCH));
-                        hand_over(&workers[part], full);
-                    }
                 }
                 Route::Reader => {
                     let failed = self.replay.failed.0;
@@ -181,9 +153,6 @@ impl Player<'_> {
                     break;
                 }
             }
-        }
-        for (worker, last) in workers.iter().zip(waiting) {
-            hand_over(worker, last);
         }
         Ok((routed, barrier))
     }
@@ -228,11 +197,6 @@ fn part_for(command: &Command<'_>, parts: usize) -> Route {
     }
 }
 
-/// A worker that has panicked takes nothing more; the panic is passed on when the threads are joined.
-fn hand_over(worker: &SyncSender<Batch>, batch: Batch) {
-    drop(worker.send(batch));
-}
-
 /// Position and text of the last error that a command answered.
 type Failure = Option<(usize, CommandError)>;
 
@@ -246,7 +210,6 @@ fn work(mut replay: Replay, bytes: &[u8], batches: &Receiver<Batch>) -> Done {
         last_failed = batch.play(bytes, &mut replay).or(last_failed);
     }
     let failure = last_failed.zip(replay.failed.1.clone());
-    alloc::settle();
     (replay, failure)
 }
 

@@ -140,6 +140,40 @@ fn a_log_is_cut_at_a_time() {
 }
 
 #[test]
+fn the_time_of_a_cut_can_be_written_as_a_date() {
+    let folder = copy("stock_timestamps");
+    let mut incr = std::fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof"))
+        .unwrap();
+    // 2096-10-02 07:06:40 in UTC.
+    incr.write_all(b"#TS:4000000000\r\n*2\r\n$3\r\nDEL\r\n$1\r\na\r\n").unwrap();
+    let cut = |time: &str, name: &str| {
+        let mut cut = highwater(&["log", "cut", "--time", time]);
+        // A zone that needs no table: five hours west of UTC.
+        cut.env("TZ", "XYZ5").args([folder.path(), &folder.path().join(name)]).output().unwrap()
+    };
+    for (index, (time, whole)) in [
+        ("2096-10-02T07:06:40Z", true),
+        ("2096-10-02T07:06:39Z", false),
+        ("2096-10-02 02:06:40", true),
+        ("2096-10-02 02:06:39", false),
+        ("2096-10-02 09:06:39+02:00", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("copy {index}");
+        assert!(cut(time, &name).status.success(), "{time}");
+        let said = run(&["log", "cat"], &folder.path().join(name)).1;
+        assert_eq!(said.contains("DEL"), whole, "{time}");
+    }
+    let refused = cut("2096-10-02", "none");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the time of day is missing"), "{said}");
+}
+
+#[test]
 fn a_copy_up_to_an_offset_is_a_log_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     for (asked, end) in

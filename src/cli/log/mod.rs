@@ -2,6 +2,7 @@
 
 mod cat;
 mod cut;
+mod moment;
 mod replay;
 mod source;
 mod stat;
@@ -73,9 +74,10 @@ struct End {
     /// The copy holds the whole execution units up to this offset.
     #[arg(long)]
     offset: Option<u64>,
-    /// The copy holds nothing behind the first time stamp later than this (seconds since 1970). Only logs
-    /// written under 'aof-timestamp-enabled yes' have time stamps.
-    #[arg(long)]
+    /// The copy holds nothing behind the first time stamp later than this: seconds since 1970, or
+    /// 'YYYY-MM-DD HH:MM:SS' in local time, or with Z (UTC) or an offset (+01:00) behind it. Only logs written under
+    /// 'aof-timestamp-enabled yes' have time stamps.
+    #[arg(long, value_parser = moment::parse)]
     time: Option<i64>,
 }
 

@@ -8,7 +8,6 @@ mod generic;
 mod ours;
 mod peer;
 mod random;
-mod stock;
 
 mod bitmaps;
 mod declarations;

@@ -4,6 +4,7 @@
 //! compared byte for byte. Where 7.0 and our reference 7.2 differ, the module that meets the difference normalises it by
 //! name; `docs/compatibility.md` lists them all.
 
+mod gates;
 mod generic;
 mod ours;
 mod peer;

@@ -14,6 +14,7 @@ pub(crate) type Request = Vec<Vec<u8>>;
 /// A stock server with a folder of its own, killed when dropped.
 pub(crate) struct Stock {
     child: Child,
+    pub(crate) port: u16,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: Client,
 }
@@ -41,7 +42,7 @@ impl Stock {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let mut child = installed(command.spawn());
             if let Some(client) = wait_until_it_answers(&mut child, port) {
-                return Stock { child, folder, client };
+                return Stock { child, port, folder, client };
             }
         }
         panic!("{PROGRAM} does not answer")

@@ -1,5 +1,6 @@
 //! `highwater log`: looks into a log, cuts it, plays it.
 
+mod base;
 mod cat;
 mod cut;
 mod moment;
@@ -63,7 +64,8 @@ enum Command {
         #[command(flatten)]
         end: End,
     },
-    /// Send the commands of a log to a server.
+    /// Send a log to a server: what it starts from (its base), then its commands. A snapshot in the base goes out as
+    /// RESTORE, which takes a server of version 7.0 or later; keys the server has already are replaced.
     Replay(Replay),
 }
 
@@ -92,12 +94,16 @@ struct Replay {
     /// Password of the default user.
     #[arg(long)]
     password: Option<String>,
-    /// Times the speed at which the log was written, as its time stamps tell. Without it: as fast as possible.
+    /// Times the speed at which the log was written, as its time stamps tell; the base, which has none, goes out as
+    /// fast as possible. Without it everything does.
     #[arg(long, conflicts_with = "rate")]
     speed: Option<f64>,
-    /// Commands per second.
+    /// Commands per second, those of the base included.
     #[arg(long)]
     rate: Option<f64>,
+    /// Leave out the base: send only what was logged since.
+    #[arg(long)]
+    no_base: bool,
     /// Commands sent before their replies are awaited.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pipeline: u32,

@@ -183,6 +183,7 @@ struct Partial {
     /// Length of the argument whose length line has been read.
     bulk: Option<usize>,
     ranges: Vec<(u32, u32)>,
+    /// Whether all bytes so far are those that [`inline::encode`] would write: only such may be logged as they came.
     canonical: bool,
 }
 
@@ -254,7 +255,8 @@ impl RequestParser {
             if count <= 0 {
                 return Ok(Some(next));
             }
-            Partial { at: next, missing: count, canonical: true, ..Partial::default() }
+            let canonical = ends_well(buffer, next);
+            Partial { at: next, missing: count, canonical, ..Partial::default() }
         };
         if !reading.arguments(buffer, limits, &mut requests.ranges)? {
             // Kept ranges count from the request's own start: there the next buffer begins.
@@ -293,6 +295,7 @@ impl Partial {
                     Some((len, next)) => {
                         self.at = next;
                         self.bulk = Some(len);
+                        self.canonical &= ends_well(buffer, next);
                         len
                     }
                     None => return Ok(false),
@@ -340,6 +343,12 @@ fn read_line<'a>(
         None if rest.len() > LINE_BYTES_MAX => Err(ProtocolError::new(too_long)),
         None => Ok(None),
     }
+}
+
+/// Whether the line before `next` ends as it should. [`read_line`] passes over the byte behind `\r` unseen, as stock does.
+#[inline]
+fn ends_well(buffer: &[u8], next: usize) -> bool {
+    buffer[next - 1] == b'\n'
 }
 
 /// Reads a canonical integer; short runs of digits, which is nearly all of them, by a plain loop.

@@ -87,6 +87,25 @@ fn strange_requests_are_answered_as_by_stock() {
 }
 
 #[test]
+fn writes_in_an_unusual_form_are_logged_in_the_usual_one() {
+    // The second byte of a line end is looked at nowhere, as in stock; a log that held these bytes could not be loaded.
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &[]);
+    for request in [
+        "*3\r\u{b}$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+        "*3\r\n$3\rxSET\r\n$1\r\nb\r\n$1\r\n2\r\n",
+        "*3\r\n$3\r\nSET\r\n$1\r\nc\r\n$1\r\n3xx",
+    ] {
+        assert_eq!(exchange(server.port, request.as_bytes()), b"+OK\r\n");
+    }
+    server.kill();
+    let server = Server::start(folder.path(), &[]);
+    for (key, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        assert_eq!(server.ask(&format!("GET {key}")), format!("$1\r\n{value}\r\n"));
+    }
+}
+
+#[test]
 fn before_authentication_only_small_requests_are_read() {
     let folder = tempfile::tempdir().unwrap();
     // Whoever starts them waits for a PONG; so the password comes afterwards.

@@ -248,7 +248,12 @@ impl RequestParser {
             // A request that was incomplete is the first of the next buffer, so its ranges still hold.
             debug_assert_eq!(start, 0, "the caller dropped what was consumed");
             let mut partial = std::mem::take(&mut self.partial);
-            requests.ranges.append(&mut partial.ranges);
+            // Arguments already found are handed over, not copied: a request of a million comes in many pieces.
+            if requests.ranges.is_empty() {
+                std::mem::swap(&mut requests.ranges, &mut partial.ranges);
+            } else {
+                requests.ranges.append(&mut partial.ranges);
+            }
             partial
         } else {
             let Some((count, next)) = read_count(buffer, start, limits)? else { return Ok(None) };
@@ -261,9 +266,15 @@ impl RequestParser {
         if !reading.arguments(buffer, limits, &mut requests.ranges)? {
             // Kept ranges count from the request's own start: there the next buffer begins.
             reading.at -= start;
-            reading.ranges = requests.ranges.split_off(first);
-            for range in &mut reading.ranges {
-                *range = (range.0 - narrow(start), range.1 - narrow(start));
+            if first == 0 {
+                std::mem::swap(&mut requests.ranges, &mut reading.ranges);
+            } else {
+                reading.ranges = requests.ranges.split_off(first);
+            }
+            if start > 0 {
+                for range in &mut reading.ranges {
+                    *range = (range.0 - narrow(start), range.1 - narrow(start));
+                }
             }
             self.partial = reading;
             return Ok(None);

@@ -181,3 +181,11 @@ fn a_command_as_large_as_servers_take_is_read() {
     let longest = transcript(Entries::new(b"*1\r\n$99999999999999999999\r\nx", None));
     assert_eq!(longest, ["error at byte 0: malformed: a number past its bound"]);
 }
+
+#[test]
+fn an_offset_past_every_bound_is_malformed() {
+    let head = String::from_utf8(worked_example()).unwrap();
+    let broken = head.replace(" start=0 ", " start=18446744073709551610 ");
+    let lines = transcript(Entries::new(broken.as_bytes(), None).unverified());
+    assert!(lines[1].contains("malformed: an offset past 2^64"), "{lines:?}");
+}

@@ -140,6 +140,40 @@ fn a_log_is_cut_at_a_time() {
 }
 
 #[test]
+fn the_time_of_a_cut_can_be_written_as_a_date() {
+    let folder = copy("stock_timestamps");
+    let mut incr = std::fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof"))
+        .unwrap();
+    // 2096-10-02 07:06:40 in UTC.
+    incr.write_all(b"#TS:4000000000\r\n*2\r\n$3\r\nDEL\r\n$1\r\na\r\n").unwrap();
+    let cut = |time: &str, name: &str| {
+        let mut cut = highwater(&["log", "cut", "--time", time]);
+        // A zone that needs no table: five hours west of UTC.
+        cut.env("TZ", "XYZ5").args([folder.path(), &folder.path().join(name)]).output().unwrap()
+    };
+    for (index, (time, whole)) in [
+        ("2096-10-02T07:06:40Z", true),
+        ("2096-10-02T07:06:39Z", false),
+        ("2096-10-02 02:06:40", true),
+        ("2096-10-02 02:06:39", false),
+        ("2096-10-02 09:06:39+02:00", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("copy {index}");
+        assert!(cut(time, &name).status.success(), "{time}");
+        let said = run(&["log", "cat"], &folder.path().join(name)).1;
+        assert_eq!(said.contains("DEL"), whole, "{time}");
+    }
+    let refused = cut("2096-10-02", "none");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the time of day is missing"), "{said}");
+}
+
+#[test]
 fn a_copy_up_to_an_offset_is_a_log_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     for (asked, end) in
@@ -219,48 +253,4 @@ fn statistics_count_commands_and_keys() {
     assert_eq!((stat["keys"].as_u64(), stat["slots"].as_u64()), (Some(3), Some(3)));
     assert_eq!(stat["first_time"], 1_700_000_000);
     assert!(stat["stopped"].as_str().unwrap().contains("cut short"));
-}
-
-/// A server that ends with the test, whatever the test's end.
-struct Server(std::process::Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-#[test]
-fn a_log_is_played_to_a_server() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = "21160";
-    let server = stock("redis-server")
-        .args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--logfile", "/dev/null"])
-        .arg("--dir")
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut server = Server(server);
-    let client = |words: &[&str]| {
-        text(&Command::new("redis-cli").args(["-p", port]).args(words).output().unwrap())
-    };
-    let mut tries = 0;
-    while client(&["PING"]) != "PONG\n" {
-        tries += 1;
-        assert!(tries < 3000 && server.0.try_wait().unwrap().is_none(), "the server did not start");
-        std::thread::yield_now();
-    }
-    let to = format!("127.0.0.1:{port}");
-    let words = ["log", "replay", "--quiet", "--to", &to, "--rate", "10000"];
-    let (good, said) = run(&words, &fixture("stock_resp_base"));
-    assert!(good && said.ends_with("commands, 0 errors\n"), "{said}");
-    assert_eq!(client(&["-n", "3", "GET", "d"]), "2\n");
-    assert_eq!(client(&["GET", "after"]), "rewrite\n");
-    client(&["FLUSHALL"]);
-    client(&["SET", "list", "not a list"]);
-    let (good, said) = run(&words, &fixture("stock_timestamps"));
-    assert!(!good && said.ends_with("commands, 1 errors\n"), "errors are counted: {said}");
 }

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what cannot fail may panic")]
 
+mod server;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use highwater_persistence::log::{
@@ -12,6 +13,8 @@ use highwater_persistence::log::{
 use highwater_persistence::recovery::{self, Options, Plan, RecoveryError, StepKind};
 use highwater_persistence::storage::faulty::FaultyStorage;
 use highwater_persistence::storage::{RealStorage, Storage};
+
+use server::{Server, stock};
 
 const FOLDER: &str = "appendonlydir";
 
@@ -190,16 +193,6 @@ fn a_tail_cut_in_a_batch_is_dropped() {
     assert_eq!(plan.id(), Some(ReplicationId::from_random([7; 20])));
 }
 
-/// Whether the stock programs are there; a test that needs them says what is missing.
-fn stock(program: &str) -> Command {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    assert!(
-        found,
-        "{program} is not installed: this test needs Debian's redis-server and redis-tools"
-    );
-    Command::new(program)
-}
-
 #[test]
 fn stock_tools_approve_of_our_logs() {
     let folder = tempfile::tempdir().unwrap();
@@ -216,16 +209,6 @@ fn stock_tools_approve_of_our_logs() {
     assert_eq!(writer.end(), recovery::plan(&storage, &options()).unwrap().offset);
 }
 
-/// A server that ends with the test, whatever the test's end.
-struct Server(std::process::Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 #[test]
 fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,36 +216,13 @@ fn a_stock_server_loads_our_logs_and_we_load_what_it_adds() {
     let mut writer = write_log(&storage);
     writer.mark(writer.end(), true).unwrap();
     let end = writer.end();
-    let socket = folder.path().join("socket");
-    let server = stock("redis-server")
-        .args(["--port", "0", "--appendonly", "yes", "--save", "", "--unixsocket"])
-        .arg(&socket)
-        .arg("--dir")
-        .arg(folder.path())
-        .arg("--logfile")
-        .arg(folder.path().join("log"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut server = Server(server);
-    let client = |words: &[&str]| {
-        let output = Command::new("redis-cli").arg("-s").arg(&socket).args(words).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let mut tries = 0;
-    while client(&["PING"]) != "PONG" {
-        tries += 1;
-        let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        assert!(tries < 3000 && server.0.try_wait().unwrap().is_none(), "{}", log());
-        std::thread::yield_now();
-    }
-    assert_eq!(client(&["GET", "a"]), "2");
-    assert_eq!(client(&["-n", "3", "LRANGE", "list", "0", "-1"]), "x\ny");
-    assert_eq!(client(&["-n", "3", "GET", "last"]), "one");
-    assert_eq!(client(&["SET", "from", "stock"]), "OK");
-    client(&["SHUTDOWN"]);
-    server.0.wait().unwrap();
+    let server = Server::start(folder.path(), &["--appendonly", "yes"]);
+    assert_eq!(server.ask(&["GET", "a"]), "2");
+    assert_eq!(server.ask(&["-n", "3", "LRANGE", "list", "0", "-1"]), "x\ny");
+    assert_eq!(server.ask(&["-n", "3", "GET", "last"]), "one");
+    assert_eq!(server.ask(&["SET", "from", "stock"]), "OK");
+    server.ask(&["SHUTDOWN"]);
+    drop(server);
     let plan = recovery::plan(&storage, &options()).unwrap();
     let added = [&["SELECT", "0"][..], &["SET", "from", "stock"]].map(request).concat();
     assert_eq!((plan.lineage_end, plan.offset), (end, end.advanced(added.len())), "{plan}");

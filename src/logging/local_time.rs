@@ -1,4 +1,4 @@
-//! A moment as the clock on the wall shows it. The system's own table of time zones is used, through libc.
+//! A moment as the clock on the wall shows it, and how far that is from UTC. The system's own table of time zones is used, through libc.
 
 use std::fmt;
 
@@ -14,6 +14,11 @@ pub(super) struct LocalTime {
     pub(super) minute: i32,
     pub(super) second: i32,
     pub(super) ms: u64,
+}
+
+/// How many seconds local time is ahead of UTC at `unix_s`.
+pub(crate) fn seconds_east_of_utc(unix_s: i64) -> i64 {
+    broken_down(unix_s).tm_gmtoff
 }
 
 const MONTHS: [&str; 12] =

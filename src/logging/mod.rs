@@ -25,6 +25,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
+pub(crate) use local_time::seconds_east_of_utc;
 pub use repeat::Repeat;
 
 use crate::clock::{Clock, SystemClock};

@@ -136,14 +136,14 @@ impl Node {
         self.state.stats.count_error(error.code());
         if let Some(transaction) = &mut client.transaction {
             transaction.refused = true;
-            if entry.is_some_and(|entry| entry.command.name == "exec") {
-                // An EXEC that may not run ends its transaction.
-                end_transaction(&mut self.state, client);
-                let text = error.text();
-                let reason = text.strip_prefix("ERR ").unwrap_or(text);
-                let text = format!("EXECABORT Transaction discarded because of: {reason}");
-                return Reply::new(out, client.resp3).error(&CommandError::owned(text));
-            }
+        }
+        if entry.is_some_and(|entry| entry.command.name == "exec") {
+            // An EXEC that may not run ends the transaction, and says so even where there is none.
+            end_transaction(&mut self.state, client);
+            let text = error.text();
+            let reason = text.strip_prefix("ERR ").unwrap_or(text);
+            let text = format!("EXECABORT Transaction discarded because of: {reason}");
+            return Reply::new(out, client.resp3).error(&CommandError::owned(text));
         }
         Reply::new(out, client.resp3).error(error);
     }

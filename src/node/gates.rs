@@ -61,8 +61,8 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
     if state.config.maxmemory > 0 {
         let out_of_memory = !super::memory::make_room(state);
-        // What is queued takes memory too.
-        let queues = client.transaction.is_some() && !runs_inside_multi(entry);
+        // What is queued takes memory too. A nested MULTI or WATCH is not queued, but stock counts it.
+        let queues = client.transaction.is_some() && !ends_transaction(entry);
         let wants = queues || flags.has(Flag::Denyoom) || queued.is_some_and(|queued| queued.grows);
         if out_of_memory && wants {
             return Err(errors::OOM);
@@ -168,6 +168,11 @@ fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
         || entry.flags.has(Flag::MayReplicate)
         || queued.is_some_and(|queued| queued.writes);
     writes || pause.is_some_and(|pause| !pause.writes_only)
+}
+
+/// Commands that may end a transaction, for better or worse.
+fn ends_transaction(entry: &Entry) -> bool {
+    runs_inside_multi(entry) && !matches!(entry.command.name, "multi" | "watch")
 }
 
 /// Commands that are not queued between MULTI and EXEC.

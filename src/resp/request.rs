@@ -183,6 +183,7 @@ struct Partial {
     /// Length of the argument whose length line has been read.
     bulk: Option<usize>,
     ranges: Vec<(u32, u32)>,
+    /// Whether all bytes so far are those that [`inline::encode`] would write: only such may be logged as they came.
     canonical: bool,
 }
 
@@ -247,21 +248,33 @@ impl RequestParser {
             // A request that was incomplete is the first of the next buffer, so its ranges still hold.
             debug_assert_eq!(start, 0, "the caller dropped what was consumed");
             let mut partial = std::mem::take(&mut self.partial);
-            requests.ranges.append(&mut partial.ranges);
+            // Arguments already found are handed over, not copied: a request of a million comes in many pieces.
+            if requests.ranges.is_empty() {
+                std::mem::swap(&mut requests.ranges, &mut partial.ranges);
+            } else {
+                requests.ranges.append(&mut partial.ranges);
+            }
             partial
         } else {
             let Some((count, next)) = read_count(buffer, start, limits)? else { return Ok(None) };
             if count <= 0 {
                 return Ok(Some(next));
             }
-            Partial { at: next, missing: count, canonical: true, ..Partial::default() }
+            let canonical = ends_well(buffer, next);
+            Partial { at: next, missing: count, canonical, ..Partial::default() }
         };
         if !reading.arguments(buffer, limits, &mut requests.ranges)? {
             // Kept ranges count from the request's own start: there the next buffer begins.
             reading.at -= start;
-            reading.ranges = requests.ranges.split_off(first);
-            for range in &mut reading.ranges {
-                *range = (range.0 - narrow(start), range.1 - narrow(start));
+            if first == 0 {
+                std::mem::swap(&mut requests.ranges, &mut reading.ranges);
+            } else {
+                reading.ranges = requests.ranges.split_off(first);
+            }
+            if start > 0 {
+                for range in &mut reading.ranges {
+                    *range = (range.0 - narrow(start), range.1 - narrow(start));
+                }
             }
             self.partial = reading;
             return Ok(None);
@@ -293,6 +306,7 @@ impl Partial {
                     Some((len, next)) => {
                         self.at = next;
                         self.bulk = Some(len);
+                        self.canonical &= ends_well(buffer, next);
                         len
                     }
                     None => return Ok(false),
@@ -340,6 +354,12 @@ fn read_line<'a>(
         None if rest.len() > LINE_BYTES_MAX => Err(ProtocolError::new(too_long)),
         None => Ok(None),
     }
+}
+
+/// Whether the line before `next` ends as it should. [`read_line`] passes over the byte behind `\r` unseen, as stock does.
+#[inline]
+fn ends_well(buffer: &[u8], next: usize) -> bool {
+    buffer[next - 1] == b'\n'
 }
 
 /// Reads a canonical integer; short runs of digits, which is nearly all of them, by a plain loop.

@@ -146,3 +146,17 @@ fn largest_clients_are_evicted_unless_they_are_spared() {
     assert_eq!(small.run(&[words("PING")]), [b"+PONG\r\n"]);
     assert_eq!(server.info("evicted_clients"), "1");
 }
+
+#[test]
+fn a_write_of_a_million_arguments_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &[]);
+    let mut request = b"*1200001\r\n$4\r\nMSET\r\n".to_vec();
+    request.extend(b"$1\r\na\r\n$1\r\n1\r\n".repeat(600_000));
+    let mut client = server.client();
+    client.send(&request).unwrap();
+    assert_eq!(client.reply().unwrap(), b"+OK\r\n");
+    server.kill();
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.ask("GET a"), "$1\r\n1\r\n");
+}

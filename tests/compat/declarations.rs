@@ -8,59 +8,14 @@ use highwater::commands::{
 };
 
 use crate::peer::{Stock, words};
+use crate::tree::Tree;
 
-/// A RESP3 reply as a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Tree {
-    Text(String),
-    Number(i64),
-    Nil,
-    List(Vec<Tree>),
-    Map(Vec<(Tree, Tree)>),
+fn get<'a>(tree: &'a Tree, name: &str) -> &'a Tree {
+    tree.field(name).unwrap_or_else(|| panic!("no {name} in {tree:?}"))
 }
 
-impl Tree {
-    fn read(bytes: &mut &[u8]) -> Tree {
-        let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a line");
-        let (kind, line) =
-            (bytes[0], std::str::from_utf8(&bytes[1..end]).expect("text").to_owned());
-        *bytes = &bytes[end + 2..];
-        let number = || line.parse::<i64>().expect("a number");
-        let count = || usize::try_from(number()).expect("a count");
-        match kind {
-            b'+' | b'-' => Tree::Text(line),
-            b':' => Tree::Number(number()),
-            b'_' => Tree::Nil,
-            b'$' => {
-                let (text, rest) = bytes.split_at(count());
-                *bytes = &rest[2..];
-                Tree::Text(String::from_utf8_lossy(text).into_owned())
-            }
-            b'*' | b'~' => Tree::List((0..count()).map(|_| Tree::read(bytes)).collect()),
-            b'%' => {
-                Tree::Map((0..count()).map(|_| (Tree::read(bytes), Tree::read(bytes))).collect())
-            }
-            other => panic!("a reply of kind {:?}", char::from(other)),
-        }
-    }
-
-    fn list(&self) -> &[Tree] {
-        if let Tree::List(list) = self { list } else { panic!("{self:?} is no list") }
-    }
-
-    fn text(&self) -> &str {
-        if let Tree::Text(text) = self { text } else { panic!("{self:?} is no text") }
-    }
-
-    fn texts(&self) -> BTreeSet<String> {
-        self.list().iter().map(|tree| tree.text().to_owned()).collect()
-    }
-
-    fn get(&self, name: &str) -> &Tree {
-        let Tree::Map(pairs) = self else { panic!("{self:?} is no map") };
-        let found = pairs.iter().find(|(key, _)| key.text() == name);
-        &found.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
-    }
+fn texts(tree: &Tree) -> BTreeSet<String> {
+    tree.list().iter().map(|tree| tree.text().to_owned()).collect()
 }
 
 /// A flag as COMMAND INFO names it: `SkipMonitor` is `skip_monitor`.
@@ -92,15 +47,15 @@ fn check_keys(command: &Command, ours: &KeySpec, stock: &Tree) {
     let name = command.name;
     let flags: BTreeSet<String> = ours.flags.iter().copied().map(key_flag).collect();
     if !NEW_KEY_FLAGS.contains(&name) {
-        assert_eq!(flags, stock.get("flags").texts(), "key flags of {name}");
+        assert_eq!(flags, texts(get(stock, "flags")), "key flags of {name}");
     }
     let Find::Range { first, last, step } = ours.find else { return };
-    let begin = stock.get("begin_search").get("spec");
-    assert_eq!(begin.get("index"), &Tree::Number(i64::from(first)), "first key of {name}");
-    let range = stock.get("find_keys").get("spec");
+    let begin = get(get(stock, "begin_search"), "spec");
+    assert_eq!(get(begin, "index"), &Tree::Number(i64::from(first)), "first key of {name}");
+    let range = get(get(stock, "find_keys"), "spec");
     let last = if last < 0 { last } else { last - first.cast_signed() };
-    assert_eq!(range.get("lastkey"), &Tree::Number(i64::from(last)), "last key of {name}");
-    assert_eq!(range.get("keystep"), &Tree::Number(i64::from(step)), "step of {name}");
+    assert_eq!(get(range, "lastkey"), &Tree::Number(i64::from(last)), "last key of {name}");
+    assert_eq!(get(range, "keystep"), &Tree::Number(i64::from(step)), "step of {name}");
 }
 
 fn check(command: &Command, stock: &Tree) {
@@ -109,10 +64,10 @@ fn check(command: &Command, stock: &Tree) {
     assert_eq!(Tree::Number(command.arity.shown()), stock[1], "arity of {name}");
     let reported = command.flags.iter().filter(|flag| **flag != Flag::Internal);
     let flags: BTreeSet<String> = reported.map(|flag| shown(format!("{flag:?}"))).collect();
-    assert_eq!(flags, stock[2].texts(), "flags of {name}");
+    assert_eq!(flags, texts(&stock[2]), "flags of {name}");
     let known = command.tips.iter().filter(|tip| !NEW_TIPS.contains(&(name, **tip)));
     let tips: BTreeSet<String> = known.map(|tip| (*tip).to_owned()).collect();
-    assert_eq!(tips, stock[7].texts(), "tips of {name}");
+    assert_eq!(tips, texts(&stock[7]), "tips of {name}");
     let specs = stock[8].list();
     assert_eq!(command.keys.len(), specs.len(), "key specifications of {name}");
     for (ours, stock) in command.keys.iter().zip(specs) {
@@ -122,9 +77,9 @@ fn check(command: &Command, stock: &Tree) {
 
 fn check_docs(entry: &Entry, stock: &Tree) {
     let (name, command) = (&entry.full_name, entry.command);
-    let docs = stock.get(name);
-    assert_eq!(docs.get("since").text(), command.since, "since of {name}");
-    assert_eq!(docs.get("group").text(), command.group.name(), "group of {name}");
+    let docs = get(stock, name);
+    assert_eq!(get(docs, "since").text(), command.since, "since of {name}");
+    assert_eq!(get(docs, "group").text(), command.group.name(), "group of {name}");
 }
 
 fn check_all(entries: &[&Entry]) {
@@ -134,9 +89,9 @@ fn check_all(entries: &[&Entry]) {
         let name = &entry.full_name;
         let replies = stock
             .run(&[words(&format!("COMMAND INFO {name}")), words(&format!("COMMAND DOCS {name}"))]);
-        let info = Tree::read(&mut &replies[0][..]);
+        let info = Tree::read(&replies[0]);
         check(entry.command, &info.list()[0]);
-        check_docs(entry, &Tree::read(&mut &replies[1][..]));
+        check_docs(entry, &Tree::read(&replies[1]));
     }
 }
 

@@ -4,11 +4,11 @@
 //! compared byte for byte. Where 7.0 and our reference 7.2 differ, the module that meets the difference normalises it by
 //! name; `docs/compatibility.md` lists them all.
 
+mod gates;
 mod generic;
 mod ours;
 mod peer;
 mod random;
-mod stock;
 
 mod bitmaps;
 mod declarations;

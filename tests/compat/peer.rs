@@ -5,40 +5,47 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The program that is compared with.
+pub(crate) const PROGRAM: &str = "redis-server";
+
 /// A request: its words.
 pub(crate) type Request = Vec<Vec<u8>>;
 
 /// A stock server with a folder of its own, killed when dropped.
 pub(crate) struct Stock {
     child: Child,
+    pub(crate) port: u16,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: Client,
 }
 
 impl Stock {
-    /// Starts `redis-server` with `settings` (`--name value ...`) behind ours.
+    /// Starts a server for requests: on loopback, without snapshots, with DEBUG; `settings` (`--name value ...`) come
+    /// behind these.
     ///
     /// # Panics
     /// If there is no such program: a comparison with nobody would pass whatever we do.
     pub(crate) fn start(settings: &[&str]) -> Stock {
+        let ours = ["--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"];
+        Stock::launch(&[&ours, settings].concat())
+    }
+
+    /// Starts a server with just these arguments and a port, for those who look at its settings.
+    pub(crate) fn launch(arguments: &[&str]) -> Stock {
         let folder = tempfile::tempdir().expect("a folder");
         // Another process may take the port between the look and the start: then another one is tried.
         for _ in 0..10 {
             let port = free_port();
-            let mut command = Command::new("redis-server");
-            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-            command.arg("--dir").arg(folder.path()).args(["--enable-debug-command", "yes"]);
-            command.args(settings).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut child = command.spawn().unwrap_or_else(|error| {
-                panic!(
-                    "cannot run redis-server: {error}. Install Debian's redis-server, or run scripts/test"
-                )
-            });
+            let mut command = Command::new(PROGRAM);
+            command.args(arguments).args(["--port", &port.to_string()]);
+            command.current_dir(folder.path());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut child = installed(command.spawn());
             if let Some(client) = wait_until_it_answers(&mut child, port) {
-                return Stock { child, folder, client };
+                return Stock { child, port, folder, client };
             }
         }
-        panic!("redis-server does not answer");
+        panic!("{PROGRAM} does not answer")
     }
 
     /// Sends `requests` at once and returns the replies.
@@ -52,6 +59,13 @@ impl Drop for Stock {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// What came of running [`PROGRAM`].
+pub(crate) fn installed<T>(run: std::io::Result<T>) -> T {
+    run.unwrap_or_else(|error| {
+        panic!("cannot run {PROGRAM}: {error}. Install Debian's redis-server, or run scripts/test")
+    })
 }
 
 fn free_port() -> u16 {

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use highwater::config::{Client, Config, Source, load, sources};
 
-use crate::stock::{self, Reply, Stock};
+use crate::peer::{PROGRAM, Stock, installed};
+use crate::tree::Tree;
 
 /// Settings that 7.2 added, and our own.
 const NEWER: [&str; 5] = [
@@ -24,9 +26,23 @@ fn settings(config: &Config) -> BTreeMap<String, String> {
     config.get("*").into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
+/// Sends a request and waits for its reply.
+fn call(stock: &mut Stock, words: &[&str]) -> Tree {
+    let request = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    Tree::read(&stock.run(&[request])[0])
+}
+
+/// Theirs by name, as CONFIG GET gives them.
+fn settings_of(stock: &mut Stock, pattern: &str) -> Vec<(String, String)> {
+    let reply = call(stock, &["CONFIG", "GET", pattern]);
+    let pairs = reply.list().chunks(2);
+    pairs.map(|pair| (pair[0].text().to_owned(), pair[1].text().to_owned())).collect()
+}
+
 #[test]
 fn names_and_defaults_are_those_of_stock() {
-    let stock: BTreeMap<String, String> = Stock::start(&[]).settings("*").into_iter().collect();
+    let stock = settings_of(&mut Stock::launch(&[]), "*");
+    let stock: BTreeMap<String, String> = stock.into_iter().collect();
     let mut ours = settings(&Config::default());
     ours.retain(|name, _| !NEWER.contains(&name.as_str()));
     let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
@@ -86,7 +102,7 @@ const PLAYED: [&str; 24] = [
 
 #[test]
 fn values_are_accepted_and_refused_as_by_stock() {
-    let mut stock = Stock::start(&["--save", ""]);
+    let mut stock = Stock::launch(&["--save", ""]);
     let client = Client { local: true, loading: false };
     let mut names: Vec<String> = settings(&Config::default()).into_keys().collect();
     names.retain(|name| !NEWER.contains(&name.as_str()) && !NOT_PLAYED.contains(&name.as_str()));
@@ -98,12 +114,12 @@ fn values_are_accepted_and_refused_as_by_stock() {
             if name == "maxmemory-clients" && value == "99999999999999999999" {
                 continue;
             }
-            let theirs = stock.call(&["CONFIG", "SET", name, value]);
+            let theirs = call(&mut stock, &["CONFIG", "SET", name, value]);
             let ours = match config.set(&[(name.clone(), value.as_bytes().to_vec())], client) {
-                Ok(_) => Reply::Text("OK".to_owned()),
-                Err(error) => Reply::Error(format!("ERR {error}")),
+                Ok(_) => Tree::Text("OK".to_owned()),
+                Err(error) => Tree::Error(format!("ERR {error}")),
             };
-            let (their_value, our_value) = (stock.settings(name), config.get(name));
+            let (their_value, our_value) = (settings_of(&mut stock, name), config.get(name));
             let our_value = String::from_utf8_lossy(&our_value[0].1).into_owned();
             if ours != theirs || their_value[0].1 != our_value {
                 differences.push(format!(
@@ -117,16 +133,16 @@ fn values_are_accepted_and_refused_as_by_stock() {
 
 #[test]
 fn several_pairs_fail_as_with_stock() {
-    let mut stock = Stock::start(&["--save", ""]);
+    let mut stock = Stock::launch(&["--save", ""]);
     let mut check = |words: &[&str]| {
         let mut request = vec!["CONFIG", "SET"];
         request.extend(words);
-        let theirs = stock.call(&request);
+        let theirs = call(&mut stock, &request);
         let pairs: Vec<(String, Vec<u8>)> =
             words.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].as_bytes().to_vec())).collect();
         let ours = match Config::default().set(&pairs, Client::default()) {
-            Ok(_) => Reply::Text("OK".to_owned()),
-            Err(error) => Reply::Error(format!("ERR {error}")),
+            Ok(_) => Tree::Text("OK".to_owned()),
+            Err(error) => Tree::Error(format!("ERR {error}")),
         };
         assert_eq!(ours, theirs, "{words:?}");
     };
@@ -182,7 +198,7 @@ fn wrong_lines_are_told_as_by_stock() {
     let path = folder.path().join("wrong.conf");
     for line in WRONG_LINES {
         fs::write(&path, format!("# first\ntimeout 0\n  {line}\n")).unwrap();
-        let output = stock::run(&[path.to_str().unwrap()]);
+        let output = installed(Command::new(PROGRAM).arg(&path).output());
         let theirs = String::from_utf8_lossy(&output.stderr).into_owned();
         let error = load(Config::default(), &[Source::File(path.clone())]).unwrap_err();
         // The version of stock differs, and ours adds the name of the file.
@@ -195,11 +211,11 @@ fn wrong_lines_are_told_as_by_stock() {
 #[test]
 fn arguments_join_as_with_stock() {
     let check = |arguments: &[&str]| {
-        let mut theirs = Stock::start(arguments);
+        let mut theirs = Stock::launch(arguments);
         let bytes: Vec<Vec<u8>> = arguments.iter().map(|word| word.as_bytes().to_vec()).collect();
         let ours = load(Config::default(), &sources(&bytes)).unwrap();
         let ours = settings(&ours);
-        for (name, value) in theirs.settings("*") {
+        for (name, value) in settings_of(&mut theirs, "*") {
             if !["port", "dir"].contains(&name.as_str()) {
                 assert_eq!(ours[&name], value, "{arguments:?}: {name}");
             }
@@ -238,10 +254,9 @@ fn rewritten_file_is_read_alike_by_stock() {
     .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
     config.set(&pairs, Client::default()).unwrap();
     config.rewrite(&path).unwrap();
-    let mut theirs = Stock::start(&[path.to_str().unwrap()]);
-    assert!(theirs.folder().exists());
+    let mut theirs = Stock::launch(&[path.to_str().unwrap()]);
     let ours = settings(&config);
-    for (name, value) in theirs.settings("*") {
+    for (name, value) in settings_of(&mut theirs, "*") {
         if !["port", "dir"].contains(&name.as_str()) {
             assert_eq!(ours[&name], value, "{name}");
         }

@@ -22,9 +22,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 512 MB, stock's `proto-max-bulk-len`, and 1024 * 1024, stock's bound on the length of a request.
+    /// What no command that a server took can pass: `proto-max-bulk-len` may be set to anything, so the bound on an
+    /// argument is what can be mapped at all; a request may have 2^31 - 1 arguments. Neither is ever allocated for:
+    /// lengths are compared with what is left of the file.
     fn default() -> Self {
-        Self { argument_bytes_max: 512 << 20, arguments_max: 1 << 20 }
+        Self { argument_bytes_max: 1 << 48, arguments_max: i32::MAX.unsigned_abs().into() }
     }
 }
 
@@ -403,7 +405,10 @@ impl<'a> Entries<'a> {
         if local {
             self.local_left -= size;
         } else {
-            self.offset = offset.advanced(at - start);
+            // A head may name any offset, and a damaged one does where checksums are not looked at.
+            let after = offset.0.checked_add(size);
+            self.offset =
+                after.map(LogOffset).ok_or(ReadErrorKind::Malformed("an offset past 2^64"))?;
         }
         self.at = at;
         Ok(Found { kind: Kind::Command { unit, local }, offset })

@@ -5,6 +5,8 @@
 mod damage;
 mod fixtures;
 mod random;
+#[path = "../server/mod.rs"]
+mod server;
 mod stock;
 mod versions;
 

@@ -1,7 +1,9 @@
 //! `highwater log`: looks into a log, cuts it, plays it.
 
+mod base;
 mod cat;
 mod cut;
+mod moment;
 mod replay;
 mod source;
 mod stat;
@@ -62,7 +64,8 @@ enum Command {
         #[command(flatten)]
         end: End,
     },
-    /// Send the commands of a log to a server.
+    /// Send a log to a server: what it starts from (its base), then its commands. A snapshot in the base goes out as
+    /// RESTORE, which takes a server of version 7.0 or later; keys the server has already are replaced.
     Replay(Replay),
 }
 
@@ -73,9 +76,10 @@ struct End {
     /// The copy holds the whole execution units up to this offset.
     #[arg(long)]
     offset: Option<u64>,
-    /// The copy holds nothing behind the first time stamp later than this (seconds since 1970). Only logs
-    /// written under 'aof-timestamp-enabled yes' have time stamps.
-    #[arg(long)]
+    /// The copy holds nothing behind the first time stamp later than this: seconds since 1970, or
+    /// 'YYYY-MM-DD HH:MM:SS' in local time, or with Z (UTC) or an offset (+01:00) behind it. Only logs written under
+    /// 'aof-timestamp-enabled yes' have time stamps.
+    #[arg(long, value_parser = moment::parse)]
     time: Option<i64>,
 }
 
@@ -90,12 +94,16 @@ struct Replay {
     /// Password of the default user.
     #[arg(long)]
     password: Option<String>,
-    /// Times the speed at which the log was written, as its time stamps tell. Without it: as fast as possible.
+    /// Times the speed at which the log was written, as its time stamps tell; the base, which has none, goes out as
+    /// fast as possible. Without it everything does.
     #[arg(long, conflicts_with = "rate")]
     speed: Option<f64>,
-    /// Commands per second.
+    /// Commands per second, those of the base included.
     #[arg(long)]
     rate: Option<f64>,
+    /// Leave out the base: send only what was logged since.
+    #[arg(long)]
+    no_base: bool,
     /// Commands sent before their replies are awaited.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pipeline: u32,

@@ -1,7 +1,8 @@
 //! `highwater log replay`: plays a log to a server.
 //!
-//! Commands go out in groups, and their replies are read before the next group. What replication put into the stream for
-//! its own sake (REPLCONF, PING) stays out. A snapshot at the beginning of the log cannot be played: load it as a file.
+//! The base goes first, a snapshot in it as commands that build it up (`base.rs`). Commands go out in groups, and their
+//! replies are read before the next group. What replication put into the stream for its own sake (REPLCONF, PING) stays
+//! out.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,6 +13,7 @@ use highwater_persistence::log::{Entry, EntryKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Replay;
+use super::base::{self, Step};
 use super::source::{Piece, Source};
 use crate::cli::check_aof::timestamp;
 use crate::cli::{complain, say};
@@ -20,22 +22,35 @@ use crate::clock;
 /// Deepest nesting of a reply: EXEC, a command's array, and some to spare.
 const REPLY_DEPTH_MAX: usize = 16;
 
-/// How many error replies are shown.
+/// A group is sent when it is this long, however few its commands: nobody gains by larger ones.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// How many errors are shown.
 const ERRORS_SHOWN: u64 = 10;
 
 pub(super) fn run(options: &Replay) -> Result<ExitCode, String> {
-    let source = Source::open(&options.path)?;
-    let total: usize =
-        source.pieces.iter().map(|piece| piece.bytes.len() - piece.commands_at).sum();
-    for piece in source.pieces.iter().filter(|piece| piece.commands_at > 0) {
-        complain(&format!("{}: the snapshot in it is not played", piece.path.display()));
+    let mut source = Source::open(&options.path)?;
+    if options.no_base {
+        source.leave_out_base();
     }
+    let total: usize = source
+        .pieces
+        .iter()
+        .map(|piece| piece.bytes.len() - if options.no_base { piece.commands_at } else { 0 })
+        .sum();
     let stream = TcpStream::connect(&options.to)
         .map_err(|error| format!("cannot connect to {}: {error}", options.to))?;
     let mut player = Player::new(stream, options, u64::try_from(total).unwrap_or(u64::MAX))?;
     if let Some(password) = &options.password {
-        player.put(&[b"AUTH", password.as_bytes()])?;
+        player.put(&[b"AUTH", password.as_bytes()]);
         player.flush()?;
+    }
+    // Only the first file of a log begins with a snapshot; what follows counts on its own database 0.
+    if let Some(piece) = source.pieces.first().filter(|piece| piece.commands_at > 0)
+        && !options.no_base
+    {
+        base::for_each_step(piece, |step, bytes| player.play_base(step, bytes))?;
+        player.put(&["SELECT", "0"]);
     }
     let stopped = source.for_each(|piece, entry| {
         player.play(piece, entry)?;
@@ -66,6 +81,7 @@ struct Player<'a> {
     group: u32,
     sent: u64,
     errors: u64,
+    /// Monotonic time of the start, or of the first time stamp.
     started_us: u64,
     /// The log's first time stamp.
     first_time: Option<i64>,
@@ -110,26 +126,52 @@ impl<'a> Player<'a> {
                 self.wait_for_rate()?;
                 let bytes = &piece.bytes[entry.position..entry.position + entry.size];
                 self.waiting.extend_from_slice(bytes);
+                self.group += 1;
                 self.counted()
             }
         }
     }
 
-    fn put(&mut self, words: &[&[u8]]) -> Result<(), String> {
+    /// Sends a step of the base, which is `bytes` bytes of its file.
+    fn play_base(&mut self, step: Step, bytes: u64) -> Result<(), String> {
+        self.bar.inc(bytes);
+        match step {
+            Step::Nothing => Ok(()),
+            Step::Unsent(reason) => {
+                self.note_error(&reason);
+                Ok(())
+            }
+            Step::Command(words) => {
+                self.wait_for_rate()?;
+                self.put(&words);
+                self.counted()
+            }
+        }
+    }
+
+    /// Puts a command in line.
+    fn put(&mut self, words: &[impl AsRef<[u8]>]) {
         self.waiting.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-        for word in words {
+        for word in words.iter().map(AsRef::as_ref) {
             self.waiting.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
             self.waiting.extend_from_slice(word);
             self.waiting.extend_from_slice(b"\r\n");
         }
         self.group += 1;
-        Ok(())
     }
 
+    /// Counts a command put in line, and sends what is there when it is enough.
     fn counted(&mut self) -> Result<(), String> {
-        self.group += 1;
         self.sent += 1;
-        if self.group >= self.options.pipeline { self.flush() } else { Ok(()) }
+        let enough = self.group >= self.options.pipeline || self.waiting.len() >= GROUP_BYTES;
+        if enough { self.flush() } else { Ok(()) }
+    }
+
+    fn note_error(&mut self, error: &str) {
+        self.errors += 1;
+        if self.errors <= ERRORS_SHOWN {
+            self.bar.suspend(|| complain(error));
+        }
     }
 
     /// Sends what is waiting and reads the replies.
@@ -143,10 +185,7 @@ impl<'a> Player<'a> {
                     self.bar.finish_and_clear();
                     return Err(format!("{word}. The server replied: {error}"));
                 }
-                self.errors += 1;
-                if self.errors <= ERRORS_SHOWN {
-                    self.bar.suspend(|| complain(&format!("the server replied: {error}")));
-                }
+                self.note_error(&format!("the server replied: {error}"));
             }
         }
         Ok(())
@@ -155,7 +194,15 @@ impl<'a> Player<'a> {
     /// Waits until as much time has passed as between the log's first time stamp and `time`, at the speed asked for.
     fn wait_for_time(&mut self, time: i64) -> Result<(), String> {
         let Some(speed) = self.options.speed.filter(|speed| *speed > 0.0) else { return Ok(()) };
-        let first = *self.first_time.get_or_insert(time);
+        let first = match self.first_time {
+            Some(first) => first,
+            None => {
+                // What went out before, the base above all, took no time in the log.
+                self.flush()?;
+                self.started_us = clock::mono_us();
+                *self.first_time.insert(time)
+            }
+        };
         let passed = Duration::from_secs(time.saturating_sub(first).max(0).unsigned_abs());
         let due =
             Duration::try_from_secs_f64(passed.as_secs_f64() / speed).unwrap_or(Duration::MAX);

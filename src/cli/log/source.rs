@@ -51,6 +51,11 @@ impl Source {
         Ok(Self { manifest: Some((path, manifest)), pieces })
     }
 
+    /// Drops the base: what is left are the pieces of the log proper.
+    pub(super) fn leave_out_base(&mut self) {
+        self.pieces.retain(|piece| !piece.is_base);
+    }
+
     /// Calls `visit` with every entry, until it says to stop or the log does. Where and why the log stopped early.
     pub(super) fn for_each(
         &self,

@@ -85,11 +85,12 @@ fn inline_and_arrays_mix() {
 
 #[test]
 fn an_argument_without_its_line_end_is_accepted_but_not_canonical() {
-    let mut requests = Requests::default();
-    let input = b"*1\r\n$4\r\nPINGxx";
-    RequestParser::default().parse(input, RequestLimits::default(), &mut requests).unwrap();
-    assert_eq!(requests.get(0, input).get(0), Some(&b"PING"[..]));
-    assert_eq!(requests.get(0, input).raw(), None);
+    for input in [&b"*1\r\n$4\r\nPINGxx"[..], b"*1\rx$4\r\nPING\r\n", b"*1\r\n$4\r\x0bPING\r\n"] {
+        let mut requests = Requests::default();
+        RequestParser::default().parse(input, RequestLimits::default(), &mut requests).unwrap();
+        assert_eq!(requests.get(0, input).get(0), Some(&b"PING"[..]));
+        assert_eq!(requests.get(0, input).raw(), None, "{}", input.escape_ascii());
+    }
 }
 
 #[test]

@@ -133,8 +133,8 @@ fn what_is_not_an_entry_is_malformed() {
         (b"*1\r\n:1\r\n", 0),
         (b"*1\r\n$4\r\nPINGxx", 0),
         (b"*1\r\n$4x\r\nPING\r\n", 0),
-        (b"*1048577\r\n", 0),
-        (b"*1\r\n$536870913\r\n", 0),
+        (b"*2147483648\r\n", 0),
+        (b"*1\r\n$281474976710657\r\n", 0),
         (b"*99999999999999999999999\r\n", 0),
         (b"*1\r\n$5\r\nMULTI\r\n*1\r\n$5\r\nmulti\r\n", 15),
     ] {
@@ -163,4 +163,29 @@ fn a_flipped_bit_is_found_by_the_batch() {
             lines.len() == 4 && lines.iter().filter(|l| l.ends_with("annotation")).count() == 2;
         assert!(!verified, "bit {bit}: {lines:?}");
     }
+}
+
+#[test]
+fn a_command_as_large_as_servers_take_is_read() {
+    let arguments = 1_200_001;
+    let mut bytes = format!("*{arguments}\r\n").into_bytes();
+    bytes.extend(b"$1\r\nx\r\n".repeat(arguments));
+    let mut entries = Entries::new(&bytes, None);
+    let Some(Ok(Entry { kind: EntryKind::Command { args, .. }, .. })) = entries.next() else {
+        panic!("no command")
+    };
+    assert_eq!(args.len(), arguments);
+    // An argument longer than 512 MB is a matter of a setting; here it is cut short.
+    let long = transcript(Entries::new(b"*1\r\n$700000000\r\nx", None));
+    assert_eq!(long, ["error at byte 0: cut short"]);
+    let longest = transcript(Entries::new(b"*1\r\n$99999999999999999999\r\nx", None));
+    assert_eq!(longest, ["error at byte 0: malformed: a number past its bound"]);
+}
+
+#[test]
+fn an_offset_past_every_bound_is_malformed() {
+    let head = String::from_utf8(worked_example()).unwrap();
+    let broken = head.replace(" start=0 ", " start=18446744073709551610 ");
+    let lines = transcript(Entries::new(broken.as_bytes(), None).unverified());
+    assert!(lines[1].contains("malformed: an offset past 2^64"), "{lines:?}");
 }

@@ -1,6 +1,7 @@
 //! INFO replication.
 
 use super::info::{Source, fields};
+use crate::replication::failover::Failover;
 use crate::replication::replicas::{Stage, lag_s_of};
 use crate::state::State;
 use crate::state::replication::Primary;
@@ -19,7 +20,7 @@ pub(super) fn replication(source: &Source<'_>, out: &mut String) {
     let backlog = &state.replication.backlog;
     let held = backlog.end - backlog.first;
     fields!(out,
-        "master_failover_state": "no-failover",
+        "master_failover_state": Failover::name(state.replication.failover.as_ref()),
         "master_replid": stream.id,
         "master_replid2": former.map_or_else(|| "0".repeat(40), |(id, _)| id.clone()),
         "master_repl_offset": stream.end,

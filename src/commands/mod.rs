@@ -29,6 +29,7 @@ pub mod document;
 pub mod dump;
 pub mod expire;
 pub mod extended;
+pub mod failover;
 pub mod flush;
 pub mod generic;
 pub mod generic_move;
@@ -98,6 +99,7 @@ pub const FAMILIES: &[&[Command]] = &[
     persistence::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
+    failover::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     info::COMMANDS,

@@ -274,7 +274,24 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let id = String::from_utf8_lossy(&args[1]).into_owned();
     // The byte wanted next is the one behind the offset that is held.
     let from = u64::try_from(offset).ok().and_then(|next| next.checked_sub(1));
+    if args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"failover")) {
+        take_over(ctx, &id)?;
+    }
     feed(ctx, Some(Asked { id, from }))
+}
+
+/// The primary asks this replica to take its place.
+fn take_over(ctx: &mut Context<'_>, id: &str) -> CommandResult {
+    if !ctx.state.is_replica() {
+        return Err("ERR PSYNC FAILOVER can't be sent to a master.".into());
+    }
+    if !id.eq_ignore_ascii_case(&ctx.state.stream.id) {
+        return Err("ERR PSYNC FAILOVER replid must match my replid.".into());
+    }
+    ctx.state.config.values_mut().replicaof = None;
+    ctx.state.set_primary(None);
+    ctx.note("Failover request received for replid, this replica is the primary now".to_owned());
+    Ok(())
 }
 
 const SYNC: Command = Command {

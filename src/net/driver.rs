@@ -104,7 +104,7 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
             look_again_us = now_us + SYSTEM_FACTS_US;
             system::refresh(&mut facts);
         }
-        with_node(&shared, |node| {
+        let unwanted = with_node(&shared, |node| {
             tell_of_connections(node, &shared, &seen);
             node.state.system = facts;
             node.state.replication.backlog = shared.relay.facts();
@@ -122,12 +122,13 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
             persistence.delayed_syncs = delayed;
             node.tick(clock::now());
             node.log_took(append_us, sync_us);
+            node.stream_is_unwanted()
         });
         // Between slices others get at the node.
         while with_node(&shared, |node| node.expire_slice(&mut SystemClock)) {
             tokio::task::yield_now().await;
         }
-        if shared.node.lock().stream_is_unwanted() {
+        if unwanted {
             shared.committer.stop_relay(&shared);
         }
         // Effects of expiry have to reach the log although nobody waits for them.

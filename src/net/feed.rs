@@ -94,12 +94,13 @@ impl Feeding<'_> {
 
     /// What the replica gets, and the id of the node's history. What it needs from memory is kept from here on.
     fn decide(&self) -> (String, Decision) {
+        // Looks at files, so before the lock.
+        let disk = full_sync::disk_reach(self.shared);
         let mut node = self.shared.node.lock();
         let stream = &node.state.stream;
         let former = stream.former.as_ref().map(|(id, offset)| (id.as_str(), *offset));
         let history = History { id: &stream.id, former, end: stream.end };
-        let reach =
-            Reach { memory: self.shared.relay.first(), disk: full_sync::disk_reach(self.shared) };
+        let reach = Reach { memory: self.shared.relay.first(), disk };
         let decision = match &self.feed.asked {
             Some(asked) => resync::decide(asked, &history, &reach),
             None => Decision::Full(Why::Asked),

@@ -65,10 +65,7 @@ async fn follow(shared: &Arc<Shared>, generation: u64) {
                 Err(why) => why,
             };
             let text = format!("The link to the MASTER is lost: {why}");
-            let known = with_node(shared, |node| {
-                node.with_link(generation, clock::now(), |link, facts, _| link.lost(facts.now_ms))
-            });
-            if known.is_none() {
+            if !with_node(shared, |node| node.link_is_lost(generation, &why, clock::now())) {
                 return;
             }
             tracing::warn!("{text}");

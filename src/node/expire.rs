@@ -30,7 +30,9 @@ impl Node {
     /// that more keys are due and the tick's share of time is not used up.
     pub fn expire_slice(&mut self, clock: &mut dyn Clock) -> bool {
         let state = &mut self.state;
-        let stands_still = state.pause.is_some() || state.persistence.loading.is_some();
+        let stands_still = state.pause.is_some()
+            || state.replication.failover.is_some()
+            || state.persistence.loading.is_some();
         if stands_still || !state.debug.active_expire || self.expire_left_us == 0 {
             return false;
         }

@@ -31,7 +31,8 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
-    if (state.pause.is_some() || state.stopping) && pauses(state, client, entry) {
+    let waits = state.pause.is_some() || state.stopping || state.replication.failover.is_some();
+    if waits && pauses(state, client, entry) {
         client.blocked = Some(Blocked::Paused);
         return Gate::Postponed;
     }
@@ -160,7 +161,8 @@ fn disk_error(state: &State) -> Option<CommandError> {
 fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
     let now_ms = state.time.unix_ms();
     let pause = state.pause.filter(|pause| pause.until_ms > now_ms);
-    if pause.is_none() && !state.stopping {
+    let hands_over = state.replication.failover.is_some();
+    if pause.is_none() && !state.stopping && !hands_over {
         return false;
     }
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");

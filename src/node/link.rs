@@ -47,7 +47,7 @@ impl Node {
             ip: &config.replica_announce_ip,
             id: &stream.id,
             offset: stream.end,
-            failover: false,
+            failover: replication.failover.is_some(),
         };
         let mut actions = Vec::new();
         let result = run(&mut primary.link, &facts, &mut actions);
@@ -75,12 +75,24 @@ impl Node {
             self.state.stream.end + 1
         );
         self.state.outputs.push(super::note(text));
+        self.state.failover_succeeded();
         let Some(id) = id.filter(|id| *id != self.state.stream.id) else { return };
         let end = self.state.stream.end;
         self.state.outputs.push(super::note(format!("Master replication ID changed to {id}")));
         self.state.stream.change_id(id, end);
         // Those who follow this node have to hear of the id.
         self.state.detach_replicas();
+    }
+
+    /// The connection to the primary is gone. A replica that was to take over does not.
+    pub fn link_is_lost(&mut self, generation: u64, why: &str, time: Time) -> bool {
+        let lost =
+            |link: &mut Link, facts: &Facts<'_>, _: &mut Vec<Action>| link.lost(facts.now_ms);
+        let known = self.with_link(generation, time, lost).is_some();
+        if known {
+            self.state.abort_failover(why);
+        }
+        known
     }
 
     /// The stream cannot be followed: the node stays where it is, and says so until somebody looks after it.

@@ -1,6 +1,9 @@
 //! A node as a primary: what its replicas are asked, told, and given up for.
 
 use crate::clock::Time;
+use crate::config::PrimaryAddress;
+use crate::replication::failover::{Candidate, Move, Step};
+use crate::replication::replicas::Stage;
 use crate::state::{ClientId, Output};
 
 use super::Node;
@@ -33,6 +36,38 @@ impl Node {
         }
     }
 
+    /// A failover goes on, or comes to its end.
+    pub(super) fn tick_failover(&mut self, time: Time) {
+        let now_ms = time.mono_us / 1000;
+        let replication = &self.state.replication;
+        let Some(failover) = &replication.failover else { return };
+        if failover.step == Step::InProgress {
+            if failover.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+                self.state.abort_failover("the replica did not take over in time");
+            }
+            return;
+        }
+        let online = replication.replicas.iter().filter(|one| one.stage == Stage::Online);
+        let candidates = online.map(|replica| Candidate {
+            address: (&replica.ip, replica.port),
+            acked: replica.acked,
+        });
+        match failover.next(now_ms, self.state.stream.end, candidates) {
+            Move::Wait => {}
+            Move::Abort => self.state.abort_failover("no replica has caught up in time"),
+            Move::Follow((host, port)) => {
+                let text = format!("Failover target is {host}:{port}: it is asked to take over");
+                self.state.outputs.push(super::note(text));
+                if let Some(failover) = &mut self.state.replication.failover {
+                    failover.step = Step::InProgress;
+                }
+                let address = PrimaryAddress { host, port };
+                self.state.config.values_mut().replicaof = Some(address.clone());
+                self.state.set_primary(Some(address));
+            }
+        }
+    }
+
     /// Whether nobody has wanted the stream for `repl-backlog-ttl`, so that it need not be kept in memory. A replica keeps
     /// it: it may be promoted.
     pub fn stream_is_unwanted(&self) -> bool {
@@ -62,8 +97,11 @@ impl Node {
             state.outputs.push(super::warning(text));
             state.outputs.push(Output::Close { client: ClientId(client) });
         }
-        // A replica hands on the PINGs of its own primary.
-        if state.is_replica() || state.replication.ping_due_ms > now_ms {
+        // A replica hands on the PINGs of its own primary. A replica that takes over must have everything.
+        if state.is_replica()
+            || state.replication.failover.is_some()
+            || state.replication.ping_due_ms > now_ms
+        {
             return;
         }
         state.replication.ping_due_ms =

@@ -16,6 +16,7 @@ impl Node {
         self.end_pause(time);
         self.state.end_due_waits();
         self.tick_replicas(time);
+        self.tick_failover(time);
         propagate::flush_each(&mut self.state);
         self.note_expire_cycle();
         self.renew_expire_time();

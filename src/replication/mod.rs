@@ -4,6 +4,7 @@
 //! them out. Source: Redis documentation, "Replication"; `docs/replication.md`.
 
 pub mod backlog;
+pub mod failover;
 pub mod link;
 pub mod replicas;
 pub mod resync;

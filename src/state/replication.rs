@@ -3,8 +3,10 @@
 use sha1::{Digest, Sha1};
 
 use super::client::Client;
+use super::output::Note;
 use super::{Output, State};
 use crate::config::PrimaryAddress;
+use crate::replication::failover::{Failover, Step};
 use crate::replication::{Link, Replicas};
 
 /// The primary of a replica.
@@ -63,6 +65,8 @@ pub struct Replication {
     pub asks_for_acks: bool,
     /// When replicas get the next PING, monotonic milliseconds.
     pub ping_due_ms: u64,
+    /// A replica is about to take over.
+    pub failover: Option<Failover>,
     /// Since when there have been no replicas, monotonic milliseconds.
     pub alone_since_ms: u64,
 }
@@ -118,6 +122,29 @@ impl State {
         use crate::keyspace::ExpireMode;
         self.keyspace.expire_mode =
             if self.is_replica() { ExpireMode::Hide } else { ExpireMode::Delete };
+    }
+
+    /// A replica has taken over, and is this node's primary now.
+    pub fn failover_succeeded(&mut self) {
+        if self.replication.failover.take().is_some() {
+            self.note_failover("Failover succeeded: the former replica is the primary now");
+        }
+    }
+
+    /// No replica takes over. A node that was about to follow one is a primary again.
+    pub fn abort_failover(&mut self, why: &str) {
+        let Some(failover) = self.replication.failover.take() else { return };
+        if failover.step == Step::InProgress {
+            self.config.values_mut().replicaof = None;
+            self.set_primary(None);
+        }
+        self.note_failover(&format!("Failover aborted: {why}"));
+    }
+
+    fn note_failover(&mut self, text: &str) {
+        self.outputs.push(Output::Note(Note { warning: false, text: text.to_owned() }));
+        // Writes have waited for the end of it.
+        self.resume_paused();
     }
 
     /// Closes the connections of all replicas: they come back and are told of what has changed.

@@ -5,12 +5,13 @@ use super::table::{Entry, table};
 use super::{Group, categories};
 
 /// Groups in the order of the document.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group::Connection,
     Group::Generic,
     Group::String,
     Group::Bitmap,
     Group::Transactions,
+    Group::Pubsub,
     Group::Server,
 ];
 

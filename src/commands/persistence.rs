@@ -140,18 +140,21 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         match word.to_ascii_lowercase().as_slice() {
             b"nosave" if how.save != Some(true) => how.save = Some(false),
             b"save" if how.save != Some(false) => how.save = Some(true),
-            // There are no replicas to wait for.
-            b"now" => {}
+            b"now" => how.now = true,
             b"force" => how.force = true,
             b"abort" => abort = true,
             _ => return Err(errors::SYNTAX),
         }
     }
     if abort {
-        // A shutdown that has begun cannot be told apart from one that has ended.
-        let alone = args.len() == 2;
-        let error: CommandError = "ERR No shutdown in progress.".into();
-        return Err(if alone { error } else { errors::SYNTAX });
+        if args.len() > 2 {
+            return Err(errors::SYNTAX);
+        }
+        if !std::mem::take(&mut ctx.state.shutdown_waits) {
+            return Err("ERR No shutdown in progress.".into());
+        }
+        ctx.reply.ok();
+        return Ok(());
     }
     wait_for_job(ctx)?;
     ctx.state.outputs.push(Output::Shutdown(how));

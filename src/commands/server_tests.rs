@@ -155,7 +155,7 @@ fn one_snapshot_at_a_time() {
 fn shutdown_tells_the_driver_how() {
     let mut bench = Bench::new();
     assert_eq!(bench.run("shutdown nosave force now"), "");
-    let how = Shutdown { save: Some(false), force: true, client: Some(ME) };
+    let how = Shutdown { save: Some(false), force: true, now: true, client: Some(ME) };
     assert_eq!(bench.node.take_outputs(), [Output::Shutdown(how)]);
     check(
         "",

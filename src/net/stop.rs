@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::driver::with_node;
 use super::shared::Shared;
 use super::walks;
+use crate::clock::mono_us;
 use crate::node::Node;
 use crate::state::output::Shutdown;
 
@@ -14,6 +15,10 @@ pub(super) fn start(shared: &Arc<Shared>, how: Shutdown) {
     super::spawn_thread("shutdown", move || {
         if let Err(reason) = stop(&shared, how) {
             tracing::warn!("{reason}");
+            with_node(&shared, |node| {
+                node.state.shutdown_waits = false;
+                node.state.resume_paused();
+            });
             if let Some(client) = how.client {
                 let reply = b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_vec();
                 with_node(&shared, |node| node.answer_job(client, reply));
@@ -37,7 +42,7 @@ pub(super) fn signalled(shared: &Arc<Shared>, name: &str) {
             (_, true) => Some(false),
             _ => None,
         };
-        Shutdown { save, force: flags.force, client: None }
+        Shutdown { save, force: flags.force, now: flags.now, client: None }
     };
     start(shared, how);
 }
@@ -49,6 +54,9 @@ fn stop(shared: &Arc<Shared>, how: Shutdown) -> Result<(), String> {
         let state = &node.state;
         (state.persistence.loading.is_some(), !state.config.save.is_empty())
     };
+    if !how.now {
+        wait_for_replicas(shared)?;
+    }
     if !loading && how.save.unwrap_or(saves) {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         if !save(shared) && !how.force {
@@ -79,6 +87,37 @@ fn stop(shared: &Arc<Shared>, how: Shutdown) -> Result<(), String> {
     // The main thread ends the process.
     shared.exit();
     Ok(())
+}
+
+/// Waits until replicas have everything, for `shutdown-timeout` at most. Writes wait meanwhile.
+fn wait_for_replicas(shared: &Arc<Shared>) -> Result<(), String> {
+    let timeout_s = with_node(shared, |node| {
+        node.state.shutdown_waits = true;
+        u64::from(node.state.config.shutdown_timeout)
+    });
+    let deadline_us = mono_us() + timeout_s * 1_000_000;
+    let mut said = false;
+    loop {
+        let (lagging, waits) =
+            with_node(shared, |node| (node.lagging_replicas(), node.state.shutdown_waits));
+        if !waits {
+            return Err("Shutdown aborted by a client".to_owned());
+        }
+        let over = mono_us() >= deadline_us;
+        if lagging == 0 || over {
+            if lagging > 0 {
+                tracing::warn!(
+                    "{lagging} replicas do not have everything; they can ask for it later"
+                );
+            }
+            // Writes wait on: what comes next may take a while too.
+            return Ok(());
+        }
+        if !std::mem::replace(&mut said, true) {
+            tracing::info!("{lagging} replicas lag behind: waiting up to {timeout_s} s for them");
+        }
+        std::thread::sleep(walks::JOB_POLL);
+    }
 }
 
 /// Writes a snapshot and waits for it. Whether it was written.

@@ -31,7 +31,7 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
-    let waits = state.pause.is_some() || state.stopping || state.replication.failover.is_some();
+    let waits = state.pause.is_some() || writes_wait(state);
     if waits && pauses(state, client, entry) {
         client.blocked = Some(Blocked::Paused);
         return Gate::Postponed;
@@ -158,11 +158,16 @@ fn disk_error(state: &State) -> Option<CommandError> {
     failing.then_some(errors::MISCONF_RDB)
 }
 
+/// Whether commands that may write wait: the node is about to stop, or to hand its place over.
+#[inline]
+fn writes_wait(state: &State) -> bool {
+    state.stopping || state.shutdown_waits || state.replication.failover.is_some()
+}
+
 fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
     let now_ms = state.time.unix_ms();
     let pause = state.pause.filter(|pause| pause.until_ms > now_ms);
-    let hands_over = state.replication.failover.is_some();
-    if pause.is_none() && !state.stopping && !hands_over {
+    if pause.is_none() && !writes_wait(state) {
         return false;
     }
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");

@@ -68,6 +68,13 @@ impl Node {
         }
     }
 
+    /// How many replicas lack something, going by what they have acknowledged: they do so once a second.
+    pub fn lagging_replicas(&mut self) -> usize {
+        let end = self.state.stream.end;
+        let replicas = &self.state.replication.replicas;
+        replicas.online_count() - replicas.acked(end)
+    }
+
     /// Whether nobody has wanted the stream for `repl-backlog-ttl`, so that it need not be kept in memory. A replica keeps
     /// it: it may be promoted.
     pub fn stream_is_unwanted(&self) -> bool {
@@ -100,6 +107,7 @@ impl Node {
         // A replica hands on the PINGs of its own primary. A replica that takes over must have everything.
         if state.is_replica()
             || state.replication.failover.is_some()
+            || state.shutdown_waits
             || state.replication.ping_due_ms > now_ms
         {
             return;

@@ -62,6 +62,8 @@ pub struct State {
     pub time: Time,
     /// Writes, or everything, wait until then (CLIENT PAUSE).
     pub pause: Option<Pause>,
+    /// Before a stop replicas get what they lack: commands that may write wait. SHUTDOWN ABORT ends it.
+    pub shutdown_waits: bool,
     /// The last snapshot before a stop is being written: commands that may write wait.
     pub stopping: bool,
     /// How many clients run MONITOR.
@@ -112,6 +114,7 @@ impl State {
             outputs: Vec::new(),
             time,
             pause: None,
+            shutdown_waits: false,
             stopping: false,
             monitors: 0,
             functions: Vec::new(),

@@ -85,6 +85,8 @@ pub struct Shutdown {
     pub save: Option<bool>,
     /// Stop even if the snapshot fails.
     pub force: bool,
+    /// Do not wait for replicas that lag.
+    pub now: bool,
     /// Who asked, to be told of a failure.
     pub client: Option<ClientId>,
 }

@@ -67,8 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         text!(bind_source_addr),
         "Local address of connections that this node opens.",
-    )
-    .later("replication"),
+    ),
     Row::number("port", "6379", (0, 65535), number!(port), "TCP port; 0 for no TCP."),
     Row::text("unixsocket", "", text!(unixsocket), "Path of a unix socket to listen on as well.")
         .at_start(),

@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         .without("SORT ALPHA compares bytes, so that every node sorts alike"),
     Row::special("shutdown-on-sigint", "default", ON_SIGINT, "What an interrupt does: `default`, or some of `save` or `nosave`, `now`, `force`."),
     Row::special("shutdown-on-sigterm", "default", ON_SIGTERM, "What a signal to terminate does: the same words."),
-    Row::number("shutdown-timeout", "10", (0, I32_MAX), number!(shutdown_timeout), "Seconds for which a shutdown waits for replicas that lag.").later("replication"),
+    Row::number("shutdown-timeout", "10", (0, I32_MAX), number!(shutdown_timeout), "Seconds for which a shutdown waits for replicas that lag."),
     Row::number("hz", "10", (0, I32_MAX), number!(hz), "Rounds of background work per second, kept between 1 and 500."),
     Row::flag("dynamic-hz", "yes", flag!(dynamic_hz), "More rounds per second when there are many clients.")
         .without("background work is bounded by time, not by rounds"),

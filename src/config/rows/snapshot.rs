@@ -96,7 +96,8 @@ pub(super) const ROWS: &[Row] = &[
         "no",
         flag!(rdb_del_sync_files),
         "Removes snapshots that only served a replica, if neither `save` nor `appendonly` wants them.",
-    ).later("replication"),
+    )
+    .without("a snapshot for a replica never has a name"),
     Row::flag(
         "stop-writes-on-bgsave-error",
         "yes",

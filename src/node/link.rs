@@ -207,3 +207,107 @@ fn told(args: Args<'_>, error: &CommandError) -> String {
     let name = crate::resp::errors::printable(&args[0]);
     format!("'{name}' answers: {}", error.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::PrimaryAddress;
+    use crate::node::tests::Bench;
+    use crate::resp::inline::{encode, split_words};
+
+    /// A node that follows a primary.
+    fn replica() -> Bench {
+        let mut bench = Bench::new();
+        bench.run("set old 1");
+        bench.log();
+        let address = PrimaryAddress { host: "h".to_owned(), port: 1 };
+        bench.node.state.set_primary(Some(address));
+        bench
+    }
+
+    fn stream(lines: &str) -> Vec<u8> {
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.flat_map(|line| encode(&split_words(line.as_bytes()).expect("balanced"))).collect()
+    }
+
+    fn follow(bench: &mut Bench, bytes: &[u8]) -> Result<bool, String> {
+        let generation = bench.node.state.replication.generation;
+        let followed = bench.node.follow(generation, bytes, &mut bench.clock);
+        followed.map(|followed| followed.asks)
+    }
+
+    #[test]
+    fn the_stream_is_applied_and_logged_as_it_came() {
+        let mut bench = replica();
+        let before = bench.node.state.stream.end;
+        let bytes = stream("ping\nselect 3\nMULTI\nset a 1\nincr a\nEXEC\nset b x PXAT 1");
+        assert_eq!(follow(&mut bench, &bytes), Ok(false));
+        assert_eq!(bench.node.state.stream.pending, bytes);
+        assert_eq!(bench.node.state.stream.end, before + bytes.len() as u64);
+        assert_eq!(bench.node.state.stream.db, Some(3));
+        // A key that has expired is not shown, and stays until the primary says so.
+        assert_eq!(bench.run("select 3\nget a\nget b\ndbsize"), "+OK\r\n$1\r\n2\r\n$-1\r\n:2\r\n");
+        // The database stays selected from one piece to the next.
+        assert_eq!(follow(&mut bench, &stream("del b\nREPLCONF GETACK *")), Ok(true));
+        assert_eq!(bench.run("dbsize"), ":1\r\n");
+    }
+
+    #[test]
+    fn a_unit_with_an_unknown_command_leaves_nothing_behind() {
+        let mut bench = replica();
+        let good = stream("select 0\nset a 1");
+        let bad = stream("MULTI\nset a 2\nnosuch x\nEXEC");
+        let error = follow(&mut bench, &[&good[..], &bad].concat()).unwrap_err();
+        assert!(error.contains("'nosuch' answers: ERR unknown command"), "{error}");
+        assert_eq!(bench.run("get a"), "$1\r\n1\r\n");
+        assert_eq!(bench.node.state.stream.pending, good, "what came before is logged");
+        let error = follow(&mut bench, &stream("incr old\nsetrange old x y")).unwrap_err();
+        assert!(error.contains("'setrange' answers: ERR value is not an integer"), "{error}");
+        bench.node.stop_following(&error);
+        let shown = bench.run("info replication");
+        assert!(shown.contains("master_link_stopped:'setrange'"), "{shown}");
+    }
+
+    #[test]
+    fn a_replica_takes_writes_from_its_primary_alone() {
+        let mut bench = replica();
+        let refused = "-READONLY You can't write against a read only replica.\r\n";
+        assert_eq!(bench.run("set a 1\nget old"), format!("{refused}$1\r\n1\r\n"));
+        bench.run("config set replica-read-only no");
+        assert_eq!(
+            bench.run("set a 1\nmulti\nset b 1\nexec"),
+            "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
+        );
+        assert_eq!(bench.log(), "", "they are no part of its primary's stream");
+        bench.run("config set replica-serve-stale-data no");
+        let stale =
+            "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n";
+        assert_eq!(bench.run("get old\nping"), format!("{stale}{stale}"));
+        assert_eq!(
+            bench.run("wait 0 0"),
+            stale,
+            "stock looks at the link before it looks at the command"
+        );
+    }
+
+    #[test]
+    fn another_id_begins_where_the_history_parts() {
+        let mut bench = replica();
+        let (id, end) = (bench.node.state.stream.id.clone(), bench.node.state.stream.end);
+        bench.node.goes_on(Some("b".repeat(40)));
+        bench.node.goes_on(Some("b".repeat(40)));
+        let stream = &bench.node.state.stream;
+        assert_eq!((&stream.id, &stream.former), (&"b".repeat(40), &Some((id, end))));
+        follow(&mut bench, &stream_of_one()).unwrap();
+        assert_eq!(bench.run("replicaof no one"), "+OK\r\n");
+        let stream = &bench.node.state.stream;
+        assert_eq!(stream.former, Some(("b".repeat(40), stream.end)));
+        assert_ne!(stream.id, "b".repeat(40));
+        assert_eq!(stream.new_ids.len(), 2, "the log hears of each");
+        assert!(bench.run("set a 1").starts_with("+OK"));
+        assert!(bench.log().ends_with("SELECT 0\nset a 1"), "followers know of no database");
+    }
+
+    fn stream_of_one() -> Vec<u8> {
+        stream("set x y")
+    }
+}

@@ -117,3 +117,142 @@ impl Node {
         state.stream.append(PING);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::tests::Bench;
+    use crate::replication::replicas::Stage;
+    use crate::state::client::Peer;
+    use crate::state::{ClientId, Output};
+
+    /// A second connection that has become a replica with everything so far.
+    fn with_replica(bench: &mut Bench) -> ClientId {
+        let (own, peer) = (
+            bench.client,
+            Peer { address: "127.0.0.1:5".to_owned(), loopback: true, ..Peer::default() },
+        );
+        let client = bench.node.connect(peer, bench.clock.0).expect("there is room");
+        bench.client = client;
+        let replies = bench
+            .run("replconf listening-port 7 capa eof capa psync2\npsync ? -1\nreplconf nosuch x");
+        assert_eq!(
+            replies, "+OK\r\n",
+            "what a replica asks for is sent by the driver, and nothing else"
+        );
+        let outputs = bench.node.take_outputs();
+        let feeds = |output: &Output| matches!(output, Output::Feed(feed) if feed.client == client);
+        assert_eq!(outputs.iter().filter(|output| feeds(output)).count(), 1);
+        bench.client = own;
+        let replica = bench.node.state.replication.replicas.get_mut(client.0).expect("attached");
+        replica.stage = Stage::Online;
+        client
+    }
+
+    fn ack(bench: &mut Bench, replica: ClientId, offset: u64) {
+        let own = std::mem::replace(&mut bench.client, replica);
+        assert_eq!(bench.run(&format!("replconf ack {offset} fack {offset}")), "");
+        bench.client = own;
+    }
+
+    #[test]
+    fn waiting_asks_replicas_once_and_ends_with_their_acknowledgement() {
+        let mut bench = Bench::new();
+        let replica = with_replica(&mut bench);
+        assert_eq!(bench.run("wait 0 0\nset a 1\nwait 1 0"), ":1\r\n+OK\r\n");
+        assert_eq!(bench.log(), "SELECT 0\nset a 1\nREPLCONF GETACK *");
+        let asked = bench.node.state.stream.end;
+        let written = asked - 37;
+        ack(&mut bench, replica, written - 1);
+        assert_eq!(bench.node.take_outputs(), []);
+        ack(&mut bench, replica, written);
+        let told = Output::Push { client: bench.client, bytes: b":1\r\n".to_vec() };
+        assert_eq!(bench.node.take_outputs(), [told, Output::Resume { client: bench.client }]);
+        assert_eq!(
+            bench.run("wait 1 0\nmulti\nset a 2\nwait 5 0\nexec"),
+            ":1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n"
+        );
+        let role = bench.run("role");
+        assert!(role.contains("$9\r\n127.0.0.1\r\n$1\r\n7\r\n"), "{role}");
+    }
+
+    #[test]
+    fn writes_are_refused_while_too_few_replicas_keep_up() {
+        let mut bench = Bench::new();
+        bench.run("config set min-replicas-to-write 1");
+        let refused = "-NOREPLICAS Not enough good replicas to write.\r\n";
+        assert_eq!(bench.run("set a 1\nget a"), format!("{refused}$-1\r\n"));
+        let replica = with_replica(&mut bench);
+        ack(&mut bench, replica, 0);
+        assert_eq!(bench.run("set a 1"), "+OK\r\n");
+        bench.clock.advance_ms(10_999);
+        assert_eq!(bench.run("set a 2"), "+OK\r\n");
+        bench.clock.advance_ms(1);
+        assert_eq!(bench.run("set a 3"), refused);
+        bench.node.disconnect(replica);
+        assert!(
+            bench
+                .run("info replication")
+                .contains("connected_slaves:0\r\nmin_slaves_good_slaves:0\r\n")
+        );
+    }
+
+    #[test]
+    fn replicas_hear_of_a_silent_primary_and_silent_ones_are_given_up() {
+        let mut bench = Bench::new();
+        bench.node.tick(bench.clock.0);
+        assert_eq!(bench.log(), "", "nobody is there to be told");
+        let replica = with_replica(&mut bench);
+        bench.node.tick(bench.clock.0);
+        assert_eq!(bench.log(), "ping");
+        bench.clock.advance_ms(9_999);
+        bench.node.tick(bench.clock.0);
+        assert_eq!(bench.log(), "");
+        bench.clock.advance_ms(51_001);
+        bench.node.tick(bench.clock.0);
+        assert_eq!(bench.log(), "ping");
+        assert!(bench.node.take_outputs().contains(&Output::Close { client: replica }));
+    }
+
+    #[test]
+    fn a_failover_holds_writes_until_a_replica_has_everything() {
+        let mut bench = Bench::new();
+        assert_eq!(
+            bench.run("failover\nfailover abort\nfailover to a\nfailover timeout 0"),
+            "-ERR FAILOVER requires connected replicas.\r\n-ERR No failover in progress.\r\n\
+             -ERR syntax error\r\n-ERR FAILOVER timeout must be greater than 0\r\n"
+        );
+        let replica = with_replica(&mut bench);
+        assert_eq!(
+            bench.run("set a 1\nfailover to 127.0.0.1 8\nfailover to 127.0.0.1 7 force\nfailover timeout 500\nfailover\nset a 2"),
+            "+OK\r\n-ERR FAILOVER target HOST and PORT is not a replica.\r\n\
+             -ERR FAILOVER with force option requires both a timeout and target HOST and IP.\r\n\
+             +OK\r\n-ERR FAILOVER already in progress.\r\n",
+            "the write waits"
+        );
+        bench.node.tick(bench.clock.0);
+        assert!(!bench.node.state.is_replica(), "it lacks something");
+        let end = bench.node.state.stream.end;
+        ack(&mut bench, replica, end);
+        bench.node.take_outputs();
+        bench.node.tick(bench.clock.0);
+        assert!(bench.node.state.is_replica());
+        let id = bench.node.state.stream.id.clone();
+        bench.node.goes_on(Some("b".repeat(40)));
+        let outputs = bench.node.take_outputs();
+        assert!(outputs.contains(&Output::Resume { client: bench.client }), "{outputs:?}");
+        assert_eq!(bench.node.state.stream.former, Some((id, end)));
+        assert!(bench.run("info replication").contains("master_failover_state:no-failover"));
+    }
+
+    #[test]
+    fn a_failover_that_takes_too_long_leaves_a_primary() {
+        let mut bench = Bench::new();
+        with_replica(&mut bench);
+        assert_eq!(bench.run("failover timeout 500\nset a 1"), "+OK\r\n");
+        bench.clock.advance_ms(500);
+        bench.node.tick(bench.clock.0);
+        assert!(!bench.node.state.is_replica());
+        assert!(bench.node.take_outputs().contains(&Output::Resume { client: bench.client }));
+        assert_eq!(bench.run("set a 1"), "+OK\r\n");
+    }
+}

@@ -36,8 +36,10 @@ fn main() -> ExitCode {
 fn folder(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let storage: Arc<dyn Storage> = Arc::new(RealStorage::new(path));
     let names = LogNames::new("appendonlydir", "appendonly.aof");
-    let plan =
-        recovery::plan(&storage, &Options { names, load_truncated: true, keep_history: false })?;
+    let plan = recovery::plan(
+        &storage,
+        &Options { names, load_truncated: true, keep_history: false, retain: 0 },
+    )?;
     for step in &plan.steps {
         let bytes = storage.read(&step.name)?;
         let bytes = &bytes[..usize::try_from(step.range.end)?];

@@ -10,6 +10,7 @@ mod carry_out;
 mod error;
 mod look;
 mod report;
+mod retained;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub use carry_out::carry_out;
 pub use error::RecoveryError;
 pub use look::plan;
 
+use crate::log::manifest::ManifestFile;
 use crate::log::{Lineage, LogNames, LogOffset, Manifest, ReadError, ReplicationId};
 
 /// What recovery needs to know.
@@ -28,6 +30,8 @@ pub struct Options {
     pub load_truncated: bool,
     /// Whether files that are no longer part of the log stay on disk (`aof-disable-auto-gc`).
     pub keep_history: bool,
+    /// How many bytes of them stay to be read back ([`crate::log::LogFiles::retain`]).
+    pub retain: u64,
 }
 
 /// What is in a file to be loaded.
@@ -99,6 +103,8 @@ pub struct Plan {
     listed: bool,
     /// An old single file that moves into the folder.
     upgrade: bool,
+    /// Files of history that join the log, oldest first: they stay, to be read back.
+    retained: Vec<ManifestFile>,
     /// Files that nothing names, to be removed.
     orphans: Vec<String>,
     /// Sizes in bytes of the base and of the incr files that stay, as they will be.

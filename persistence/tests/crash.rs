@@ -7,6 +7,7 @@
 //! * recovery accepts what it finds: a crash is never taken for damage;
 //! * the commands it would load are those that were written, in order, from the base's cut to the resumed offset;
 //! * nothing that the policy had promised is missing;
+//! * a node that starts from it serves what was written, from the oldest offset it offers on;
 //! * carrying the plan out, itself cut off anywhere, leads to the same data.
 //!
 //! Run one seed with `SEED=7 cargo test -p highwater-persistence --test crash`.
@@ -17,8 +18,8 @@ use std::io;
 use std::sync::Arc;
 
 use highwater_persistence::log::{
-    BaseKind, Entries, EntryKind, Lineage, LogFiles, LogNames, LogOffset, LogWriter, Prepared,
-    ReplicationId, Rewrite, Salts,
+    BaseKind, Entries, EntryKind, Lineage, LogFiles, LogNames, LogOffset, LogWriter, Manifest,
+    Prepared, ReplicationId, Rewrite, Salts,
 };
 use highwater_persistence::recovery::{self, Options, Plan, StepKind};
 use highwater_persistence::storage::Storage;
@@ -27,6 +28,8 @@ use highwater_persistence::storage::faulty::{Fault, FaultyStorage, View};
 const TEMP_BASE: &str = "temp-rewriteaof-1.aof";
 /// A few lines: small runs use it up, and make it again.
 const ROOM_BYTES: u64 = 4096;
+/// Room for one piece of history or two.
+const RETAINED_BYTES: u64 = 2000;
 const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,8 @@ enum Policy {
 const POLICIES: [Policy; 3] = [Policy::Always, Policy::EverySec, Policy::No];
 
 fn options() -> Options {
-    Options { names: LogNames::new("aof", "log"), load_truncated: true, keep_history: false }
+    let names = LogNames::new("aof", "log");
+    Options { names, load_truncated: true, keep_history: false, retain: RETAINED_BYTES }
 }
 
 fn id(number: u8) -> ReplicationId {
@@ -73,6 +77,8 @@ struct Node {
     stage: Stage,
     commands: u64,
     ids: u8,
+    /// How many rewrites left history behind.
+    history_seen: usize,
 }
 
 impl Node {
@@ -97,6 +103,7 @@ impl Node {
             stage: Stage::None,
             commands: 0,
             ids: 1,
+            history_seen: 0,
         })
     }
 
@@ -226,7 +233,15 @@ impl Node {
         if write_base(&self.shared, cut).is_err() {
             return rewrite.abandon(TEMP_BASE);
         }
-        if rewrite.finish(TEMP_BASE, BaseKind::Rdb, self.writer.file_size()).is_ok() {
+        if let Ok(finished) = rewrite.finish(TEMP_BASE, BaseKind::Rdb, self.writer.file_size()) {
+            if finished.cleanup.is_none() {
+                let manifest = check_retained(&self.storage).unwrap();
+                self.history_seen += usize::from(!manifest.history.is_empty());
+            }
+            if self.batch.is_empty() {
+                let files = self.writer.files();
+                check_served(files, &self.stream, self.written, Some(LogOffset(0))).unwrap();
+            }
             self.durable = self.durable.max(cut);
             self.broken = false;
         }
@@ -275,6 +290,84 @@ fn loaded(storage: &FaultyStorage, plan: &Plan) -> Result<(LogOffset, Vec<u8>), 
         return Err(format!("the files end at {at}, the plan at {}", plan.offset));
     }
     Ok((first, stream))
+}
+
+/// All history that is listed is there, and no more than fits.
+fn check_retained(storage: &FaultyStorage) -> Result<Manifest, String> {
+    let files = storage.files();
+    let manifest = Manifest::parse(&files["aof/log.manifest"]).map_err(|e| e.to_string())?;
+    let names = manifest.history.iter().map(|file| format!("aof/{}", file.name));
+    let sizes = names.map(|name| files.get(&name).map(Vec::len));
+    let size: usize = sizes.sum::<Option<usize>>().ok_or("a listed file is missing")?;
+    if size as u64 > RETAINED_BYTES {
+        return Err(format!("{size} bytes of history: {manifest:?}"));
+    }
+    Ok(manifest)
+}
+
+/// Reads the log back from the oldest offset on offer. Only before `verified` may there be damage, which is met once and
+/// then no longer offered.
+fn check_served(
+    files: &Arc<LogFiles>,
+    stream: &[u8],
+    end: LogOffset,
+    verified: Option<LogOffset>,
+) -> Result<(), String> {
+    for _ in 0..10 {
+        let first = files.first_offset().ok_or("nothing is on offer")?;
+        if verified.is_some_and(|verified| first > verified && verified > LogOffset(0)) {
+            return Err(format!("only {first} and later is on offer, not {verified:?}"));
+        }
+        let reader = files.read_back(first).map_err(|error| error.to_string())?;
+        let mut reader = reader.ok_or_else(|| format!("{first} is on offer and not served"))?;
+        let mut bytes = Vec::new();
+        let result = loop {
+            match reader.next(end, &mut bytes) {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        let from = usize::try_from(first.0).unwrap();
+        if stream.get(from..from + bytes.len()) != Some(&bytes[..]) {
+            return Err(format!("other bytes than were written are served from {first}"));
+        }
+        match result {
+            Ok(()) if reader.offset() == end => return Ok(()),
+            Ok(()) => return Err(format!("served up to {}, not {end}", reader.offset())),
+            Err(error) if verified.is_some_and(|verified| reader.offset() >= verified) => {
+                return Err(format!("from {first}: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+    Err("no end of damage".to_owned())
+}
+
+/// Starts a node from what is `left`. Where `whole`, all history that stays is as it was written.
+fn check_started(
+    left: &FaultyStorage,
+    stream: &[u8],
+    plan: &Plan,
+    whole: bool,
+) -> Result<(), String> {
+    let disk = left.after_kill();
+    let salts = Salts::counted_from(5);
+    let writer = recovery::carry_out(&disk.shared(), plan, plan.successor(id(201)), salts)
+        .map_err(|error| error.to_string())?;
+    let manifest = check_retained(&disk)?;
+    let listed = manifest.loaded().chain(&manifest.history).count();
+    let there = disk.files().keys().filter(|name| name.starts_with("aof/log.")).count();
+    if there != listed + 1 {
+        return Err(format!("{there} files, the manifest among them, for {manifest:?}"));
+    }
+    let first = plan.steps.first().map_or(plan.offset, |step| step.start);
+    let files = writer.files();
+    if whole && files.first_offset().is_none_or(|offset| offset > first) {
+        return Err(format!("{:?} is the first on offer", files.first_offset()));
+    }
+    let verified = if whole { files.first_offset() } else { Some(first) };
+    check_served(files, stream, plan.offset, verified)
 }
 
 /// Looks at what a crash left: the resumed offset, at least `promised`, and only what was written.
@@ -362,6 +455,7 @@ fn run_with(policy: Policy, seed: u64, at: u64, fault: Fault) -> Result<(), Stri
     let left = storage.after_kill();
     let killed = |error| context(error, "killed");
     let plan = check_left(&left, stream, written).map_err(killed)?;
+    check_started(&left, stream, &plan, true).map_err(killed)?;
     if matches!(fault, Fault::Crash { .. }) {
         check_carried_out(&left, stream, &plan, durable).map_err(killed)?;
     }
@@ -369,6 +463,7 @@ fn run_with(policy: Policy, seed: u64, at: u64, fault: Fault) -> Result<(), Stri
         let left = storage.after_power_cut(view);
         let context = |error| context(error, &format!("{view:?}"));
         let plan = check_left(&left, stream, durable).map_err(context)?;
+        check_started(&left, stream, &plan, false).map_err(context)?;
         if !matches!(fault, Fault::Crash { .. }) && node.is_some() && !plan.clean {
             return Err(context(format!("the stop was orderly\n{plan}")));
         }
@@ -381,7 +476,9 @@ fn run_with(policy: Policy, seed: u64, at: u64, fault: Fault) -> Result<(), Stri
 
 fn operations(policy: Policy, seed: u64) -> u64 {
     let storage = FaultyStorage::new();
-    Node::start(&storage, policy, seed).unwrap().run(40);
+    let mut node = Node::start(&storage, policy, seed).unwrap();
+    node.run(40);
+    assert!(node.history_seen > 0, "some history stays");
     let operations = storage.operations();
     assert!(operations > 60, "the workload does something: {operations}");
     operations

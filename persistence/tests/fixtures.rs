@@ -27,6 +27,7 @@ fn options() -> Options {
         names: LogNames::new(FOLDER, "appendonly.aof"),
         load_truncated: true,
         keep_history: false,
+        retain: 0,
     }
 }
 

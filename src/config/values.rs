@@ -164,6 +164,8 @@ pub struct Values {
     pub min_replicas_to_write: u32,
     pub propagation_error_behavior: PropagationError,
     pub repl_backlog_size: u64,
+    /// `repl-backlog-disk-size` in bytes.
+    pub repl_backlog_disk_size: u64,
     pub repl_backlog_ttl: u64,
     pub repl_disable_tcp_nodelay: bool,
     pub repl_diskless_load: DisklessLoad,

@@ -195,7 +195,9 @@ pub(super) fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
                 shared.committer.set_policy(shared, config.appendfsync);
             }
             "appendonly" => walks::set_append_only(shared, config.appendonly),
-            "aof-disable-auto-gc" => walks::keep_history(shared, config.aof_disable_auto_gc),
+            "aof-disable-auto-gc" | "repl-backlog-disk-size" => {
+                walks::keep_history(shared, &config);
+            }
             "proto-max-bulk-len" => {
                 shared.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
             }

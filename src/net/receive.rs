@@ -305,6 +305,7 @@ impl Work<'_> {
                 .map_err(|error| error.to_string())?,
         };
         files.keep_history(config.aof_disable_auto_gc);
+        files.retain(config.repl_backlog_disk_size);
         let id: ReplicationId = id.parse().map_err(|_| format!("'{id}' is no id"))?;
         let lineage = highwater_persistence::log::Lineage::new(id);
         let local = db.map(select_command).unwrap_or_default();

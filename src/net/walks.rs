@@ -254,10 +254,12 @@ fn finish_rewrite(shared: &Arc<Shared>, result: Result<(), String>) {
     with_node(shared, |node| node.rewrite_ended(ok, size, clock::now()));
 }
 
-/// `CONFIG SET aof-disable-auto-gc`: files that were kept as history may go, on a thread of their own.
-pub(super) fn keep_history(shared: &Arc<Shared>, keep: bool) {
+/// `CONFIG SET` of `aof-disable-auto-gc` or `repl-backlog-disk-size`: files that were kept as history may go, on a thread of
+/// their own.
+pub(super) fn keep_history(shared: &Arc<Shared>, config: &Config) {
     let Some(files) = shared.committer.files() else { return };
-    files.keep_history(keep);
+    files.keep_history(config.aof_disable_auto_gc);
+    files.retain(config.repl_backlog_disk_size);
     super::spawn_thread("history", move || {
         if let Err(error) = files.remove_history() {
             tracing::warn!("Old files of the log are left behind: {error}");
@@ -349,6 +351,7 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
     let storage = storage(&config);
     let files = LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
     files.keep_history(config.aof_disable_auto_gc);
+    files.retain(config.repl_backlog_disk_size);
     let (writer, rewrite) = files
         .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
         .map_err(|error| error.to_string())?;

@@ -18,6 +18,8 @@ const NEWER: [&str; 5] = [
     "rdb-version",
     "set-max-listpack-entries",
     "set-max-listpack-value",
+    // Ours alone.
+    "repl-backlog-disk-size",
 ];
 
 /// Ours, as texts.

@@ -1,16 +1,18 @@
 //! The files of a log as a source: for a replica that asks for bytes of the past, and for one that needs everything.
 //!
-//! A line of history with a start is a piece of this very log, left behind by a rewrite. Such pieces and the incr files
+//! A rewrite leaves files behind that are no longer loaded. Some of them may stay, the newest, up to a bound, so that
+//! replicas that were away for longer find what they missed. A line of history with a start is a piece of this very log, left behind by a rewrite. Such pieces and the incr files
 //! in force are one stream, from [`State::served_from`] on.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::LogOffset;
 use super::manifest::{Manifest, ManifestFile};
 use super::read_back::{LogReadBack, Opened, ReadBackError, head_start};
-use super::rewrite::{LogFiles, State};
+use super::rewrite::{LogFiles, RewriteError, State};
 use crate::storage::ReadFile;
 
 /// What a full sync sends: the base, then the log from where the base was cut.
@@ -33,6 +35,81 @@ impl State {
 }
 
 impl LogFiles {
+    /// Whether files that a rewrite makes history stay from now on (`aof-disable-auto-gc`).
+    pub fn keep_history(&self, keep: bool) {
+        self.keeps_history.store(keep, Ordering::Relaxed);
+    }
+
+    /// How many bytes of files that rewrites make history stay from now on, to be read back. Takes effect with the next
+    /// rewrite, or [`LogFiles::remove_history`].
+    pub fn retain(&self, bytes: u64) {
+        self.retains.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Removes the history that is not to be kept, if there is any.
+    ///
+    /// # Errors
+    /// A file cannot be removed, or the manifest cannot be replaced; both are tried again after the next rewrite.
+    pub fn remove_history(&self) -> Result<(), RewriteError> {
+        let mut state = self.state();
+        if state.manifest.history.is_empty() || self.keeps_history.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let kept = self.retained(&state);
+        if kept.len() == state.manifest.history.len() {
+            return Ok(());
+        }
+        self.remove_all_history_but(&mut state, kept)
+    }
+
+    /// The files first, then their lines: a line without its file is harmless.
+    fn remove_all_history_but(
+        &self,
+        state: &mut State,
+        kept: Vec<ManifestFile>,
+    ) -> Result<(), RewriteError> {
+        let mut manifest = state.manifest.clone();
+        let first = kept.iter().chain(&manifest.incrs).map(|file| file.sequence).next();
+        if let (Some(from), Some(first)) = (&mut state.served_from, first) {
+            *from = first.max(*from);
+        }
+        let history = std::mem::replace(&mut manifest.history, kept);
+        for file in history.iter().filter(|file| !manifest.history.contains(file)) {
+            let name = self.inside(file);
+            match self.storage.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.error("remove", &name, error));
+                }
+                _ => {}
+            }
+        }
+        self.put_in_force(state, manifest, &[])
+    }
+
+    /// The newest pieces of history that fit into the bound.
+    fn retained(&self, state: &State) -> Vec<ManifestFile> {
+        let mut left = self.retains.load(Ordering::Relaxed);
+        let mut kept = Vec::new();
+        if left == 0 {
+            return kept;
+        }
+        for file in state.served().rev().filter(|file| state.manifest.history.contains(file)) {
+            // Where nobody can tell the size the rest of the past is given up.
+            let size = self.storage.size(&self.inside(file)).ok().flatten();
+            let Some(rest) = size.and_then(|size| left.checked_sub(size)) else { break };
+            left = rest;
+            kept.push(file.clone());
+        }
+        kept.reverse();
+        kept
+    }
+
+    /// Where `file` starts, by its line or its head.
+    pub(super) fn start_of(&self, file: &ManifestFile) -> Option<LogOffset> {
+        let opened = || self.open_file(file).ok().flatten();
+        file.start.or_else(|| opened().and_then(|opened| opened.start))
+    }
+
     /// The oldest offset that [`LogFiles::read_back`] can serve from, going by the manifest. `None`: it says of no file
     /// where it starts, or the log is off.
     #[must_use]
@@ -142,3 +219,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

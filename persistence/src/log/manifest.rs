@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! file appendonly.aof.2.base.rdb seq 2 type b
-//! file appendonly.aof.1.incr.aof seq 1 type h
+//! file appendonly.aof.1.incr.aof seq 1 type h startoffset 0 annotated yes
 //! file appendonly.aof.2.incr.aof seq 2 type i startoffset 1234 annotated yes
 //! #hw manifest crc=<16 hex>
 //! ```
 //!
-//! `startoffset` is a pair that stock 7 ignores and Redis 8 writes too. `annotated yes` stands for files that a node
+//! `startoffset` is a pair that stock 7 ignores and Redis 8 writes too; a line of history has it when the file is a piece
+//! of this log that is kept to be read back. `annotated yes` stands for files that a node
 //! of ours created: they begin with a head, or their beginning never was durable. The last line is a comment to stock; it holds
 //! the CRC-64/XZ of all lines before it, for one flipped bit turns `i` into `h`, and history is removed.
 //! Spec: `docs/format.md`, section 4.
@@ -31,9 +32,9 @@ pub struct ManifestFile {
     pub name: String,
     /// Number among files of its kind, from 1.
     pub sequence: u64,
-    /// Offset of the first stream byte, where known. Incr files only.
+    /// Offset of the first stream byte, where known. Pieces of the log only: incr files, and history that was one.
     pub start: Option<LogOffset>,
-    /// Whether the file was created to begin with a head. Incr files only.
+    /// Whether the file was created to begin with a head. As above.
     pub annotated: bool,
 }
 
@@ -56,7 +57,7 @@ impl ManifestFile {
 pub struct Manifest {
     /// The snapshot (or stock RESP file) that the log starts from.
     pub base: Option<ManifestFile>,
-    /// Files that are no longer part of the log and may be removed.
+    /// Files that are no longer loaded and may be removed. Those with a start are pieces of the log before the base.
     pub history: Vec<ManifestFile>,
     /// Pieces of the log, in order.
     pub incrs: Vec<ManifestFile>,
@@ -181,10 +182,11 @@ impl Manifest {
         {
             let name = quoted(&file.name);
             text += &format!("file {name} seq {} type {kind}", file.sequence);
-            if let (Some(start), 'i') = (file.start, *kind) {
+            if let Some(start) = file.start {
+                debug_assert_ne!(*kind, 'b', "a base is no piece of the stream");
                 text += &format!(" startoffset {start}");
             }
-            if file.annotated && *kind == 'i' {
+            if file.annotated {
                 text += " annotated yes";
             }
             text.push('\n');
@@ -351,7 +353,11 @@ mod tests {
     fn what_is_written_is_read_back() {
         let manifest = Manifest {
             base: Some(file("appendonly.aof.2.base.rdb", 2, None)),
-            history: vec![file("a b", 1, None), file("q\"\\\t\u{fc}", 1, None)],
+            history: vec![
+                file("a b", 1, None),
+                file("q\"\\\t\u{fc}", 1, None),
+                file("h", 1, Some(7)).annotated(Some(LogOffset(7))),
+            ],
             incrs: vec![file("x", 2, Some(1234)), file("y", 3, None).annotated(None)],
         };
         assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);

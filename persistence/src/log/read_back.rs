@@ -15,14 +15,19 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use self::piece::{Piece, Step, Wanted};
-use super::annotation::{ANNOTATION_BYTES_MAX, Annotation, Line, Parsed};
+use super::annotation::{ANNOTATION_BYTES_MAX, Annotation, Line, PREFIX, Parsed};
 use super::reader::{ReadError, ReadErrorKind};
 use super::{LogFiles, LogOffset};
 use crate::storage::ReadFile;
 
 /// Bytes handed out at a time, roughly: no further batch is added to as many.
 pub const PIECE_BYTES: usize = 64 << 10;
+
+/// Bytes at the end of a file among which its last annotation stands, unless room follows that a power cut brought back.
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// Why the past cannot be read on.
 #[derive(Debug)]
@@ -227,5 +232,30 @@ pub(super) fn head_start(file: &dyn ReadFile) -> io::Result<Option<LogOffset>> {
     })
 }
 
+/// Where the stream stands at the end of a file, as far as the last annotation near its end tells. The checksum is left to
+/// those who read on.
+pub(crate) fn tail_offset(file: &dyn ReadFile) -> io::Result<Option<LogOffset>> {
+    let from = file.size()?.saturating_sub(TAIL_BYTES);
+    let mut bytes = vec![0; usize::try_from(TAIL_BYTES).expect("some kilobytes")];
+    let read = file.read_at(from, &mut bytes)?;
+    let bytes = &bytes[..read];
+    let lines = memmem::rfind_iter(bytes, PREFIX);
+    let mut offsets = lines.filter_map(|place| {
+        let begins = match place.checked_sub(1) {
+            Some(before) => bytes[before] == b'\n',
+            None => from == 0,
+        };
+        match Line::parse(&bytes[place..]) {
+            Parsed::Line(line) if begins => Some(match line.annotation {
+                Annotation::Head(head) => head.start,
+                Annotation::Batch(batch) => batch.end,
+                Annotation::Mark(mark) => mark.end,
+            }),
+            _ => None,
+        }
+    });
+    Ok(offsets.next())
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,12 +10,12 @@
 //! | 4: the base as a temporary file, synced | a walk | the caller |
 //! | 5 to 7: base in place, manifest, history removed | any thread | [`Rewrite::finish`] |
 //!
-//! A rewrite that fails leaves the old files in force, with one incr file more. Names are never used twice in a
+//! What becomes history goes, or stays to be read back ([`LogFiles::retain`]). A rewrite that fails leaves the old files in force, with one incr file more. Names are never used twice in a
 //! process: after a failure nobody knows whether the disk's manifest names the file.
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::manifest::{Manifest, ManifestError, ManifestFile};
@@ -127,7 +127,9 @@ pub struct LogFiles {
     names: LogNames,
     state: Mutex<State>,
     /// History stays on disk and in the manifest.
-    keeps_history: AtomicBool,
+    pub(super) keeps_history: AtomicBool,
+    /// Bytes of history that stay to be read back.
+    pub(super) retains: AtomicU64,
     pub(super) sizes: Sizes,
 }
 
@@ -176,7 +178,8 @@ impl LogFiles {
         let sizes = Sizes::default();
         sizes.set(closed, base);
         let (storage, names) = (Arc::clone(storage), names.clone());
-        Arc::new(Self { storage, names, state, keeps_history: AtomicBool::new(false), sizes })
+        let (keeps_history, retains) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { storage, names, state, keeps_history, retains, sizes })
     }
 
     /// The files of a log that is off (`appendonly no`): what the manifest lists stays as it is until the log is
@@ -187,23 +190,6 @@ impl LogFiles {
     pub fn open(storage: &Arc<dyn Storage>, names: &LogNames) -> Result<Arc<Self>, OpenError> {
         let manifest = read_manifest(storage.as_ref(), names)?.unwrap_or_default();
         Ok(Self::new(storage, names, manifest, (0, 0), &[], None))
-    }
-
-    /// Whether files that a rewrite makes history stay from now on (`aof-disable-auto-gc`).
-    pub fn keep_history(&self, keep: bool) {
-        self.keeps_history.store(keep, Ordering::Relaxed);
-    }
-
-    /// Removes the history that has been kept, unless it is still to be kept.
-    ///
-    /// # Errors
-    /// A file cannot be removed, or the manifest cannot be replaced; both are tried again after the next rewrite.
-    pub fn remove_history(&self) -> Result<(), RewriteError> {
-        let mut state = self.state();
-        if state.manifest.history.is_empty() || self.keeps_history.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.remove_listed_history(&mut state)
     }
 
     /// Size in bytes that growth is measured against (`aof_base_size`).
@@ -295,13 +281,13 @@ impl LogFiles {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn error(&self, step: &'static str, name: &str, source: io::Error) -> RewriteError {
+    pub(super) fn error(&self, step: &'static str, name: &str, source: io::Error) -> RewriteError {
         RewriteError { step, path: self.display(name), source }
     }
 
     /// Replaces the manifest. On failure `new_files`, which only the new manifest names, are removed if that is
     /// safe, else remembered.
-    fn put_in_force(
+    pub(super) fn put_in_force(
         &self,
         state: &mut State,
         manifest: Manifest,
@@ -323,21 +309,6 @@ impl LogFiles {
                 Err(self.error("replace", &target, error.into()))
             }
         }
-    }
-
-    fn remove_listed_history(&self, state: &mut State) -> Result<(), RewriteError> {
-        let mut manifest = state.manifest.clone();
-        let history = std::mem::take(&mut manifest.history);
-        for file in &history {
-            let name = self.names.inside(&file.name);
-            match self.storage.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(self.error("remove", &name, error));
-                }
-                _ => {}
-            }
-        }
-        self.put_in_force(state, manifest, &[])
     }
 
     /// Removes files that nothing names. What cannot be removed is an orphan, removed at the next start.
@@ -470,10 +441,15 @@ impl Rewrite {
         let (mut history, mut incrs) = (old.history.clone(), Vec::new());
         history.extend(old.base.clone());
         for file in &old.incrs {
-            let list = if file.sequence < self.sequence { &mut history } else { &mut incrs };
-            list.push(file.clone());
+            if file.sequence < self.sequence {
+                history.push(ManifestFile { start: self.files.start_of(file), ..file.clone() });
+            } else {
+                incrs.push(file.clone());
+            }
         }
         if self.enabling {
+            // What a former log held is no piece of this one, though its offsets may happen to join.
+            history.iter_mut().for_each(|file| file.start = None);
             assert!(incrs.is_empty(), "a log that is off gets no incr files");
             let name = self.files.names.incr(self.sequence);
             incrs.push(ManifestFile::new(name, self.sequence).annotated(None));

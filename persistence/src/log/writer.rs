@@ -297,6 +297,10 @@ impl LogWriter {
         }
         let result = self.write(&mut line);
         self.scratch = line;
+        if clean && result.is_ok() {
+            // Bytes right behind such a mark are a stock server's. Should the stop come to nothing, ours begin with a head.
+            self.open_section(self.lineage, &[])?;
+        }
         result
     }
 

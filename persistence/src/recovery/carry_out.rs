@@ -89,7 +89,10 @@ impl Work<'_> {
         let mut manifest = self.plan.manifest.clone();
         let dropped = manifest.incrs.split_off(self.plan.incr_sizes.len());
         let mut changed = !self.plan.listed || !dropped.is_empty();
-        manifest.history.extend(dropped);
+        // Without a start: what is dropped is no piece of the log.
+        manifest
+            .history
+            .extend(dropped.into_iter().map(|file| ManifestFile { start: None, ..file }));
         let last = manifest.loaded().chain(&manifest.history).map(|file| file.sequence).max();
         let file = if let Some(file) = manifest.incrs.last() {
             let name = names.inside(&file.name);
@@ -127,14 +130,16 @@ impl Work<'_> {
         let sizes = (base_size + incrs - size, base_size);
         let mut kept = manifest.clone();
         if !self.plan.options.keep_history {
-            kept.history.clear();
+            kept.history.clone_from(&self.plan.retained);
         }
         self.fill_in_starts(&mut kept);
-        let served_from = kept.incrs.first().map(|file| file.sequence);
+        let served_from = self.plan.retained.iter().chain(&kept.incrs).next();
+        let served_from = served_from.map(|file| file.sequence);
         // Numbers of dropped files are not used again: their removal is not durable yet.
         let gone = &manifest.history;
         let files = LogFiles::new(self.storage, names, kept, sizes, gone, served_from);
         files.keep_history(self.plan.options.keep_history);
+        files.retain(self.plan.options.retain);
         let handle = SyncHandle::of(name.clone(), file);
         let at = (lineage, self.plan.offset);
         let failed = |source: io::Error| self.error(&name, "write", source);
@@ -156,13 +161,14 @@ impl Work<'_> {
         }
     }
 
-    /// Removes history, orphans and temporary files, and history's lines.
+    /// Removes history that does not stay, orphans and temporary files, and then history's lines.
     fn clean_up(&self, mut manifest: Manifest) -> Result<(), RecoveryError> {
         let names = &self.plan.options.names;
-        let history = match self.plan.options.keep_history {
-            true => Vec::new(),
-            false => std::mem::take(&mut manifest.history),
-        };
+        let retained = &self.plan.retained;
+        let (kept, history): (Vec<_>, Vec<_>) = std::mem::take(&mut manifest.history)
+            .into_iter()
+            .partition(|file| self.plan.options.keep_history || retained.contains(file));
+        manifest.history = kept;
         let listed = history.iter().map(|file| names.inside(&file.name));
         // An orphan's name may have been taken for the new incr file.
         let in_force: Vec<_> = manifest.loaded().map(|file| names.inside(&file.name)).collect();

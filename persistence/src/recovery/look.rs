@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::retained::retained;
 use super::{Dropped, Options, Plan, RecoveryError, Step, StepKind};
 use crate::log::manifest::{Manifest, ManifestFile};
 use crate::log::rewrite::{OpenError, read_manifest};
@@ -31,6 +32,7 @@ pub fn plan(storage: &Arc<dyn Storage>, options: &Options) -> Result<Plan, Recov
         manifest,
         listed,
         upgrade,
+        retained: Vec::new(),
         orphans,
         base_size: 0,
         incr_sizes: Vec::new(),
@@ -41,6 +43,7 @@ pub fn plan(storage: &Arc<dyn Storage>, options: &Options) -> Result<Plan, Recov
     plan.lineage_end = standing.lineage_end;
     plan.offset = standing.offset;
     plan.clean = standing.clean && plan.dropped.is_none();
+    plan.retained = retained(look.storage, &plan);
     debug_assert!(plan.offset >= plan.durable, "nothing durable is dropped");
     Ok(plan)
 }

@@ -15,7 +15,12 @@ fn id(byte: u8) -> ReplicationId {
 }
 
 fn options() -> Options {
-    Options { names: LogNames::new("aof", "log"), load_truncated: true, keep_history: false }
+    Options {
+        names: LogNames::new("aof", "log"),
+        load_truncated: true,
+        keep_history: false,
+        retain: 0,
+    }
 }
 
 fn look(storage: &FaultyStorage) -> Result<Plan, RecoveryError> {
@@ -79,6 +84,22 @@ fn an_orderly_stop_keeps_the_id_and_an_unclean_one_does_not() {
     assert!(!plan.clean);
     assert_eq!(writer.lineage(), Lineage { id: id(3), id2: id(1), off2: LogOffset(108) });
     assert_eq!(plan.steps[0].unverified, 0);
+}
+
+#[test]
+fn a_node_that_goes_on_behind_its_own_mark_of_a_stop_begins_with_a_head() {
+    let storage = FaultyStorage::new();
+    let (_, mut writer) = start(&storage, 1);
+    append(&mut writer, 1);
+    writer.mark(writer.end(), true).unwrap();
+    assert!(look(&storage).unwrap().clean);
+    // The stop came to nothing, say because a sync failed.
+    append(&mut writer, 2);
+    let plan = look(&storage).unwrap();
+    assert_eq!((plan.offset, plan.clean, plan.dropped.is_none()), (LogOffset(81), false, true));
+    writer.mark(writer.end(), true).unwrap();
+    writer.mark(writer.end(), true).unwrap();
+    assert!(look(&storage).unwrap().clean);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) fn recovery_of(manifest: &Path) -> Result<(Arc<dyn Storage>, Options)
     let names = LogNames::new(&name(folder)?, stem);
     Ok((
         Arc::new(RealStorage::new(root)),
-        Options { names, load_truncated: true, keep_history: false },
+        Options { names, load_truncated: true, keep_history: false, retain: 0 },
     ))
 }
 

@@ -97,6 +97,13 @@ pub(super) const ROWS: &[Row] = &[
         number!(repl_backlog_size),
         "Bytes of the stream kept in memory for replicas that come back.",
     ),
+    Row::memory(
+        "repl-backlog-disk-size",
+        "256mb",
+        (0, SIZE_MAX),
+        number!(repl_backlog_disk_size),
+        "Bytes of older files of the log that a rewrite leaves on disk for replicas that come back; 0 for none.",
+    ),
     Row::number(
         "repl-backlog-ttl",
         "3600",

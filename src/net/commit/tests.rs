@@ -19,7 +19,7 @@ const UNIT_BYTES: u64 = UNIT.len() as u64;
 
 fn options() -> Options {
     let names = LogNames::new("logs", "aof");
-    Options { names, load_truncated: true, keep_history: false }
+    Options { names, load_truncated: true, keep_history: false, retain: 0 }
 }
 
 /// A node with an empty, open log.

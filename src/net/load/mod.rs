@@ -70,6 +70,7 @@ fn load_log(
         names: log_names(config),
         load_truncated: config.aof_load_truncated,
         keep_history: config.aof_disable_auto_gc,
+        retain: config.repl_backlog_disk_size,
     };
     let plan = recovery::plan(storage, &options).map_err(|error| error.to_string())?;
     for line in plan.to_string().lines() {
@@ -221,8 +222,12 @@ pub(super) fn read_again(
     // Expired keys stay where there is a log: it has to be told when they go.
     let mut loader = Loader::new(shared, config, log || shared.committer.is_on());
     if log {
-        let options =
-            Options { names: log_names(config), load_truncated: false, keep_history: true };
+        let options = Options {
+            names: log_names(config),
+            load_truncated: false,
+            keep_history: true,
+            retain: 0,
+        };
         let plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
         begin_progress(shared, plan.bytes());
         for step in &plan.steps {

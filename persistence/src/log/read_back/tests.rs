@@ -6,56 +6,57 @@ use crate::recovery::{self, Options};
 use crate::storage::Storage;
 use crate::storage::faulty::FaultyStorage;
 
-const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
-const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+pub(in crate::log) const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
+pub(in crate::log) const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
 const STAMP: &[u8] = b"#TS:1700000000\r\n";
-const TEMP_BASE: &str = "temp-rewriteaof-1.aof";
+pub(in crate::log) const TEMP_BASE: &str = "temp-rewriteaof-1.aof";
 
-fn id(number: u8) -> ReplicationId {
+pub(in crate::log) fn id(number: u8) -> ReplicationId {
     ReplicationId::from_random([number; 20])
 }
 
-fn start(storage: &FaultyStorage) -> LogWriter {
+/// Starts a log on `storage`, or goes on with the one that is there.
+pub(in crate::log) fn start(storage: &FaultyStorage, retain: u64) -> LogWriter {
     let names = LogNames::new("aof", "log");
-    let options = Options { names, load_truncated: true, keep_history: false };
+    let options = Options { names, load_truncated: true, keep_history: false, retain };
     let plan = recovery::plan(&storage.shared(), &options).unwrap();
     let lineage = plan.successor(id(1));
     recovery::carry_out(&storage.shared(), &plan, lineage, Salts::counted_from(1)).unwrap()
 }
 
 /// The appending half of a node that meets no faults.
-struct Node {
-    storage: FaultyStorage,
-    writer: LogWriter,
-    random: fastrand::Rng,
+pub(in crate::log) struct Node {
+    pub(in crate::log) storage: FaultyStorage,
+    pub(in crate::log) writer: LogWriter,
+    pub(in crate::log) random: fastrand::Rng,
     /// Every stream byte since offset 0.
-    stream: Vec<u8>,
-    prepared: Option<Prepared>,
-    rewrite: Option<Rewrite>,
+    pub(in crate::log) stream: Vec<u8>,
+    pub(in crate::log) prepared: Option<Prepared>,
+    pub(in crate::log) rewrite: Option<Rewrite>,
     /// The file that is appended to.
-    file: String,
-    ids: u8,
+    pub(in crate::log) file: String,
+    pub(in crate::log) ids: u8,
 }
 
 impl Node {
-    fn new(seed: u64) -> Self {
+    pub(in crate::log) fn new(seed: u64) -> Self {
         let storage = FaultyStorage::new();
-        let writer = start(&storage);
+        let writer = start(&storage, 0);
         let random = fastrand::Rng::with_seed(seed);
         let stream = Vec::new();
         let file = writer.files().names().inside(&writer.files().names().incr(1));
         Self { storage, writer, random, stream, prepared: None, rewrite: None, file, ids: 1 }
     }
 
-    fn files(&self) -> &Arc<LogFiles> {
+    pub(in crate::log) fn files(&self) -> &Arc<LogFiles> {
         self.writer.files()
     }
 
-    fn end(&self) -> LogOffset {
+    pub(in crate::log) fn end(&self) -> LogOffset {
         LogOffset(self.stream.len() as u64)
     }
 
-    fn turn(&mut self, rewrites: bool) {
+    pub(in crate::log) fn turn(&mut self, rewrites: bool) {
         match self.random.u8(0..12) {
             0 => self.writer.mark(self.end(), false).unwrap(),
             1 => {
@@ -69,7 +70,7 @@ impl Node {
         }
     }
 
-    fn append(&mut self) {
+    pub(in crate::log) fn append(&mut self) {
         let mut batch = Vec::new();
         for _ in 0..self.random.u8(1..4) {
             if self.random.u8(0..4) == 0 {
@@ -87,18 +88,18 @@ impl Node {
         self.write(batch);
     }
 
-    fn add(&mut self, unit: &[u8], batch: &mut Vec<u8>) {
+    pub(in crate::log) fn add(&mut self, unit: &[u8], batch: &mut Vec<u8>) {
         batch.extend_from_slice(unit);
         self.stream.extend_from_slice(unit);
     }
 
-    fn write(&mut self, mut batch: Vec<u8>) {
+    pub(in crate::log) fn write(&mut self, mut batch: Vec<u8>) {
         let sync = self.writer.end();
         self.writer.append(&mut batch, self.end(), sync).unwrap();
     }
 
     /// One stage of a rewrite, which may be given up.
-    fn rewrite(&mut self) {
+    pub(in crate::log) fn rewrite(&mut self) {
         if let Some(rewrite) = self.rewrite.take() {
             if self.random.u8(0..3) == 0 {
                 return rewrite.abandon(TEMP_BASE);
@@ -119,24 +120,27 @@ impl Node {
     }
 
     /// Everything from `from` on, read in one go.
-    fn read(&self, from: LogOffset) -> Result<Vec<u8>, ReadBackError> {
+    pub(in crate::log) fn read(&self, from: LogOffset) -> Result<Vec<u8>, ReadBackError> {
         let reader = self.files().read_back(from)?;
         read_to(&mut reader.expect("it is on disk"), self.end())
     }
 
-    fn check(&self, from: LogOffset) {
+    pub(in crate::log) fn check(&self, from: LogOffset) {
         let bytes = self.read(from).unwrap_or_else(|error| panic!("from {from}: {error}"));
         let expected = &self.stream[usize::try_from(from.0).unwrap()..];
         assert!(bytes == expected, "from {from}: {}", bytes.escape_ascii());
     }
 
     /// The incr files, with their names.
-    fn incrs(&self) -> Vec<(String, Vec<u8>)> {
+    pub(in crate::log) fn incrs(&self) -> Vec<(String, Vec<u8>)> {
         self.storage.files().into_iter().filter(|(name, _)| name.contains(".incr.")).collect()
     }
 }
 
-fn read_to(reader: &mut LogReadBack, end: LogOffset) -> Result<Vec<u8>, ReadBackError> {
+pub(in crate::log) fn read_to(
+    reader: &mut LogReadBack,
+    end: LogOffset,
+) -> Result<Vec<u8>, ReadBackError> {
     let mut bytes = Vec::new();
     let from = reader.offset();
     while reader.next(end, &mut bytes)? > 0 {}
@@ -144,11 +148,14 @@ fn read_to(reader: &mut LogReadBack, end: LogOffset) -> Result<Vec<u8>, ReadBack
     Ok(bytes)
 }
 
-fn with_seeds(seeds: std::ops::Range<u64>, body: impl Fn(u64) + std::panic::RefUnwindSafe) {
+pub(in crate::log) fn with_seeds(
+    seeds: std::ops::Range<u64>,
+    body: impl Fn(u64) + std::panic::RefUnwindSafe,
+) {
     let chosen = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
     for seed in chosen.map_or(seeds, |seed| seed..seed + 1) {
         if let Err(panic) = std::panic::catch_unwind(|| body(seed)) {
-            eprintln!("again: SEED={seed} cargo test -p highwater-persistence --lib read_back");
+            eprintln!("again: SEED={seed} cargo test -p highwater-persistence --lib log");
             std::panic::resume_unwind(panic);
         }
     }
@@ -386,7 +393,7 @@ fn what_a_stock_server_wrote_is_served_too() {
         ("aof/log.2.incr.aof", second),
     ]);
     let mut stream = [SELECT, SET, SET, multi, &large, SET].concat();
-    let mut writer = start(&storage);
+    let mut writer = start(&storage, 0);
     let append = |writer: &mut LogWriter, stream: &mut Vec<u8>| {
         stream.extend_from_slice(SET);
         let end = LogOffset(stream.len() as u64);
@@ -398,7 +405,7 @@ fn what_a_stock_server_wrote_is_served_too() {
     let file = storage.open_append("aof/log.2.incr.aof").unwrap();
     file.append(&[SET, multi].concat()).unwrap();
     stream.extend_from_slice(&[SET, multi].concat());
-    let mut writer = start(&storage);
+    let mut writer = start(&storage, 0);
     append(&mut writer, &mut stream);
     let files = writer.files();
     assert_eq!(files.first_offset(), Some(LogOffset(0)));

@@ -12,7 +12,7 @@ use crate::peer::{PROGRAM, Stock, installed};
 use crate::tree::Tree;
 
 /// Settings that 7.2 added, and our own.
-const NEWER: [&str; 5] = [
+const NEWER: [&str; 6] = [
     "cluster-announce-human-nodename",
     "locale-collate",
     "rdb-version",

@@ -253,6 +253,7 @@ fn acknowledge(ctx: &mut Context<'_>, acked: &[u8], synced: Option<&[u8]>) {
     let Some(replica) = ctx.state.replication.replicas.get_mut(ctx.client.id.0) else { return };
     replica.acked = replica.acked.max(acked);
     replica.synced = synced.and_then(offset).or(replica.synced);
+    replica.acks += 1;
     replica.acked_ms = now_ms;
     ctx.state.end_met_waits();
 }
@@ -332,6 +333,7 @@ fn feed(ctx: &mut Context<'_>, asked: Option<Asked>) -> CommandResult {
         acked: 0,
         synced: None,
         acked_ms: ctx.time.mono_us / 1000,
+        acks: 0,
         sync: None,
     });
     ctx.client.is_replica = true;

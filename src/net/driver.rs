@@ -164,16 +164,26 @@ fn tell_of_connections(node: &mut Node, shared: &Shared, seen: &[Seen]) {
     let mut net_in = closed_in.load(Ordering::Relaxed);
     let mut net_out = closed_out.load(Ordering::Relaxed);
     let mut calls = shared.closed_calls.each_ref().map(|calls| calls.load(Ordering::Relaxed));
+    let mut heard = Vec::new();
     for seen in seen {
         net_in += seen.received;
         net_out += seen.transmitted;
         calls[0] += seen.calls[0];
         calls[1] += seen.calls[1];
         if let Some(client) = node.state.clients.get_mut(seen.client) {
+            if client.is_replica && seen.received > client.net_in {
+                heard.push(client.id.0);
+            }
             client.net_in = seen.received;
             client.net_out = seen.transmitted;
             client.output_bytes = seen.unsent;
             client.query_bytes = seen.unread;
+        }
+    }
+    // While it loads a snapshot a replica sends empty lines, which are no requests.
+    for client in heard {
+        if let Some(replica) = node.state.replication.replicas.get_mut(client) {
+            replica.acked_ms = clock::mono_us() / 1000;
         }
     }
     node.state.stats.net_in = net_in;

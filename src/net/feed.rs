@@ -12,7 +12,7 @@ use super::driver::with_node;
 use super::full_sync;
 use super::shared::Shared;
 use crate::clock;
-use crate::replication::replicas::Stage;
+use crate::replication::replicas::{Stage, lag_s_of};
 use crate::replication::resync::{self, Asked, Decision, History, Reach, Source, Why};
 use crate::state::output::{Feed, Note};
 use crate::state::{ClientId, Output};
@@ -42,6 +42,8 @@ pub(super) fn start(shared: &Arc<Shared>, feed: Feed) {
 
 /// A replica being fed.
 pub(super) struct Feeding<'a> {
+    /// The node's history when the feeding began.
+    history: u64,
     pub(super) shared: &'a Arc<Shared>,
     pub(super) connection: &'a Arc<Connection>,
     pub(super) feed: &'a Feed,
@@ -53,7 +55,7 @@ async fn serve(
     connection: &Arc<Connection>,
     feed: &Feed,
 ) -> Result<std::convert::Infallible, Ended> {
-    let feeding = Feeding { shared, connection, feed };
+    let feeding = Feeding { history: shared.relay.history(), shared, connection, feed };
     shared.committer.start_relay(shared);
     connection.all_sent().await;
     connection.joins_packets(shared.node.lock().state.config.repl_disable_tcp_nodelay);
@@ -145,7 +147,24 @@ impl Feeding<'_> {
     pub(super) fn has_acked(&self) -> bool {
         let mut node = self.shared.node.lock();
         let replica = node.state.replication.replicas.get_mut(self.client().0);
-        replica.is_some_and(|replica| replica.acked > 0)
+        replica.is_some_and(|replica| replica.acks > 0)
+    }
+
+    /// Whether anything has come from the replica within the last seconds.
+    fn is_heard(&self, seconds: u64) -> bool {
+        let now_ms = clock::mono_us() / 1000;
+        let mut node = self.shared.node.lock();
+        let replica = node.state.replication.replicas.get_mut(self.client().0);
+        replica.is_some_and(|replica| lag_s_of(replica, now_ms) < seconds)
+    }
+
+    /// Equal offsets of another history name other bytes, so nothing more is sent.
+    pub(super) fn check_history(&self) -> Result<(), Ended> {
+        if self.shared.relay.history() == self.history {
+            Ok(())
+        } else {
+            Err("the node gets another history".to_owned())
+        }
     }
 
     /// Sends all of `bytes`, however long the replica takes, as long as it takes some.
@@ -156,14 +175,17 @@ impl Feeding<'_> {
             if self.connection.is_closing() {
                 return Err("the connection is gone".to_owned());
             }
+            self.check_history()?;
             match self.connection.send_some(&bytes[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let room = self.connection.room();
-                    let waited = tokio::time::timeout(Duration::from_secs(timeout_s), room).await;
-                    waited
-                        .map_err(|_| format!("it has taken nothing for {timeout_s} s"))?
-                        .map_err(|error| error.to_string())?;
+                    match tokio::time::timeout(Duration::from_secs(timeout_s), room).await {
+                        Ok(room) => room.map_err(|error| error.to_string())?,
+                        // A replica that loads a snapshot takes nothing for long, but says that it is there.
+                        Err(_) if self.is_heard(timeout_s) => {}
+                        Err(_) => return Err(format!("it has taken nothing for {timeout_s} s")),
+                    }
                 }
                 Err(error) => return Err(error.to_string()),
             }

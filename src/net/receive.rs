@@ -9,6 +9,7 @@ use highwater_persistence::log::{BaseKind, LogFiles, LogOffset, ReplicationId, S
 use highwater_persistence::storage::{Storage, StorageFile};
 use tokio::sync::{mpsc, oneshot};
 
+use super::driver::with_node;
 use super::load::{self, SnapshotFacts};
 use super::shared::Shared;
 use super::walks;
@@ -26,6 +27,18 @@ const PIECES_AHEAD: usize = 16;
 /// Bytes after which the file is synced on the way.
 const SYNC_BYTES: u64 = 8 << 20;
 
+/// The file of a snapshot that has no place yet. Removed when this is dropped, unless it has got one.
+struct Temp {
+    storage: Arc<dyn Storage>,
+    name: String,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        walks::remove_temp(&self.storage, &self.name);
+    }
+}
+
 /// A snapshot on its way to a file.
 pub(super) struct Receiving {
     shared: Arc<Shared>,
@@ -38,7 +51,7 @@ pub(super) struct Receiving {
     tail: Vec<u8>,
     pieces: mpsc::Sender<Vec<u8>>,
     written: oneshot::Receiver<Result<(), String>>,
-    temp: String,
+    temp: Temp,
 }
 
 impl Receiving {
@@ -52,8 +65,9 @@ impl Receiving {
         let config = shared.node.lock().state.config.clone();
         let storage = walks::storage(&config);
         let seconds = clock::now().unix_s();
-        let temp = format!("temp-{seconds}.{}.rdb", std::process::id());
-        let file = storage.create(&temp).map_err(|error| format!("{temp}: {error}"))?;
+        let name = format!("temp-{seconds}.{}.rdb", std::process::id());
+        let file = storage.create(&name).map_err(|error| format!("{name}: {error}"))?;
+        let temp = Temp { storage, name };
         let (pieces, mut queue) = mpsc::channel::<Vec<u8>>(PIECES_AHEAD);
         let (done, written) = oneshot::channel();
         super::spawn_thread("receive", move || {
@@ -129,10 +143,8 @@ impl Receiving {
                 let work = Work { shared: &shared, generation, history: &history, temp: &temp };
                 work.load()
             });
-            if result.is_err() {
-                let config = shared.node.lock().state.config.clone();
-                walks::remove_temp(&walks::storage(&config), &temp);
-            }
+            drop(temp);
+            // The link may be gone.
             drop(done.send(result));
         });
         loaded
@@ -157,7 +169,7 @@ struct Work<'a> {
     shared: &'a Arc<Shared>,
     generation: u64,
     history: &'a (String, u64),
-    temp: &'a str,
+    temp: &'a Temp,
 }
 
 impl Work<'_> {
@@ -226,9 +238,11 @@ impl Work<'_> {
     }
 
     fn exchange(&self, config: &Config) -> Result<(), String> {
+        // From here on nobody may send on what the node had until now.
+        self.shared.relay.end_history();
         let storage = walks::storage(config);
-        let contents =
-            storage.read(self.temp).map_err(|error| format!("{}: {error}", self.temp))?;
+        let name = &self.temp.name;
+        let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
         let db = SnapshotFacts::of(&contents).db;
         let old = (!keeps_old(config)).then(|| {
             tracing::info!("MASTER <-> REPLICA sync: Flushing old data");
@@ -253,41 +267,47 @@ impl Work<'_> {
         (keyspace, functions): (Keyspace, Vec<Vec<u8>>),
         db: Option<u32>,
     ) -> Result<(), String> {
-        let (id, offset) = self.history;
         let _switch = self.shared.log_switch.lock();
         let mut writer = None;
         if config.appendonly {
             writer = Some(self.adopt(config, storage, db)?);
         } else {
-            storage.rename(self.temp, &config.dbfilename).map_err(|error| error.to_string())?;
+            storage.rename(&self.temp.name, &config.dbfilename).map_err(|e| e.to_string())?;
             storage.sync_folder("").map_err(|error| error.to_string())?;
         }
         let logs = writer.is_some();
+        // The stream first: what was pending of the old one must not reach the new files.
+        self.begin_stream(db, logs);
         if let Some(writer) = writer {
             self.shared.committer.open(self.shared, writer, true);
         }
         let mut node = self.shared.node.lock();
-        if node.state.replication.generation != self.generation {
-            return Err("the node has another MASTER".to_owned());
-        }
-        let mut stream = Stream::new(id.clone());
-        stream.end = *offset;
-        stream.db = db;
-        stream.recording = logs || self.shared.relay.is_active();
-        self.shared.relay.restart(*offset, super::commit::relay_limits(config));
-        let state = &mut node.state;
-        state.stream = stream;
-        if let Some(primary) = &mut state.replication.primary {
-            primary.client.db = db.unwrap_or(0);
-        }
-        // Those who follow this node have nothing in common with it any more.
-        state.detach_replicas();
         let old = node.replace_data(keyspace, functions);
         node.state.persistence.aof_enabled = logs;
         node.state.persistence.aof_waits_for_rewrite = false;
         drop(node);
         drop(old);
         Ok(())
+    }
+
+    /// The node's stream goes on with the primary's history, behind the snapshot.
+    fn begin_stream(&self, db: Option<u32>, logs: bool) {
+        let (id, offset) = self.history;
+        with_node(self.shared, |node| {
+            let state = &mut node.state;
+            let limits = super::commit::relay_limits(&state.config);
+            self.shared.relay.restart(*offset, limits);
+            let mut stream = Stream::new(id.clone());
+            stream.end = *offset;
+            stream.db = db;
+            stream.recording = logs || self.shared.relay.is_active();
+            state.stream = stream;
+            if let Some(primary) = &mut state.replication.primary {
+                primary.client.db = db.unwrap_or(0);
+            }
+            // Those who follow this node have nothing in common with it any more.
+            state.detach_replicas();
+        });
     }
 
     /// Makes the received file the base of the log, behind which the stream is appended.
@@ -313,7 +333,7 @@ impl Work<'_> {
             .begin(lineage, LogOffset(*offset), &local, Salts::random())
             .map_err(|error| error.to_string())?;
         let finished = rewrite
-            .finish(self.temp, BaseKind::Rdb, writer.file_size())
+            .finish(&self.temp.name, BaseKind::Rdb, writer.file_size())
             .map_err(|error| error.to_string())?;
         if let Some(error) = finished.cleanup {
             tracing::warn!("Old files of the log are left behind: {error}");

@@ -1,7 +1,7 @@
 //! The stream as replicas get it: what the committer has appended, kept in memory for as long as somebody may need it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -26,12 +26,19 @@ pub(super) struct Relay {
     inner: Mutex<Option<Inner>>,
     active: AtomicBool,
     end: watch::Sender<u64>,
+    /// Grows when the node's history becomes another: equal offsets then name other bytes.
+    history: AtomicU64,
 }
 
 impl Relay {
     /// A relay that keeps nothing before there is a replica.
     pub(super) fn new() -> Self {
-        Self { inner: Mutex::new(None), active: AtomicBool::new(false), end: watch::Sender::new(0) }
+        Self {
+            inner: Mutex::new(None),
+            active: AtomicBool::new(false),
+            end: watch::Sender::new(0),
+            history: AtomicU64::new(0),
+        }
     }
 
     /// Whether anything is kept.
@@ -53,6 +60,17 @@ impl Relay {
         if self.is_active() {
             self.start(end, limits);
         }
+    }
+
+    /// Which history the node has. Whoever sends it on looks at this again before each piece.
+    pub(super) fn history(&self) -> u64 {
+        self.history.load(Ordering::SeqCst)
+    }
+
+    /// The node is about to get another history: whoever sends the one so far on must stop.
+    pub(super) fn end_history(&self) {
+        self.history.fetch_add(1, Ordering::SeqCst);
+        self.end.send_modify(|_| {});
     }
 
     /// Keeps nothing any more.

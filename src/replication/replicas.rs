@@ -57,6 +57,8 @@ pub struct Replica {
     pub synced: Option<u64>,
     /// When it last acknowledged, monotonic milliseconds.
     pub acked_ms: u64,
+    /// How often it has acknowledged.
+    pub acks: u64,
     /// Bytes of the snapshot it gets: all, where that is known, and those sent.
     pub sync: Option<(Option<u64>, u64)>,
 }
@@ -164,6 +166,7 @@ mod tests {
             acked,
             synced,
             acked_ms: client * 1000,
+            acks: 0,
             sync: None,
         }
     }

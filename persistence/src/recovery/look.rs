@@ -405,7 +405,11 @@ fn is_temporary(file: &str) -> bool {
         Some(rest) => {
             rest.strip_suffix(".aof").is_some_and(|n| number(n.trim_start_matches("bg-")))
         }
-        None => rest.strip_suffix(".rdb").is_some_and(number),
+        // A process and a count, or (received from a primary) a time and a process.
+        None => {
+            let numbers = |text: &str| text.split(['-', '.']).all(number);
+            rest.strip_suffix(".rdb").is_some_and(numbers)
+        }
     }
 }
 

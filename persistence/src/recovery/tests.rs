@@ -304,6 +304,8 @@ fn leftovers_are_removed() {
         "temp-rewriteaof-12.aof",
         "temp-rewriteaof-bg-12.aof",
         "temp-99.rdb",
+        "temp-99-0.rdb",
+        "temp-1700000000.99.rdb",
         "aof/log.7.base.rdb",
         "aof/log.9.incr.aof",
         "aof/temp-log.manifest",

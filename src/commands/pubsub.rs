@@ -8,7 +8,7 @@ use crate::resp::Args;
 const PUBLISH: Command = Command {
     name: "publish",
     arity: Arity::Exactly(3),
-    flags: &[Flag::Pubsub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate],
+    flags: &[Flag::Pubsub, Flag::Loading, Flag::Stale, Flag::Fast],
     group: Group::Pubsub,
     since: "2.0.0",
     summary: "Sends a message to the subscribers of a channel, and returns how many got it.",

@@ -129,8 +129,10 @@ fn count_keys(arguments: &Tree) -> usize {
 }
 
 /// Fields of INFO that came with 7.2, and ours.
-const NEWER_FIELDS: [&str; 14] = [
+const NEWER_FIELDS: [&str; 16] = [
     "highwater_version",
+    "repl_stream_bytes_from_memory",
+    "repl_stream_bytes_from_disk",
     "total_blocking_keys",
     "total_blocking_keys_on_nokey",
     "eventloop_cycles",

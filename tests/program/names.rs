@@ -86,7 +86,6 @@ fn settings_that_would_be_ignored_stop_the_start() {
     for setting in [
         &["--tls-port", "7001"][..],
         &["--cluster-enabled", "yes"],
-        &["--replicaof", "127.0.0.1", "7001"],
         &["--loadmodule", "/x.so"],
         &["--user", "alice on nopass"],
     ] {

@@ -28,7 +28,7 @@ const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 64 * 1024 };
 
 /// Bytes after which the file is synced on the way (`rdb-save-incremental-fsync`, `aof-rewrite-incremental-fsync`), so
 /// that the last sync is short.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 256 << 10;
 
 static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
 

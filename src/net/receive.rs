@@ -38,7 +38,19 @@ pub(super) struct Receiving {
     tail: Vec<u8>,
     pieces: mpsc::Sender<Vec<u8>>,
     written: oneshot::Receiver<Result<(), String>>,
-    temp: String,
+    temp: Temp,
+}
+
+/// A file that is gone when nobody needs it any more, unless it got another name.
+struct Temp {
+    storage: Arc<dyn Storage>,
+    name: String,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        walks::remove_temp(&self.storage, &self.name);
+    }
 }
 
 impl Receiving {
@@ -51,9 +63,9 @@ impl Receiving {
     ) -> Result<Self, String> {
         let config = shared.node.lock().state.config.clone();
         let storage = walks::storage(&config);
-        let seconds = clock::now().unix_s();
-        let temp = format!("temp-{seconds}.{}.rdb", std::process::id());
-        let file = storage.create(&temp).map_err(|error| format!("{temp}: {error}"))?;
+        let name = walks::temp_name();
+        let file = storage.create(&name).map_err(|error| format!("{name}: {error}"))?;
+        let temp = Temp { storage, name };
         let (pieces, mut queue) = mpsc::channel::<Vec<u8>>(PIECES_AHEAD);
         let (done, written) = oneshot::channel();
         super::spawn_thread("receive", move || {
@@ -126,13 +138,11 @@ impl Receiving {
             drop(pieces);
             let received = written.blocking_recv().unwrap_or(Err("the file is lost".to_owned()));
             let result = received.and_then(|()| {
-                let work = Work { shared: &shared, generation, history: &history, temp: &temp };
+                let work =
+                    Work { shared: &shared, generation, history: &history, temp: &temp.name };
                 work.load()
             });
-            if result.is_err() {
-                let config = shared.node.lock().state.config.clone();
-                walks::remove_temp(&walks::storage(&config), &temp);
-            }
+            drop(temp);
             drop(done.send(result));
         });
         loaded
@@ -277,9 +287,6 @@ impl Work<'_> {
         self.shared.relay.restart(*offset, super::commit::relay_limits(config));
         let state = &mut node.state;
         state.stream = stream;
-        if let Some(primary) = &mut state.replication.primary {
-            primary.client.db = db.unwrap_or(0);
-        }
         // Those who follow this node have nothing in common with it any more.
         state.detach_replicas();
         let old = node.replace_data(keyspace, functions);

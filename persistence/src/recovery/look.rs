@@ -402,7 +402,8 @@ fn is_temporary(file: &str) -> bool {
         Some(rest) => {
             rest.strip_suffix(".aof").is_some_and(|n| number(n.trim_start_matches("bg-")))
         }
-        None => rest.strip_suffix(".rdb").is_some_and(number),
+        // Its process and a number, or a second and its process.
+        None => rest.strip_suffix(".rdb").is_some_and(|rest| rest.split(['-', '.']).all(number)),
     }
 }
 

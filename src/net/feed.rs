@@ -144,7 +144,7 @@ impl Feeding<'_> {
     pub(super) fn has_acked(&self) -> bool {
         let mut node = self.shared.node.lock();
         let replica = node.state.replication.replicas.get_mut(self.client().0);
-        replica.is_some_and(|replica| replica.acked > 0)
+        replica.is_some_and(|replica| replica.has_acked)
     }
 
     /// Sends all of `bytes`, however long the replica takes, as long as it takes some.

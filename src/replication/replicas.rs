@@ -51,6 +51,8 @@ pub struct Replica {
     pub port: u16,
     /// How far it has come.
     pub stage: Stage,
+    /// Whether it has acknowledged anything, be it offset 0.
+    pub has_acked: bool,
     /// Offset that it has acknowledged.
     pub acked: u64,
     /// Offset that it has synced (`fack`), where it says so.
@@ -161,6 +163,7 @@ mod tests {
             ip: "::1".to_owned(),
             port: 1,
             stage,
+            has_acked: false,
             acked,
             synced,
             acked_ms: client * 1000,

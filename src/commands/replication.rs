@@ -251,9 +251,9 @@ fn acknowledge(ctx: &mut Context<'_>, acked: &[u8], synced: Option<&[u8]>) {
     let now_ms = ctx.time.mono_us / 1000;
     let Some(acked) = offset(acked) else { return };
     let Some(replica) = ctx.state.replication.replicas.get_mut(ctx.client.id.0) else { return };
+    replica.has_acked = true;
     replica.acked = replica.acked.max(acked);
     replica.synced = synced.and_then(offset).or(replica.synced);
-    replica.acks += 1;
     replica.acked_ms = now_ms;
     ctx.state.end_met_waits();
 }
@@ -330,10 +330,10 @@ fn feed(ctx: &mut Context<'_>, asked: Option<Asked>) -> CommandResult {
         ip: ip.to_owned(),
         port: announced.port,
         stage: Stage::WaitsForSnapshot,
+        has_acked: false,
         acked: 0,
         synced: None,
         acked_ms: ctx.time.mono_us / 1000,
-        acks: 0,
         sync: None,
     });
     ctx.client.is_replica = true;

@@ -27,6 +27,7 @@ use super::shared::Shared;
 use crate::clock::mono_us;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
+use crate::node::Node;
 use crate::state::stream::{Stream, select_command};
 
 /// An append that takes longer than this sends the following ones to the commit thread.
@@ -77,6 +78,8 @@ struct Inner {
     sync_failed: Option<String>,
     /// Offset of the last idle mark.
     marked: u64,
+    /// A log is about to be opened that begins with what is pending.
+    held: bool,
 }
 
 impl Inner {
@@ -187,6 +190,29 @@ impl Committer {
         if waits {
             self.wait_from_now_on(shared);
         }
+    }
+
+    /// Has `begin` decide where a log that is opened later begins. What came before goes to replicas; what follows waits
+    /// until the log is open, or [`Committer::close`] says that it will not be.
+    pub(super) fn hold<T>(
+        &self,
+        shared: &Shared,
+        begin: impl FnOnce(&mut Node) -> Option<T>,
+    ) -> Option<T> {
+        self.inside(|inner| {
+            let mut node = shared.node.lock();
+            self.take_from(inner, &mut node, shared);
+            let begun = begin(&mut node);
+            drop(node);
+            inner.held = begun.is_some();
+            self.carry_out_and_tell(inner, shared);
+            begun
+        })
+    }
+
+    /// Whether what is pending still waits for a log to be opened.
+    pub(super) fn is_holding(&self) -> bool {
+        self.inside(|inner| inner.held)
     }
 
     /// Acknowledgements wait for the log from now on. False: it has been closed since.
@@ -348,16 +374,18 @@ impl Committer {
 
     /// Takes the node's pending bytes.
     fn take(&self, inner: &mut Inner, shared: &Shared) {
-        if inner.writer.is_none() && !shared.relay.is_active() {
+        self.take_from(inner, &mut shared.node.lock(), shared);
+    }
+
+    fn take_from(&self, inner: &mut Inner, node: &mut Node, shared: &Shared) {
+        if inner.writer.is_none() && (inner.held || !shared.relay.is_active()) {
             return;
         }
         let mut bytes = std::mem::take(&mut inner.spare);
-        let (marks, comments, end) = {
-            let mut node = shared.node.lock();
-            let stream = &mut node.state.stream;
-            std::mem::swap(&mut stream.pending, &mut bytes);
-            (marks(stream), std::mem::take(&mut stream.comments), stream.end)
-        };
+        let stream = &mut node.state.stream;
+        std::mem::swap(&mut stream.pending, &mut bytes);
+        let (marks, comments, end) =
+            (marks(stream), std::mem::take(&mut stream.comments), stream.end);
         if marks.is_empty() {
             if bytes.is_empty() {
                 inner.spare = bytes;

@@ -147,7 +147,7 @@ impl Feeding<'_> {
     pub(super) fn has_acked(&self) -> bool {
         let mut node = self.shared.node.lock();
         let replica = node.state.replication.replicas.get_mut(self.client().0);
-        replica.is_some_and(|replica| replica.acks > 0)
+        replica.is_some_and(|replica| replica.has_acked)
     }
 
     /// Whether anything has come from the replica within the last seconds.

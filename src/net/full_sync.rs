@@ -276,7 +276,7 @@ impl Feeding<'_> {
         let id = {
             let mut node = self.shared.node.lock();
             if let Some(replica) = node.state.replication.replicas.get_mut(self.feed.client.0) {
-                (replica.acked, replica.acks) = (0, 0);
+                (replica.acked, replica.has_acked) = (0, false);
             }
             node.state.stream.id.clone()
         };

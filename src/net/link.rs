@@ -37,20 +37,34 @@ type Lost = String;
 /// Follows the node's primary, whoever that is. Never ends.
 pub(super) async fn link_task(shared: Arc<Shared>) {
     loop {
-        let generation = {
-            let replication = &shared.node.lock().state.replication;
-            replication.primary.as_ref().map(|_| replication.generation)
-        };
+        let generation = generation(&shared);
         logging::set_role(if generation.is_some() { Role::Replica } else { Role::Primary });
-        let changed = shared.link_changed.notified();
         match generation {
             // Dropped at one of its awaits when the node gets another primary.
-            Some(generation) => tokio::select! {
-                () = follow(&shared, generation) => {}
-                () = changed => {}
+            Some(number) => tokio::select! {
+                () = follow(&shared, number) => {}
+                () = changed(&shared, generation) => {}
             },
-            None => changed.await,
+            None => changed(&shared, generation).await,
         }
+    }
+}
+
+/// Which of its primaries the node has; none: it is a primary.
+fn generation(shared: &Shared) -> Option<u64> {
+    let replication = &shared.node.lock().state.replication;
+    replication.primary.as_ref().map(|_| replication.generation)
+}
+
+/// Waits until the node has another primary than that of `former`. Being told is not enough: at a start the news of the
+/// first primary comes when the link to it is already being opened.
+async fn changed(shared: &Shared, former: Option<u64>) {
+    loop {
+        let told = shared.link_changed.notified();
+        if generation(shared) != former {
+            return;
+        }
+        told.await;
     }
 }
 

@@ -64,8 +64,7 @@ impl Receiving {
     ) -> Result<Self, String> {
         let config = shared.node.lock().state.config.clone();
         let storage = walks::storage(&config);
-        let seconds = clock::now().unix_s();
-        let name = format!("temp-{seconds}.{}.rdb", std::process::id());
+        let name = walks::temp_name();
         let file = storage.create(&name).map_err(|error| format!("{name}: {error}"))?;
         let temp = Temp { storage, name };
         let (pieces, mut queue) = mpsc::channel::<Vec<u8>>(PIECES_AHEAD);
@@ -302,9 +301,6 @@ impl Work<'_> {
             stream.db = db;
             stream.recording = logs || self.shared.relay.is_active();
             state.stream = stream;
-            if let Some(primary) = &mut state.replication.primary {
-                primary.client.db = db.unwrap_or(0);
-            }
             // Those who follow this node have nothing in common with it any more.
             state.detach_replicas();
         });

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
 use crate::node::{Begun, Node, access_clock};
 use crate::state::ClientId;
+use crate::state::stream::select_command;
 use crate::types::convert::write_object;
 
 /// What one step may do while the node is locked.
@@ -57,8 +58,7 @@ pub(super) fn start_snapshot(shared: &Arc<Shared>) {
         lower_priority();
         let config = shared.node.lock().state.config.clone();
         let started_us = mono_us();
-        let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
-        let temp = format!("temp-{}-{number}.rdb", std::process::id());
+        let temp = temp_name();
         let result = save(&shared, &config, &begun, &temp);
         let ok = result.is_ok();
         match result {
@@ -90,8 +90,7 @@ pub(super) fn snapshot_to_file(
 ) -> io::Result<(Arc<dyn ReadFile>, u64)> {
     snapshot_for_replica(shared, client, begun, |config, walk| {
         let storage = storage(config);
-        let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
-        let temp = format!("temp-{}-{number}.rdb", std::process::id());
+        let temp = temp_name();
         let written = write_base(shared, config, &storage, walk, (&temp, false));
         let opened = written.and_then(|()| storage.open_read(&temp));
         remove_temp(&storage, &temp);
@@ -149,6 +148,12 @@ fn save(shared: &Shared, config: &Config, begun: &Begun, temp: &str) -> io::Resu
 
 fn suspends(shared: &Shared) -> bool {
     shared.node.lock().state.config.no_appendfsync_on_rewrite
+}
+
+/// A name for an unfinished snapshot that no other one in this process has.
+pub(super) fn temp_name() -> String {
+    let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+    format!("temp-{}-{number}.rdb", std::process::id())
 }
 
 pub(super) fn remove_temp(storage: &Arc<dyn Storage>, temp: &str) {
@@ -299,30 +304,28 @@ fn stop_recording(node: &mut Node, shared: &Shared) {
 /// Writes the files of a log from scratch. With `stays` the log is on from then; acknowledgements wait for it once the
 /// base is in force. Where another rewrite runs, the tick tries again after it. The caller holds `log_switch`.
 fn switch_on(shared: &Arc<Shared>, stays: bool) {
-    let begun = {
-        let mut node = shared.node.lock();
+    let begun = shared.committer.hold(shared, |node| {
         let persistence = &mut node.state.persistence;
         if persistence.rewrite.is_some() || persistence.loading.is_some() {
             persistence.rewrite_scheduled = true;
-            return;
+            return None;
         }
         // A snapshot may be running; its job is not ours.
         let snapshot = persistence.snapshot.take();
         let begun = node.begin_walk(false, clock::now());
         let state = &mut node.state;
         let job = std::mem::replace(&mut state.persistence.snapshot, snapshot);
-        let Some(begun) = begun else {
+        if begun.is_none() {
             state.persistence.rewrite_scheduled = true;
-            return;
-        };
+            return None;
+        }
         state.persistence.rewrite = job;
         state.persistence.aof_enabled = stays;
         state.persistence.aof_waits_for_rewrite = stays;
-        // The first unit of the new file selects its database itself.
-        state.stream.db = None;
         state.stream.recording = true;
         begun
-    };
+    });
+    let Some(begun) = begun else { return };
     let shared = Arc::clone(shared);
     super::spawn_thread("rewrite", move || {
         lower_priority();
@@ -352,11 +355,13 @@ fn write_new_log(shared: &Arc<Shared>, begun: &Begun) -> Result<(), String> {
     let files = LogFiles::open(&storage, &log_names(&config)).map_err(|error| error.to_string())?;
     files.keep_history(config.aof_disable_auto_gc);
     files.retain(config.repl_backlog_disk_size);
+    // A replica cannot select in a stream that is its primary's.
+    let local = begun.cut.db.map(select_command).unwrap_or_default();
     let (writer, rewrite) = files
-        .begin(lineage, LogOffset(begun.cut.offset), &[], Salts::random())
+        .begin(lineage, LogOffset(begun.cut.offset), &local, Salts::random())
         .map_err(|error| error.to_string())?;
     let switch = shared.log_switch.lock();
-    if !shared.node.lock().state.stream.recording {
+    if !shared.committer.is_holding() {
         rewrite.abandon(&rewrite_temp());
         return Err("the log was switched off".to_owned());
     }

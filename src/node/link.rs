@@ -123,6 +123,8 @@ impl Node {
         };
         let time = clock.now();
         self.state.time = time;
+        // The stream goes on in the database that it was in, whoever was followed or loaded meanwhile.
+        primary.client.db = self.state.stream.db.unwrap_or(0);
         self.state.keyspace.expire_mode = crate::keyspace::ExpireMode::Ignore;
         let mut requests = Requests::default();
         let result = RequestParser::default()

@@ -51,14 +51,14 @@ pub struct Replica {
     pub port: u16,
     /// How far it has come.
     pub stage: Stage,
+    /// Whether it has acknowledged anything, be it offset 0.
+    pub has_acked: bool,
     /// Offset that it has acknowledged.
     pub acked: u64,
     /// Offset that it has synced (`fack`), where it says so.
     pub synced: Option<u64>,
     /// When it last acknowledged, monotonic milliseconds.
     pub acked_ms: u64,
-    /// How often it has acknowledged.
-    pub acks: u64,
     /// Bytes of the snapshot it gets: all, where that is known, and those sent.
     pub sync: Option<(Option<u64>, u64)>,
 }
@@ -163,10 +163,10 @@ mod tests {
             ip: "::1".to_owned(),
             port: 1,
             stage,
+            has_acked: false,
             acked,
             synced,
             acked_ms: client * 1000,
-            acks: 0,
             sync: None,
         }
     }

@@ -16,7 +16,7 @@ pub struct Primary {
     pub address: PrimaryAddress,
     /// The link to it.
     pub link: Link,
-    /// Runs the commands of its stream; holds the stream's database.
+    /// Runs the commands of its stream.
     pub client: Box<Client>,
     /// Why its stream cannot be followed any more. Only a new REPLICAOF or a start begins again.
     pub stopped: Option<String>,
@@ -87,9 +87,8 @@ impl State {
         let was_replica = replication.primary.is_some();
         replication.primary = address.map(|address| {
             let link = Link::new(now_ms);
-            let mut client =
+            let client =
                 Client::new(super::ClientId(0), super::client::Peer::default(), true, self.time);
-            client.db = self.stream.db.unwrap_or(0);
             Box::new(Primary { address, link, client: Box::new(client), stopped: None })
         });
         let is_replica = replication.primary.is_some();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use crate::journal::{Change, Data, Journal};
-use crate::peer::{Client, encode, reply_length, words};
+use crate::peer::{Client, bulk, encode, reply_length, words};
 use crate::server::{Server, wait_for};
 
 /// Clients that change data, each its own database, from 0 on.
@@ -271,13 +271,6 @@ fn fetch(server: &Server, db: &str) -> Data {
     let gets: Vec<_> = keys.iter().map(|key| vec![b"GET".to_vec(), key.clone()]).collect();
     let values = client.run(&gets);
     keys.into_iter().zip(values).map(|(key, value)| (key, bulk(&value).to_vec())).collect()
-}
-
-/// The contents of a bulk string.
-pub(crate) fn bulk(reply: &[u8]) -> &[u8] {
-    assert_eq!(reply[0], b'$', "{}", reply.escape_ascii());
-    let line = reply.iter().position(|byte| *byte == b'\n').expect("a reply has a line") + 1;
-    &reply[line..reply.len() - 2]
 }
 
 /// The elements of an array of bulk strings.

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::crash::bulk;
-use crate::peer::words;
+use crate::peer::{bulk, words};
 use crate::server::{Server, free_port};
 
 /// Keys that [`written`] writes.

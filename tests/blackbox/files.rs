@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::peer::words;
+use crate::peer::{bulk, words};
 use crate::server::{Server, wait_for};
 
 /// Names in the folder of the log.
@@ -33,7 +33,7 @@ fn after_restart(policy: &str, option: &str, asked: &str) -> (String, String) {
     let mut server = Server::start(folder.path(), &settings);
     server.ask("SET a 1");
     let payload = server.client().run(&[words("DUMP a")]).remove(0);
-    let payload = crate::crash::bulk(&payload).to_vec();
+    let payload = bulk(&payload).to_vec();
     let mut request = words("RESTORE old 0");
     request.push(payload);
     request.extend(words(option));

@@ -5,8 +5,8 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::crash::bulk;
-use crate::peer::{Client, Stock, encode, words};
+use crate::crash::elements;
+use crate::peer::{Client, Stock, bulk, encode, words};
 use crate::server::{Server, wait_for};
 
 /// Sends bytes, ends the sending side, and returns all that comes back until the other side closes.

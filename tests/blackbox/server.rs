@@ -26,10 +26,14 @@ impl Server {
     /// Starts a server whose files are in `folder` and waits until it answers. The log of the data is on unless
     /// `settings` switch it off.
     pub(crate) fn start(folder: &Path, settings: &[&str]) -> Server {
+        Server::start_with(|port| Server::spawn(folder, port, settings))
+    }
+
+    /// Starts what `spawn` makes of a free port and waits until it answers.
+    pub(crate) fn start_with(spawn: impl Fn(u16) -> Server) -> Server {
         // Another process may take the port between the look and the start: then another one is tried.
         for _ in 0..10 {
-            let port = free_port();
-            let mut server = Server::spawn(folder, port, settings);
+            let mut server = spawn(free_port());
             if server.answers() {
                 return server;
             }
@@ -61,14 +65,20 @@ impl Server {
         arguments: &[S],
         input: &str,
     ) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.arg0(name).args(arguments).stdin(Stdio::piped());
+        let mut server = Server::of(command, port);
+        let mut stdin = server.child.stdin.take().expect("it was piped");
+        stdin.write_all(input.as_bytes()).expect("a pipe takes a few bytes");
+        server
+    }
+
+    /// Runs a command that is to listen on `port`; what it says is kept.
+    pub(crate) fn of(mut command: Command, port: u16) -> Server {
         let log = tempfile::NamedTempFile::new().expect("a file for the output");
         let handle = || log.reopen().expect("a second handle");
         let (out, err) = (handle(), handle());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
-        command.arg0(name).args(arguments).stdin(Stdio::piped()).stdout(out).stderr(err);
-        let mut child = command.spawn().expect("the binary runs");
-        let mut stdin = child.stdin.take().expect("it was piped");
-        stdin.write_all(input.as_bytes()).expect("a pipe takes a few bytes");
+        let child = command.stdout(out).stderr(err).spawn().expect("the binary runs");
         Server { child, port, log }
     }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::crash::{bulk, elements};
-use crate::peer::{Client, Stock, words};
+use crate::crash::elements;
+use crate::peer::{Client, Stock, bulk, words};
 use crate::server::{Server, free_port, wait_for};
 
 /// Commands over two databases.

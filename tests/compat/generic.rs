@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::peer::{Request, shown, shown_bytes, words};
+use crate::peer::{Request, bulk, shown, shown_bytes, words};
 use crate::random::{Pair, pick, with_seed};
 
 /// Random requests of the family; more of them with `REQUESTS` in the environment.
@@ -244,13 +244,6 @@ fn copy(random: &mut fastrand::Rng) -> Request {
         request.push(b"REPLACE".to_vec());
     }
     request
-}
-
-/// The content of a bulk reply.
-fn bulk(reply: &[u8]) -> &[u8] {
-    let header = reply.windows(2).position(|pair| pair == b"\r\n").expect("a header") + 2;
-    assert_eq!(reply[0], b'$', "{}", shown_bytes(reply));
-    &reply[header..reply.len() - 2]
 }
 
 fn number(reply: &[u8]) -> Option<i64> {

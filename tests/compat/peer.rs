@@ -166,6 +166,13 @@ pub(crate) fn reply_length(buffer: &[u8]) -> Option<usize> {
     Some(at)
 }
 
+/// The contents of a bulk string.
+pub(crate) fn bulk(reply: &[u8]) -> &[u8] {
+    assert_eq!(reply[0], b'$', "{}", reply.escape_ascii());
+    let line = reply.iter().position(|byte| *byte == b'\n').expect("a reply has a line") + 1;
+    &reply[line..reply.len() - 2]
+}
+
 /// A request as a RESP array.
 pub(crate) fn encode(request: &Request) -> Vec<u8> {
     highwater::resp::inline::encode(request)

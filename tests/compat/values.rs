@@ -10,7 +10,7 @@ use highwater_persistence::snapshot::{
     EncoderOptions, Event, SnapshotReader, StreamId, Thresholds,
 };
 
-use crate::peer::{Request, Stock};
+use crate::peer::{Request, Stock, bulk};
 
 /// A key of a snapshot.
 struct Key {
@@ -76,12 +76,6 @@ fn request(words: &[&[u8]]) -> Request {
 
 fn ask(stock: &mut Stock, words: &[&[u8]]) -> Vec<u8> {
     stock.run(&[request(words)]).pop().expect("one reply")
-}
-
-/// The bytes of a bulk reply.
-fn bulk(reply: &[u8]) -> &[u8] {
-    let start = reply.iter().position(|byte| *byte == b'\n').expect("a length line") + 1;
-    &reply[start..reply.len() - 2]
 }
 
 fn contains(reply: &[u8], text: &str) -> bool {

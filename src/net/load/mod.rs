@@ -125,13 +125,16 @@ fn load_rdb(
     if let Some(size) = size {
         begin_progress(shared, size);
         let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
+        let facts = SnapshotFacts::of(&contents);
+        // Where the stream goes on, whoever follows it has the expired keys too: a DEL says when they go.
+        loader.keeps_expired = facts.history.is_some();
         loader.snapshot(&contents).map_err(|error| {
             format!(
                 "Fatal error loading the DB, check server logs. {name}: {error}. Nothing was changed. 'highwater check \
                  rdb FILE' looks into it; restore it from a copy, or move it away to start with empty data"
             )
         })?;
-        resume(&mut stream, &SnapshotFacts::of(&contents), config.replicaof.is_some());
+        resume(&mut stream, &facts, config.replicaof.is_some());
         let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
         tracing::info!("DB loaded from disk: {seconds:.3} seconds");
     }

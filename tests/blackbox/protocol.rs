@@ -5,7 +5,6 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::crash::elements;
 use crate::peer::{Client, Stock, bulk, encode, words};
 use crate::server::{Server, wait_for};
 

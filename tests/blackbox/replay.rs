@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::crash::bulk;
-use crate::peer::{Stock, words};
+use crate::peer::{Stock, bulk, words};
 use crate::server::{Server, wait_for};
 
 /// Values of every type and encoding, expiries and databases; then, behind the rewrite, a log that goes on with them.

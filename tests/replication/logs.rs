@@ -20,7 +20,7 @@ impl LogStream {
     pub(crate) fn read(folder: &Path) -> LogStream {
         let storage: Arc<dyn Storage> = Arc::new(RealStorage::new(folder));
         let names = LogNames::new("appendonlydir", "appendonly.aof");
-        let options = Options { names, load_truncated: true, keep_history: true };
+        let options = Options { names, load_truncated: true, keep_history: true, retain: 0 };
         let plan = recovery::plan(&storage, &options).expect("the log is whole");
         let mut stream: Option<LogStream> = None;
         for step in plan.steps.iter().filter(|step| step.kind != StepKind::Snapshot) {

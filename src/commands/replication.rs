@@ -72,6 +72,9 @@ fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if ctx.state.config.cluster_enabled {
         return Err("ERR REPLICAOF not allowed in cluster mode.".into());
     }
+    if ctx.state.replication.failover.is_some() {
+        return Err("ERR REPLICAOF not allowed while failing over.".into());
+    }
     let by = super::describe_client(ctx.client, ctx.time);
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
         if ctx.state.is_replica() {
@@ -316,10 +319,13 @@ fn feed(ctx: &mut Context<'_>, asked: Option<Asked>) -> CommandResult {
         ctx.client.answers_nothing = true;
         return Ok(());
     }
-    if let Some(primary) = &ctx.state.replication.primary
-        && !primary.link.is_online()
-    {
-        return Err("NOMASTERLINK Can't SYNC while not connected with my master".into());
+    if let Some(primary) = &ctx.state.replication.primary {
+        if ctx.state.replication.failover.is_some() {
+            return Err("NOMASTERLINK Can't SYNC while failing over".into());
+        }
+        if !primary.link.is_online() {
+            return Err("NOMASTERLINK Can't SYNC while not connected with my master".into());
+        }
     }
     let announced: Announced = ctx.client.announced.as_deref().cloned().unwrap_or_default();
     let address = &ctx.client.peer.address;

@@ -80,6 +80,8 @@ struct Inner {
     marked: u64,
     /// A log is about to be opened that begins with what is pending.
     held: bool,
+    /// The last byte has been appended, and said to be the last: none may reach replicas after it.
+    ended: bool,
 }
 
 impl Inner {
@@ -378,7 +380,7 @@ impl Committer {
     }
 
     fn take_from(&self, inner: &mut Inner, node: &mut Node, shared: &Shared) {
-        if inner.writer.is_none() && (inner.held || !shared.relay.is_active()) {
+        if inner.writer.is_none() && (inner.held || inner.ended || !shared.relay.is_active()) {
             return;
         }
         let mut bytes = std::mem::take(&mut inner.spare);
@@ -413,10 +415,14 @@ impl Committer {
                     // Replicas get what the log has, never more.
                     shared.relay.feed(bytes, comments, *end);
                 }
-                (_, None) => {}
-                (Step::NewId(lineage), Some(writer)) => {
-                    writer.head(*lineage).map_err(|error| error.to_string())?;
+                (Step::NewId(lineage), writer) => {
+                    if let Some(writer) = writer {
+                        writer.head(*lineage).map_err(|error| error.to_string())?;
+                    }
+                    // Nobody who believes in the old id may get a byte of the new one's.
+                    shared.relay.end_history();
                 }
+                (_, None) => {}
                 (Step::Switch { offset, db }, Some(writer)) => {
                     // Puts the old file in order where it is not; so the switch cannot fail, which takes the new one.
                     writer.flush().map_err(|error| error.to_string())?;
@@ -510,16 +516,30 @@ impl Committer {
             }
             let mut node = shared.node.lock();
             let limits = relay_limits(&node.state.config);
+            let is_replica = node.state.is_replica();
             let stream = &mut node.state.stream;
             let mut start = stream.end;
             if stream.recording {
                 start = inner.writer.as_ref().map_or(start, |writer| writer.end().0);
             } else {
-                // Who follows from here knows of no database.
-                (stream.recording, stream.db) = (true, None);
+                stream.recording = true;
+                if !is_replica {
+                    // Who follows from here knows of no database. A replica cannot select in its primary's stream; its
+                    // own followers are told the database with the snapshot.
+                    stream.db = None;
+                }
             }
             shared.relay.start(start, limits);
         });
+    }
+
+    /// Appends and hands on what is pending, unless another thread is at it.
+    pub(super) fn settle(&self, shared: &Shared) {
+        self.inside(|inner| {
+            self.take(inner, shared);
+            self.carry_out_and_tell(inner, shared);
+        });
+        self.release(shared);
     }
 
     /// Keeps nothing for replicas any more.
@@ -708,6 +728,7 @@ impl Committer {
         let carried_out = self.carry_out(&mut inner, shared);
         let Some(mut writer) = inner.writer.take() else { return Ok(()) };
         inner.generation += 1;
+        inner.ended = true;
         carried_out?;
         if let Some(reason) = inner.sync_failed.take() {
             return Err(reason);

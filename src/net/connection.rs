@@ -92,6 +92,8 @@ pub(super) struct Connection {
     /// Notified when the connection has been ended, for the task that feeds a replica.
     left: Notify,
     closing: AtomicBool,
+    /// It is a replica's, and gets the stream.
+    fed: AtomicBool,
     /// The log offset that the last reply waits for.
     held_to: AtomicU64,
     /// No requests are executed before `is_full` says no.
@@ -151,6 +153,7 @@ impl Connection {
             resume: Notify::new(),
             left: Notify::new(),
             closing: AtomicBool::new(false),
+            fed: AtomicBool::new(false),
             held_to: AtomicU64::new(0),
             waits_full: AtomicBool::new(false),
             received: AtomicU64::new(0),
@@ -468,7 +471,7 @@ impl Connection {
     pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>) {
         let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
         self.home.spawn(async move {
-            if connection.closing.load(Ordering::SeqCst) {
+            if connection.closing.load(Ordering::SeqCst) || connection.fed.load(Ordering::SeqCst) {
                 return;
             }
             if connection.unsent.load(Ordering::Relaxed) >= PUSHED_BYTES_MAX {
@@ -576,6 +579,23 @@ impl Connection {
         let transmitted = self.transmitted.load(Ordering::Relaxed) + sent as u64;
         self.transmitted.store(transmitted, Ordering::Relaxed);
         sent
+    }
+
+    /// From now on the socket carries the stream: replies and what others push would be in the way.
+    pub(super) fn is_fed(&self) {
+        self.fed.store(true, Ordering::SeqCst);
+    }
+
+    /// The log begins anew, with offsets that have nothing to do with those before. What waited for the old ones waits no
+    /// longer; a client that was not told of a write is not told any more.
+    pub(super) fn forget_log(&self, released: u64) {
+        let mut out = self.out.lock();
+        if out.holds.iter().any(|(_, hold)| *hold > released) {
+            drop(out);
+            return self.close();
+        }
+        out.holds.iter_mut().for_each(|(_, hold)| *hold = 0);
+        self.held_to.store(0, Ordering::Relaxed);
     }
 
     /// Whether the kernel may hold small pieces back to join them (`repl-disable-tcp-nodelay`).

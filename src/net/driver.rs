@@ -204,7 +204,10 @@ pub(super) fn settings_changed(shared: &Arc<Shared>, names: &[&'static str]) {
             "appendfsync" => {
                 shared.committer.set_policy(shared, config.appendfsync);
             }
-            "appendonly" => walks::set_append_only(shared, config.appendonly),
+            "appendonly" => {
+                walks::set_append_only(shared, config.appendonly);
+                shared.relay.set_limits(super::commit::relay_limits(&config));
+            }
             "aof-disable-auto-gc" | "repl-backlog-disk-size" => {
                 walks::keep_history(shared, &config);
             }

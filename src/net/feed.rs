@@ -29,6 +29,7 @@ pub(super) fn start(shared: &Arc<Shared>, feed: Feed) {
     let Some(connection) = found else { return };
     let shared = Arc::clone(shared);
     let home = connection.home.clone();
+    connection.is_fed();
     home.spawn(async move {
         let client = feed.client;
         let Err(why) = serve(&shared, &connection, &feed).await;
@@ -55,8 +56,10 @@ async fn serve(
     connection: &Arc<Connection>,
     feed: &Feed,
 ) -> Result<std::convert::Infallible, Ended> {
-    let feeding = Feeding { history: shared.relay.history(), shared, connection, feed };
     shared.committer.start_relay(shared);
+    // A change of ids that is pending ends those who were fed before it.
+    shared.committer.settle(shared);
+    let feeding = Feeding { history: shared.relay.history(), shared, connection, feed };
     connection.all_sent().await;
     connection.joins_packets(shared.node.lock().state.config.repl_disable_tcp_nodelay);
     match feeding.decide() {
@@ -155,7 +158,9 @@ impl Feeding<'_> {
         let now_ms = clock::mono_us() / 1000;
         let mut node = self.shared.node.lock();
         let replica = node.state.replication.replicas.get_mut(self.client().0);
-        replica.is_some_and(|replica| lag_s_of(replica, now_ms) < seconds)
+        replica.is_some_and(|replica| {
+            replica.stage == Stage::Online && lag_s_of(replica, now_ms) < seconds
+        })
     }
 
     /// Equal offsets of another history name other bytes, so nothing more is sent.

@@ -128,13 +128,22 @@ fn give(parts: &Parts, part: Part) -> io::Result<()> {
 }
 
 fn produce(shared: &Arc<Shared>, feed: &Feed, parts: &Parts) -> Result<(), String> {
+    if feed.announced.without_keys {
+        let (offset, functions) = {
+            let state = &shared.node.lock().state;
+            (state.stream.end, state.functions.clone())
+        };
+        return from_nothing(offset, &functions, parts).map_err(|error| error.to_string());
+    }
+    // Who wants a snapshot and nothing behind it wants it as of now.
     if let Some(files) = shared.committer.files()
         && shared.committer.is_on()
+        && !feed.announced.snapshot_only
         && let Some(source) = files.sync_source().map_err(|error| error.to_string())?
     {
         let sent = match source.base {
             Some((base, size)) => from_file(&*base, size, source.offset.0, parts),
-            None => from_nothing(source.offset.0, parts),
+            None => from_nothing(source.offset.0, &[], parts),
         };
         return sent.map_err(|error| error.to_string());
     }
@@ -170,10 +179,14 @@ fn file_parts(file: &dyn ReadFile, size: u64, parts: &Parts) -> io::Result<()> {
     give(parts, Part::End)
 }
 
-/// A log without a base starts from empty data.
-fn from_nothing(offset: u64, parts: &Parts) -> io::Result<()> {
+/// A snapshot without keys: a log without a base starts from that.
+fn from_nothing(offset: u64, functions: &[Vec<u8>], parts: &Parts) -> io::Result<()> {
     let mut bytes = Vec::new();
-    SnapshotWriter::new(&mut bytes, &walks::plain_options()).finish().map_err(io::Error::other)?;
+    let mut writer = SnapshotWriter::new(&mut bytes, &walks::plain_options());
+    for function in functions {
+        writer.function(function).map_err(io::Error::other)?;
+    }
+    writer.finish().map_err(io::Error::other)?;
     give(parts, Part::Begun { offset })?;
     give(parts, Part::Size(bytes.len() as u64))?;
     give(parts, Part::Bytes(bytes))?;

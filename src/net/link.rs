@@ -28,6 +28,9 @@ const ACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at whether what was applied is in the log.
 const ACK_POLL: Duration = Duration::from_millis(1);
 
+/// Bytes that the log may be behind the stream.
+const UNLOGGED_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -157,6 +160,7 @@ impl Session<'_> {
                     Action::Send(bytes) => self.send(&bytes).await?,
                     Action::Full { id, offset } => {
                         tracing::info!("Full resync from master: {id}:{offset}");
+                        with_node(self.shared, |node| node.state.failover_succeeded());
                         full = Some((id, offset));
                     }
                     Action::Receive(size) => {
@@ -166,6 +170,8 @@ impl Session<'_> {
                     }
                     Action::Continue { id } => {
                         with_node(self.shared, |node| node.goes_on(id));
+                        // Kept also where nobody follows yet: the node may be promoted.
+                        self.shared.committer.start_relay(self.shared);
                         return self.stream(unread).await;
                     }
                     Action::Close(why) => return Err(why),
@@ -239,6 +245,10 @@ impl Session<'_> {
             }
             rest = receiving.take(piece[..count].to_vec()).await?;
         }
+        // Before the load begins: should the link be lost meanwhile, it is not taken for one that loads.
+        self.ask(|node, generation| {
+            node.with_link(generation, clock::now(), |link, facts, _| link.received(facts.now_ms))
+        })?;
         let mut loaded = receiving.load();
         loop {
             tokio::select! {
@@ -266,8 +276,12 @@ impl Session<'_> {
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let pause = if asked.is_some() { ACK_POLL } else { TICK };
+            let may_read = self.may_read();
+            if may_read && !units.whole().is_empty() {
+                asked = asked.max(self.apply(&mut units, &[])?);
+            }
             tokio::select! {
-                read = self.socket.read(&mut piece) => {
+                read = self.socket.read(&mut piece), if may_read => {
                     let count = read.map_err(|error| error.to_string())?;
                     if count == 0 {
                         return Err("the MASTER has closed the connection".to_owned());
@@ -293,6 +307,14 @@ impl Session<'_> {
         }
     }
 
+    /// Whether more of the stream is wanted: not while the node's own data are read from disk again, and not while its log is
+    /// far behind, or memory would have to hold what the log cannot take.
+    fn may_read(&self) -> bool {
+        let state = &self.shared.node.lock().state;
+        let behind = state.stream.end.saturating_sub(self.shared.committer.released());
+        state.persistence.loading.is_none() && behind < UNLOGGED_BYTES_MAX
+    }
+
     /// Applies what has come whole. Where the primary asks what has been applied: the offset to be acknowledged.
     fn apply(&self, units: &mut Units, bytes: &[u8]) -> Result<Option<u64>, Lost> {
         let malformed = units.push(bytes).err();
@@ -306,6 +328,8 @@ impl Session<'_> {
         }
         let followed = match units.whole() {
             [] => Ok(Default::default()),
+            // The keyspace is about to be exchanged for one that would lack this.
+            _ if node.state.persistence.loading.is_some() => return Ok(None),
             whole => node.follow(self.generation, whole, &mut SystemClock),
         };
         units.applied();

@@ -19,6 +19,7 @@ use crate::config::choices::DisklessLoad;
 use crate::keyspace::Keyspace;
 use crate::replication::link::Size;
 use crate::state::persistence::Loading;
+use crate::state::replication::Primary;
 use crate::state::stream::{Stream, select_command};
 
 /// Pieces on their way to the file.
@@ -201,8 +202,7 @@ impl Work<'_> {
             Err(error) => {
                 tracing::warn!("The data from before the sync cannot be brought back: {error}");
                 let id = node.state.fresh_id();
-                node.state.stream.change_id(id, 0);
-                node.state.stream.former = None;
+                node.state.stream.disown(id);
             }
         }
     }
@@ -216,11 +216,11 @@ impl Work<'_> {
                 if state.replication.generation != self.generation {
                     return Err("the node has another MASTER".to_owned());
                 }
+                let loads = |primary: &Primary| primary.link.is_loading();
+                if !state.replication.primary.as_deref().is_some_and(loads) {
+                    return Err("the link is lost".to_owned());
+                }
                 if !state.has_job() && state.persistence.loading.is_none() {
-                    let now_ms = clock::mono_us() / 1000;
-                    if let Some(primary) = &mut state.replication.primary {
-                        primary.link.received(now_ms);
-                    }
                     let config = state.config.clone();
                     let loading = Loading {
                         started_s: clock::now().unix_s(),
@@ -276,7 +276,7 @@ impl Work<'_> {
         }
         let logs = writer.is_some();
         // The stream first: what was pending of the old one must not reach the new files.
-        self.begin_stream(db, logs);
+        self.begin_stream(db);
         if let Some(writer) = writer {
             self.shared.committer.open(self.shared, writer, true);
         }
@@ -290,17 +290,30 @@ impl Work<'_> {
     }
 
     /// The node's stream goes on with the primary's history, behind the snapshot.
-    fn begin_stream(&self, db: Option<u32>, logs: bool) {
+    fn begin_stream(&self, db: Option<u32>) {
         let (id, offset) = self.history;
+        let released = self.shared.committer.released();
+        for connection in self.shared.connections.lock().values() {
+            connection.forget_log(released);
+        }
         with_node(self.shared, |node| {
+            let is_same = node.state.replication.generation == self.generation;
             let state = &mut node.state;
             let limits = super::commit::relay_limits(&state.config);
-            self.shared.relay.restart(*offset, limits);
+            // Kept also where nobody follows yet: the node may be promoted.
+            self.shared.relay.start(*offset, limits);
             let mut stream = Stream::new(id.clone());
             stream.end = *offset;
             stream.db = db;
-            stream.recording = logs || self.shared.relay.is_active();
+            stream.recording = true;
             state.stream = stream;
+            for client in state.clients.iter_mut() {
+                client.write_offset = 0;
+            }
+            if !is_same && !state.is_replica() {
+                let id = state.fresh_id();
+                state.stream.change_id(id, *offset);
+            }
             // Those who follow this node have nothing in common with it any more.
             state.detach_replicas();
         });
@@ -314,6 +327,9 @@ impl Work<'_> {
         db: Option<u32>,
     ) -> Result<highwater_persistence::log::LogWriter, String> {
         let (id, offset) = self.history;
+        if self.shared.node.lock().state.replication.generation != self.generation {
+            return Err("the node has another MASTER".to_owned());
+        }
         self.shared.log_lock.take(config)?;
         let files = match self.shared.committer.files() {
             Some(files) => files,

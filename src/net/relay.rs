@@ -55,13 +55,6 @@ impl Relay {
         self.end.send_replace(end);
     }
 
-    /// The stream goes on at `end` with another history, if anything is kept: what was is of no use any more.
-    pub(super) fn restart(&self, end: u64, limits: (u64, u64)) {
-        if self.is_active() {
-            self.start(end, limits);
-        }
-    }
-
     /// Which history the node has. Whoever sends it on looks at this again before each piece.
     pub(super) fn history(&self) -> u64 {
         self.history.load(Ordering::SeqCst)

@@ -16,7 +16,7 @@ pub(super) fn start(shared: &Arc<Shared>, how: Shutdown) {
         if let Err(reason) = stop(&shared, how) {
             tracing::warn!("{reason}");
             with_node(&shared, |node| {
-                node.state.shutdown_waits = false;
+                (node.state.shutdown_waits, node.state.stopping) = (false, false);
                 node.state.resume_paused();
             });
             if let Some(client) = how.client {
@@ -110,7 +110,13 @@ fn wait_for_replicas(shared: &Arc<Shared>) -> Result<(), String> {
                     "{lagging} replicas do not have everything; they can ask for it later"
                 );
             }
-            // Writes wait on: what comes next may take a while too.
+            // Writes wait on: what comes next may take a while too. A replica that gets a snapshot would keep the last one
+            // from being written, for as long as it likes.
+            with_node(shared, |node| {
+                node.state.shutdown_waits = false;
+                node.state.stopping = true;
+                node.detach_unsynced();
+            });
             return Ok(());
         }
         if !std::mem::replace(&mut said, true) {

@@ -122,6 +122,9 @@ fn snapshot_for_replica<T>(
     let walk = loop {
         {
             let mut node = shared.node.lock();
+            if !node.state.replication.replicas.has(client.0) {
+                return Err(io::Error::other("the replica is gone"));
+            }
             let is_free = !node.state.has_job() && node.state.persistence.loading.is_none();
             if is_free && let Some(walk) = node.begin_walk(false, clock::now()) {
                 shared.relay.hold(client, walk.cut.offset);

@@ -108,7 +108,8 @@ impl Node {
     /// Applies whole units of the primary's stream and logs them as they came.
     ///
     /// # Errors
-    /// A command is not known or fails. The units before it have been applied and logged, its own has not been logged.
+    /// A command is not known or fails. The units before it have been applied and logged. Its own has not been logged; where
+    /// the command has run, the node has an id with no history, so that whatever was applied of the unit is replaced.
     pub fn follow(
         &mut self,
         generation: u64,
@@ -162,7 +163,13 @@ fn apply(
         for (index, entry) in unit.clone().zip(&entries) {
             let args = requests.get(index, bytes);
             followed.asks |= entry.command.name == "replconf";
-            run(state, &mut primary.client, entry, args, &mut out, time)?;
+            let ran = run(state, &mut primary.client, entry, args, &mut out, time);
+            if ran.is_err() {
+                // A part of the unit may have been applied. The data are nobody's then, so the next sync brings all.
+                let id = state.fresh_id();
+                state.stream.disown(id);
+            }
+            ran?;
         }
         let end = requests.end_of(unit.end - 1);
         state.stream.append(&bytes[start..end]);

@@ -4,7 +4,7 @@ use crate::clock::Time;
 use crate::config::PrimaryAddress;
 use crate::replication::failover::{Candidate, Move, Step};
 use crate::replication::replicas::Stage;
-use crate::state::{ClientId, Output};
+use crate::state::{ClientId, Output, State};
 
 use super::Node;
 
@@ -41,10 +41,8 @@ impl Node {
         let now_ms = time.mono_us / 1000;
         let replication = &self.state.replication;
         let Some(failover) = &replication.failover else { return };
+        // From then on the answer to PSYNC decides, or the loss of the link.
         if failover.step == Step::InProgress {
-            if failover.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
-                self.state.abort_failover("the replica did not take over in time");
-            }
             return;
         }
         let online = replication.replicas.iter().filter(|one| one.stage == Stage::Online);
@@ -65,6 +63,14 @@ impl Node {
                 self.state.config.values_mut().replicaof = Some(address.clone());
                 self.state.set_primary(Some(address));
             }
+        }
+    }
+
+    /// Closes the connections of replicas that do not follow yet.
+    pub fn detach_unsynced(&mut self) {
+        let State { replication, outputs, .. } = &mut self.state;
+        for replica in replication.replicas.iter().filter(|one| one.stage != Stage::Online) {
+            outputs.push(Output::Close { client: ClientId(replica.client) });
         }
     }
 

@@ -126,6 +126,12 @@ impl Link {
         }
     }
 
+    /// Whether a snapshot that has come whole is being loaded.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.stage == Stage::Loading
+    }
+
     /// Whether the stream is being followed.
     #[must_use]
     pub fn is_online(&self) -> bool {
@@ -363,16 +369,18 @@ impl Link {
         match words.next() {
             Some("+FULLRESYNC") => {
                 let id = words.next().filter(|id| is_id(id));
-                let offset = words.next().and_then(|offset| offset.parse().ok());
+                // Stock counts offsets in signed numbers.
+                let offset = words.next().and_then(|offset| offset.parse::<i64>().ok());
+                let offset = offset.and_then(|offset| u64::try_from(offset).ok());
                 let (Some(id), Some(offset)) = (id, offset) else {
                     return Err(format!("the MASTER's FULLRESYNC cannot be understood: '{text}'"));
                 };
                 self.stage = Stage::Waiting;
-                out.push(Action::Full { id: id.to_owned(), offset });
+                out.push(Action::Full { id: id.to_ascii_lowercase(), offset });
                 Ok(())
             }
             Some("+CONTINUE") => {
-                let id = words.next().map(str::to_owned);
+                let id = words.next().map(str::to_ascii_lowercase);
                 if id.as_ref().is_some_and(|id| !is_id(id)) {
                     return Err(format!("the MASTER's CONTINUE cannot be understood: '{text}'"));
                 }

@@ -7,9 +7,11 @@ use crate::resp::ProtocolError;
 /// The longest unit in bytes. Places in requests are numbers of 32 bits.
 pub const UNIT_BYTES_MAX: usize = 3 << 30;
 
-/// Most arguments of a command, and the longest argument in bytes: stock's bounds for its own protocol.
+/// Most arguments of a command: stock's bound.
 const ARGUMENTS_MAX: u64 = i32::MAX as u64;
-const ARGUMENT_BYTES_MAX: u64 = 512 << 20;
+
+/// The longest argument in bytes. A primary may take longer ones from its clients than this node does.
+const ARGUMENT_BYTES_MAX: u64 = UNIT_BYTES_MAX as u64;
 
 /// Bytes received and not yet applied.
 #[derive(Debug, Default)]

@@ -92,6 +92,10 @@ impl State {
             Box::new(Primary { address, link, client: Box::new(client), stopped: None })
         });
         let is_replica = replication.primary.is_some();
+        self.replication.alone_since_ms = now_ms;
+        if is_replica && !was_replica {
+            self.end_all_waits();
+        }
         if was_replica && !is_replica {
             // Two nodes must never go on with one id: the history of this one is another from here on.
             let end = self.stream.end;
@@ -127,6 +131,14 @@ impl State {
     pub fn failover_succeeded(&mut self) {
         if self.replication.failover.take().is_some() {
             self.note_failover("Failover succeeded: the former replica is the primary now");
+        }
+    }
+
+    /// Clients that wait for a primary's replicas wait in vain on a replica.
+    fn end_all_waits(&mut self) {
+        const CHANGED: &[u8] = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+        for id in std::mem::take(&mut self.waiting) {
+            self.end_wait(id, CHANGED);
         }
     }
 

@@ -106,6 +106,15 @@ impl Stream {
         }
     }
 
+    /// What the node holds is no history that anybody has: from here on it has an id with nothing before it.
+    pub fn disown(&mut self, id: String) {
+        self.change_id(id, 0);
+        self.former = None;
+        if let Some(new) = self.new_ids.last_mut() {
+            new.former = None;
+        }
+    }
+
     /// Forgets everything that nobody has taken: the stream goes on elsewhere.
     pub fn forget_pending(&mut self) {
         self.pending = Vec::new();

@@ -107,7 +107,10 @@ fn comes_back_from_disk(backlog: &str, count: usize, bytes: usize) {
     settle(&primary, &replica);
     assert_eq!(primary.syncs(), (1, 1));
     let read = primary.count("repl_stream_bytes_from_disk") - before;
-    assert!(read >= missed - kept, "{read} of {missed} bytes from disk, at most {kept} were in memory");
+    assert!(
+        read >= missed - kept,
+        "{read} of {missed} bytes from disk, at most {kept} were in memory"
+    );
     compare(&primary, &replica);
     eprintln!("backlog {backlog}: {missed} bytes missed, {read} from disk");
 }

@@ -102,8 +102,10 @@ fn tell(lie: &Lie, stream: TcpStream) -> std::io::Result<()> {
         }
         replica.send(reply)?;
     }
-    while !lie.closes {
+    if lie.closes {
+        return Ok(());
+    }
+    loop {
         replica.reply()?;
     }
-    Ok(())
 }

@@ -32,6 +32,9 @@ fn both_roles_describe_themselves_as_stock_does() {
         let replica = Node::start(kind, Some(&primary), &[]);
         primary.play("SET key value");
         settle(&primary, &replica);
+        wait_for("an online replica", || {
+            primary.info("slave0").contains("state=online").then_some(())
+        });
         let mut found = vec![field_names(&primary), field_names(&replica)];
         for node in [&primary, &replica] {
             found.push(vec![form(&node.ask("ROLE"))]);

@@ -1,7 +1,7 @@
 //! CLIENT KILL, UNBLOCK, PAUSE and UNPAUSE: what one connection does to others.
 
 use super::client::{OTHERS, SUBCOMMAND};
-use super::client_list::is_normal;
+use super::client_list::{ClientType, client_type};
 use super::command::{Arity, Command, CommandResult};
 use super::context::Context;
 use crate::resp::{Args, CommandError, errors, number};
@@ -26,15 +26,14 @@ struct Filter<'a> {
     id: Option<u64>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
-    /// A type that no client has.
-    nobody: bool,
+    client_type: Option<ClientType>,
     keep_self: bool,
 }
 
 impl Filter<'_> {
     fn takes(&self, client: &Client) -> bool {
-        !self.nobody
-            && !client.killed
+        !client.killed
+            && self.client_type.is_none_or(|kind| kind.takes(client))
             && self.id.is_none_or(|id| id == client.id.0)
             && self.address.is_none_or(|address| address == client.peer.address.as_bytes())
             && self
@@ -81,7 +80,7 @@ fn parse_filter(args: Args<'_>) -> Result<Filter<'_>, CommandError> {
                 filter.id =
                     Some(id.ok_or(CommandError::new("ERR client-id should be greater than 0"))?);
             }
-            b"type" => filter.nobody |= !is_normal(value)?,
+            b"type" => filter.client_type = Some(client_type(value)?),
             b"addr" => filter.address = Some(value),
             b"laddr" => filter.local_address = Some(value),
             b"user" if value == b"default" => {}

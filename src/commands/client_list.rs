@@ -46,14 +46,16 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .state
         .clients
         .iter()
-        .filter(|client| !client.killed)
+        .filter(|client| !client.killed && wanted.takes(client))
         .map(|client| (client.id, line(client, &Running::default(), ctx.state.time)))
         .collect();
-    let own = line(ctx.client, &own_fields(ctx, args), ctx.state.time);
-    lines.push((ctx.client.id, own));
+    if wanted.takes(ctx.client) {
+        let own = line(ctx.client, &own_fields(ctx, args), ctx.state.time);
+        lines.push((ctx.client.id, own));
+    }
     lines.sort_unstable_by_key(|(id, _)| *id);
     let mut text = String::new();
-    for (_, line) in lines.iter().filter(|(id, _)| wanted.takes(*id)) {
+    for (_, line) in &lines {
         text.push_str(line);
         text.push('\n');
     }
@@ -64,17 +66,35 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Which clients a list shows.
 enum Wanted {
     All,
-    /// Those of a type other than normal: there are none.
-    Nobody,
+    Type(ClientType),
     Ids(Vec<u64>),
 }
 
 impl Wanted {
-    fn takes(&self, id: ClientId) -> bool {
+    fn takes(&self, client: &Client) -> bool {
         match self {
             Wanted::All => true,
-            Wanted::Nobody => false,
-            Wanted::Ids(ids) => ids.contains(&id.0),
+            Wanted::Type(kind) => kind.takes(client),
+            Wanted::Ids(ids) => ids.contains(&client.id.0),
+        }
+    }
+}
+
+/// A type of clients, as CLIENT LIST and CLIENT KILL name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ClientType {
+    Normal,
+    Replica,
+    /// There are none of it here.
+    Other,
+}
+
+impl ClientType {
+    pub(super) fn takes(self, client: &Client) -> bool {
+        match self {
+            ClientType::Normal => !client.is_replica,
+            ClientType::Replica => client.is_replica,
+            ClientType::Other => false,
         }
     }
 }
@@ -82,7 +102,7 @@ impl Wanted {
 fn parse_list(args: Args<'_>) -> Result<Wanted, CommandError> {
     let Some(option) = args.get(2) else { return Ok(Wanted::All) };
     if option.eq_ignore_ascii_case(b"type") && args.len() == 4 {
-        return Ok(if is_normal(&args[3])? { Wanted::All } else { Wanted::Nobody });
+        return client_type(&args[3]).map(Wanted::Type);
     }
     if option.eq_ignore_ascii_case(b"id") && args.len() > 3 {
         let ids = args.iter_from(3).map(|word| {
@@ -95,11 +115,12 @@ fn parse_list(args: Args<'_>) -> Result<Wanted, CommandError> {
     Err(errors::SYNTAX)
 }
 
-/// Whether the name of a type is that of ordinary clients; there are no others yet.
-pub(super) fn is_normal(word: &[u8]) -> Result<bool, CommandError> {
+/// The type of a name.
+pub(super) fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"master" | b"slave" | b"replica" | b"pubsub" => Ok(false),
+        b"normal" => Ok(ClientType::Normal),
+        b"slave" | b"replica" => Ok(ClientType::Replica),
+        b"master" | b"pubsub" => Ok(ClientType::Other),
         _ => {
             let word = errors::printable(word);
             Err(CommandError::owned(format!("ERR Unknown client type '{word}'")))

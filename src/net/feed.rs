@@ -219,10 +219,27 @@ impl Feeding<'_> {
                 }
                 continue;
             }
-            self.send(&piece[..count]).await?;
             from += count as u64;
+            tokio::select! {
+                sent = self.send(&piece[..count]) => sent?,
+                why = self.is_left_behind(from) => return Err(why),
+            }
             self.shared.relay.hold(self.client(), from);
             self.count(count as u64, Source::Memory);
+        }
+    }
+
+    /// Waits until the byte behind `next` is nowhere to be had any more: the replica is too slow.
+    async fn is_left_behind(&self, next: u64) -> Ended {
+        let mut end = self.shared.relay.watch();
+        loop {
+            let is_kept = |first: Option<u64>| first.is_some_and(|first| first <= next);
+            if !is_kept(self.shared.relay.first()) && !is_kept(full_sync::disk_reach(self.shared)) {
+                return full_sync::too_far_behind(next);
+            }
+            if end.changed().await.is_err() {
+                return "the node stops".to_owned();
+            }
         }
     }
 

@@ -259,10 +259,13 @@ pub(super) async fn stream_from_disk(feeding: &Feeding<'_>, from: u64) -> Result
     Ok(at)
 }
 
+/// Why a replica cannot be served behind `from`.
+pub(super) fn too_far_behind(from: u64) -> Ended {
+    format!("it is too far behind: offset {from} is neither in memory nor in files of the log")
+}
+
 fn read_back(shared: &Shared, from: u64, parts: &Parts) -> Result<(), String> {
-    let gone = || {
-        format!("it is too far behind: offset {from} is neither in memory nor in files of the log")
-    };
+    let gone = || too_far_behind(from);
     let files = shared.committer.files().ok_or_else(gone)?;
     let opened = files.read_back(LogOffset(from)).map_err(|error| error.to_string())?;
     let mut reader = opened.ok_or_else(gone)?;

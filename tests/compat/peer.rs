@@ -98,7 +98,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(port: u16) -> std::io::Result<Client> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Client::over(TcpStream::connect(("127.0.0.1", port))?)
+    }
+
+    /// Speaks over a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> std::io::Result<Client> {
         stream.set_nodelay(true)?;
         let client = Client { stream, buffer: Vec::new() };
         client.set_patience(60_000);

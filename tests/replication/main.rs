@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
+mod liar;
 mod load;
 mod logs;
 mod node;
@@ -18,7 +19,11 @@ mod seeds;
 #[allow(dead_code, reason = "not every test does everything to a server")]
 mod server;
 
+mod bad_input;
 mod counts;
 mod histories;
 mod resuming;
+mod roles;
 mod rounds;
+mod slow;
+mod waiting;

@@ -1,0 +1,81 @@
+//! Clients that wait for replicas, and primaries that want some.
+
+use crate::node::{Kind, Node, settle};
+use crate::peer::words;
+use crate::server::wait_for;
+
+use Kind::{Ours, Stock};
+
+const LOG: [&str; 2] = ["--appendonly", "yes"];
+
+/// Sends lines over one connection at once, and returns the last reply.
+fn last(node: &Node, lines: &str) -> String {
+    let requests: Vec<_> = lines.lines().map(|line| words(line.trim())).collect();
+    let reply = node.client().run(&requests).pop().unwrap();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+#[test]
+fn wait_counts_the_replicas_that_have_the_write() {
+    let primary = Node::start(Ours, None, &LOG);
+    assert_eq!(last(&primary, "SET a 1\nWAIT 0 0"), ":0\r\n");
+    assert_eq!(last(&primary, "SET a 1\nWAIT 1 20"), ":0\r\n");
+    let ours = Node::start(Ours, Some(&primary), &LOG);
+    let mut stock = Node::start(Stock, Some(&primary), &[]);
+    [&ours, &stock].into_iter().for_each(|replica| settle(&primary, replica));
+    for number in 0..20 {
+        assert_eq!(last(&primary, &format!("SET a {number}\nWAIT 2 0")), ":2\r\n");
+    }
+    assert_eq!(last(&primary, "SET a 2\nWAIT 3 50"), ":2\r\n", "the time runs out");
+    let in_multi = last(&primary, "MULTI\nSET a 3\nWAIT 5 0\nEXEC");
+    assert!(in_multi.starts_with("*2\r\n+OK\r\n:"), "{in_multi}");
+    assert!(ours.ask("WAIT 0 0").starts_with("-ERR WAIT cannot be used with replica instances"));
+    assert!(ours.ask("WAITAOF 0 0 0").starts_with("-ERR WAITAOF cannot be used with replica"));
+    stock.kill();
+    wait_for("its absence", || (primary.info("connected_slaves") == "1").then_some(()));
+    assert_eq!(last(&primary, "SET a 4\nWAIT 1 0"), ":1\r\n");
+    assert_eq!(last(&primary, "SET a 5\nWAIT 2 50"), ":1\r\n");
+}
+
+#[test]
+fn a_replica_of_ours_counts_for_a_stock_primary() {
+    let primary = Node::start(Stock, None, &[]);
+    let replica =
+        Node::start(Ours, Some(&primary), &[&LOG[..], &["--appendfsync", "always"]].concat());
+    settle(&primary, &replica);
+    for number in 0..20 {
+        assert_eq!(last(&primary, &format!("SET a {number}\nWAIT 1 0")), ":1\r\n");
+    }
+}
+
+#[test]
+fn waitaof_counts_the_logs_that_hold_the_write() {
+    let primary = Node::start(Ours, None, &LOG);
+    let logs = Node::start(Ours, Some(&primary), &LOG);
+    let plain = Node::start(Ours, Some(&primary), &["--appendonly", "no"]);
+    [&logs, &plain].into_iter().for_each(|replica| settle(&primary, replica));
+    assert_eq!(last(&primary, "SET a 1\nWAITAOF 1 1 0"), "*2\r\n:1\r\n:1\r\n");
+    let too_many = last(&primary, "SET a 2\nWAITAOF 1 2 2500");
+    assert_eq!(too_many, "*2\r\n:1\r\n:1\r\n", "one of them keeps no log");
+    let in_multi = last(&primary, "MULTI\nSET a 3\nWAITAOF 1 1 0\nEXEC");
+    assert!(in_multi.starts_with("*2\r\n+OK\r\n*2\r\n:"), "{in_multi}");
+    assert!(primary.ask("WAITAOF 2 0 0").starts_with("-ERR value is out of range"));
+    let without = Node::start(Ours, None, &["--appendonly", "no"]);
+    assert!(without.ask("WAITAOF 1 0 0").starts_with("-ERR WAITAOF cannot be used when numlocal"));
+}
+
+#[test]
+fn writes_are_refused_while_too_few_replicas_keep_up() {
+    let primary = Node::start(Ours, None, &[&LOG[..], &["--min-replicas-to-write", "1"]].concat());
+    let refused = |line: &str| last(&primary, line).contains("-NOREPLICAS");
+    assert!(refused("SET a 1") && !refused("GET a"));
+    assert!(last(&primary, "MULTI\nSET a 1\nEXEC").starts_with("-EXECABORT"));
+    for kind in [Ours, Stock] {
+        let mut replica = Node::start(kind, Some(&primary), &[]);
+        wait_for("a write", || (!refused("SET a 1")).then_some(()));
+        settle(&primary, &replica);
+        assert_eq!(primary.info("min_slaves_good_slaves"), "1");
+        replica.kill();
+        wait_for("a refusal", || refused("SET a 2").then_some(()));
+    }
+}

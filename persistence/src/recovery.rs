@@ -94,6 +94,8 @@ pub struct Plan {
     pub durable: LogOffset,
     /// Whether the node stopped in an orderly way, and nothing happened to the files since.
     pub clean: bool,
+    /// Whether it stopped as a replica: the id is its primary's, and no other node may go on under it.
+    pub follows: bool,
     /// What is dropped, if anything.
     pub dropped: Option<Dropped>,
     options: Options,
@@ -113,11 +115,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The ids to go on with: the same after an orderly stop, else `fresh` as successor of what the log holds.
+    /// The ids to go on with: the same after an orderly stop of a primary, else `fresh` as successor of what the log holds.
     #[must_use]
     pub fn successor(&self, fresh: ReplicationId) -> Lineage {
         match self.lineage {
-            Some(lineage) if self.clean => lineage,
+            Some(lineage) if self.clean && !self.follows => lineage,
             Some(lineage) => lineage.succeeded_by(fresh, self.lineage_end),
             None => Lineage::new(fresh),
         }

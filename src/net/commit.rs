@@ -217,6 +217,29 @@ impl Committer {
         self.inside(|inner| inner.held)
     }
 
+    /// The node's stream is another from here on, which goes on at `end`, in the files of `writer` where there is a log.
+    /// What was on its way to the old files reaches nobody any more.
+    pub(super) fn begin_history(
+        &self,
+        shared: &Shared,
+        writer: Option<LogWriter>,
+        end: u64,
+        limits: (u64, u64),
+    ) {
+        let logs = writer.is_some();
+        self.inside(|inner| {
+            *self.files.lock() = writer.as_ref().map(|writer| Arc::clone(writer.files()));
+            self.progress.start_at(end);
+            let generation = inner.generation + 1;
+            *inner = Inner { writer, marked: end, ..Inner::closed(generation) };
+            // Kept also where nobody follows yet: the node may be promoted.
+            shared.relay.start(end, limits);
+            self.tell_node(inner, shared);
+        });
+        self.progress.set_on(logs);
+        shared.wake_all();
+    }
+
     /// Acknowledgements wait for the log from now on. False: it has been closed since.
     pub(super) fn wait_from_now_on(&self, shared: &Shared) -> bool {
         let is_open = self.inside(|inner| {
@@ -248,6 +271,10 @@ impl Committer {
                 if let Err(error) = synced {
                     tracing::warn!("Can't sync the log that is being switched off: {error}");
                 }
+            }
+            // What the log could not take goes to replicas all the same: it counts as written from here on.
+            if let Err(error) = self.carry_out(inner, shared) {
+                tracing::warn!("Replicas miss the end of the log: {error}");
             }
             *self.files.lock() = None;
             *inner = Inner::closed(inner.generation + 1);
@@ -417,7 +444,10 @@ impl Committer {
                 }
                 (Step::NewId(lineage), writer) => {
                     if let Some(writer) = writer {
-                        writer.head(*lineage).map_err(|error| error.to_string())?;
+                        // One that could not be written waits in the writer: it is not to be said twice.
+                        let is_said = writer.lineage() == *lineage;
+                        let written = if is_said { writer.flush() } else { writer.head(*lineage) };
+                        written.map_err(|error| error.to_string())?;
                     }
                     // Nobody who believes in the old id may get a byte of the new one's.
                     shared.relay.end_history();
@@ -425,7 +455,8 @@ impl Committer {
                 (_, None) => {}
                 (Step::Switch { offset, db }, Some(writer)) => {
                     // Puts the old file in order where it is not; so the switch cannot fail, which takes the new one.
-                    writer.flush().map_err(|error| error.to_string())?;
+                    let flushed = writer.flush().and_then(|()| writer.drop_room());
+                    flushed.map_err(|error| error.to_string())?;
                     let prepared = inner.prepared.take().ok_or("no file was prepared")?;
                     let local = db.map(select_command).unwrap_or_default();
                     let lineage = writer.lineage();
@@ -737,8 +768,8 @@ impl Committer {
         let handle = writer.sync_handle();
         handle.sync_data().map_err(|error| error.to_string())?;
         // The history that a replica's log holds is its primary's: started as a primary, it must take an id of its own.
-        let owns_history = !shared.node.lock().state.is_replica();
-        writer.mark(end, owns_history).map_err(|error| error.to_string())?;
+        writer.follow(shared.node.lock().state.is_replica());
+        writer.mark(end, true).map_err(|error| error.to_string())?;
         handle.sync_data().map_err(|error| error.to_string())?;
         self.progress.note_durable(end.0);
         drop(inner);

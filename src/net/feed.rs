@@ -62,7 +62,10 @@ async fn serve(
     let feeding = Feeding { history: shared.relay.history(), shared, connection, feed };
     connection.all_sent().await;
     connection.joins_packets(shared.node.lock().state.config.repl_disable_tcp_nodelay);
-    match feeding.decide() {
+    // Looks at files, and may wait for a rewrite: not on a thread that serves.
+    let asker = Arc::clone(shared);
+    let disk = tokio::task::spawn_blocking(move || full_sync::disk_reach(&asker)).await;
+    match feeding.decide(disk.unwrap_or(None)) {
         (id, Decision::Continue { from, .. }) => {
             let reply = match feed.announced.takes_ids {
                 true => format!("+CONTINUE {id}\r\n"),
@@ -98,9 +101,7 @@ impl Feeding<'_> {
     }
 
     /// What the replica gets, and the id of the node's history. What it needs from memory is kept from here on.
-    fn decide(&self) -> (String, Decision) {
-        // Looks at files, so before the lock.
-        let disk = full_sync::disk_reach(self.shared);
+    fn decide(&self, disk: Option<u64>) -> (String, Decision) {
         let mut node = self.shared.node.lock();
         let stream = &node.state.stream;
         let former = stream.former.as_ref().map(|(id, offset)| (id.as_str(), *offset));

@@ -277,9 +277,8 @@ impl Work<'_> {
         let logs = writer.is_some();
         // The stream first: what was pending of the old one must not reach the new files.
         self.begin_stream(db);
-        if let Some(writer) = writer {
-            self.shared.committer.open(self.shared, writer, true);
-        }
+        let limits = super::commit::relay_limits(config);
+        self.shared.committer.begin_history(self.shared, writer, self.history.1, limits);
         let mut node = self.shared.node.lock();
         let old = node.replace_data(keyspace, functions);
         node.state.persistence.aof_enabled = logs;
@@ -299,9 +298,6 @@ impl Work<'_> {
         with_node(self.shared, |node| {
             let is_same = node.state.replication.generation == self.generation;
             let state = &mut node.state;
-            let limits = super::commit::relay_limits(&state.config);
-            // Kept also where nobody follows yet: the node may be promoted.
-            self.shared.relay.start(*offset, limits);
             let mut stream = Stream::new(id.clone());
             stream.end = *offset;
             stream.db = db;

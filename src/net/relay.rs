@@ -89,8 +89,15 @@ impl Relay {
         let Some(inner) = &mut *locked else { return };
         let needed_from = inner.needed_from(end);
         let own: usize = comments.iter().map(|(_, length)| length).sum();
+        let start = end - (bytes.len() - own) as u64;
+        if start > inner.backlog.end() {
+            // Something is missing that nobody can bring: who stands before it has to ask again.
+            inner.backlog = Backlog::new(end, inner.backlog.bytes_min());
+            drop(locked);
+            return self.end_history();
+        }
         // A relay that began in the middle of what waited to be appended has a part of it already.
-        let mut known = (bytes.len() - own) as u64 - (end - inner.backlog.end().min(end));
+        let mut known = inner.backlog.end() - start;
         let mut at = 0;
         for &(start, length) in comments.iter().chain(&[(bytes.len(), 0)]) {
             let part = &bytes[at..start];
@@ -174,6 +181,18 @@ mod tests {
         relay.feed(b"gh", &[], 12);
         assert_eq!(all(&relay, 8), b"efgh");
         assert_eq!(*relay.watch().borrow(), 12);
+    }
+
+    #[test]
+    fn a_gap_ends_the_history() {
+        let relay = Relay::new();
+        relay.start(6, (100, 100));
+        let history = relay.history();
+        relay.feed(b"behind a gap", &[], 100);
+        assert_ne!(relay.history(), history);
+        assert_eq!((relay.first(), relay.read(6, &mut [0])), (Some(100), None));
+        relay.feed(b"ab", &[], 102);
+        assert_eq!(all(&relay, 100), b"ab");
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
         return Err(errors::NOREPLICAS);
     }
     if is_stale(state)
-        && (!flags.has(Flag::Stale) || queued.is_some_and(|queued| queued.needs_data))
+        && (!flags.has(Flag::Stale) || queued.is_some_and(|queued| queued.needs_primary))
     {
         return Err(errors::MASTERDOWN);
     }
@@ -194,6 +194,7 @@ fn queue(client: &mut Client, entry: &'static Entry, args: Args<'_>) {
     transaction.writes |= entry.flags.has(Flag::Write);
     transaction.grows |= entry.flags.has(Flag::Denyoom);
     transaction.needs_data |= !entry.flags.has(Flag::Loading);
+    transaction.needs_primary |= !entry.flags.has(Flag::Stale);
     // A transaction that fails anyway keeps nothing.
     if transaction.refused || client.watch_broken {
         return;

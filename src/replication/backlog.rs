@@ -57,6 +57,12 @@ impl Backlog {
         self.end == self.first
     }
 
+    /// How many bytes are kept at least.
+    #[must_use]
+    pub fn bytes_min(&self) -> u64 {
+        self.bytes_min
+    }
+
     /// Changes how many bytes are kept at least (`repl-backlog-size`).
     pub fn resize(&mut self, bytes_min: u64) {
         self.bytes_min = bytes_min;

@@ -84,6 +84,8 @@ pub struct Transaction {
     pub grows: bool,
     /// Whether a queued command is refused while data are loaded.
     pub needs_data: bool,
+    /// Whether a queued command is refused on a replica without its primary.
+    pub needs_primary: bool,
 }
 
 /// Facts of the connection, fixed when it was accepted.

@@ -34,11 +34,12 @@ impl Pair {
     /// to make room for others (`may_empty`).
     fn check(&mut self, lie: Lie, line: &str, may_empty: bool) {
         let shown = lie.to_psync[..lie.to_psync.len().min(80)].escape_ascii().to_string();
-        let (position, digest) = (self.replica.position(), self.replica.ask("DEBUG DIGEST"));
         let said_before = self.replica.said().len();
         let liar = Liar::start(lie);
         let asked = self.replica.ask(&format!("REPLICAOF 127.0.0.1 {}", liar.port));
         assert_eq!(asked, "+OK\r\n");
+        // From here on nothing of the honest one comes any more, its PINGs neither.
+        let (position, digest) = (self.replica.position(), self.replica.ask("DEBUG DIGEST"));
         wait_for(&format!("'{line}' behind {shown}"), || {
             self.replica.said()[said_before..].contains(line).then_some(())
         });

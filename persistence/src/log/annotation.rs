@@ -3,7 +3,7 @@
 //! ```text
 //! #hw head v=1 id=<40 hex> id2=<40 hex> off2=<n> start=<n> local=<n> salt=<16 hex> crc=<16 hex>\r\n
 //! #hw batch end=<n> len=<n> sync=<n> crc=<16 hex>\r\n
-//! #hw mark end=<n> sync=<n> clean=<0|1> crc=<16 hex>\r\n
+//! #hw mark end=<n> sync=<n> clean=<0|1|2> crc=<16 hex>\r\n
 //! ```
 //!
 //! Stock loaders skip them as comments. The grammar is exact, so that one changed byte makes a line no annotation;
@@ -65,6 +65,8 @@ pub struct Mark {
     pub sync: LogOffset,
     /// Whether the node stopped in an orderly way right here.
     pub clean: bool,
+    /// Whether it did so as a replica: the history is another node's, who may have gone on with it.
+    pub follows: bool,
 }
 
 impl Annotation {
@@ -112,7 +114,11 @@ pub fn write(out: &mut Vec<u8>, annotation: &Annotation, covered: &LogCrc) {
         Annotation::Mark(mark) => {
             number(out, b"mark end=", mark.end.0);
             number(out, b" sync=", mark.sync.0);
-            out.extend_from_slice(if mark.clean { b" clean=1" } else { b" clean=0" });
+            out.extend_from_slice(match (mark.clean, mark.follows) {
+                (false, _) => b" clean=0",
+                (true, false) => b" clean=1",
+                (true, true) => b" clean=2",
+            });
         }
     }
     out.extend_from_slice(b" crc=");
@@ -251,12 +257,13 @@ impl<'a> Fields<'a> {
         self.literal(b" sync=")?;
         let sync = LogOffset(self.number()?);
         self.literal(b" clean=")?;
-        let clean = match self.number()? {
-            0 => false,
-            1 => true,
+        let (clean, follows) = match self.number()? {
+            0 => (false, false),
+            1 => (true, false),
+            2 => (true, true),
             _ => return None,
         };
-        (sync <= end).then_some(Annotation::Mark(Mark { end, sync, clean }))
+        (sync <= end).then_some(Annotation::Mark(Mark { end, sync, clean, follows }))
     }
 
     fn literal(&mut self, text: &[u8]) -> Option<()> {
@@ -319,15 +326,16 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    fn samples() -> [Annotation; 4] {
+    fn samples() -> [Annotation; 5] {
         let id = ReplicationId::from_random([0x1f; 20]);
         let lineage = Lineage { id, id2: ReplicationId::NONE, off2: LogOffset(7) };
         let (end, sync) = (LogOffset(u64::MAX), LogOffset(10));
         [
             Annotation::Head(Head { lineage, start: LogOffset(50), local: 23, salt: 0xaa }),
             Annotation::Batch(Batch { end, len: 1 << 40, sync }),
-            Annotation::Mark(Mark { end, sync, clean: true }),
-            Annotation::Mark(Mark { end: sync, sync, clean: false }),
+            Annotation::Mark(Mark { end, sync, clean: true, follows: false }),
+            Annotation::Mark(Mark { end, sync, clean: true, follows: true }),
+            Annotation::Mark(Mark { end: sync, sync, clean: false, follows: false }),
         ]
     }
 
@@ -389,7 +397,7 @@ mod tests {
             "#hw batch end=1 len=18446744073709551616 sync=0 crc=0123456789abcdef\r\n",
             "#hw batch end=1 len=1 sync=0 crc=0123456789ABCDEF\r\n",
             "#hw batch end=1 len=1 sync=0 crc=0123456789abcdef\n",
-            "#hw mark end=1 sync=0 clean=2 crc=0123456789abcdef\r\n",
+            "#hw mark end=1 sync=0 clean=3 crc=0123456789abcdef\r\n",
             "#hw note end=1 sync=0 clean=1 crc=0123456789abcdef\r\n",
             "#TS:1700000000\r\n",
         ] {

@@ -33,6 +33,8 @@ pub struct Standing {
     pub lineage_end: LogOffset,
     /// Whether a mark of an orderly stop stands right before this place.
     pub clean: bool,
+    /// Whether that was the stop of a replica.
+    pub follows: bool,
 }
 
 impl Standing {
@@ -45,6 +47,7 @@ impl Standing {
             lineage: None,
             lineage_end: start.unwrap_or_default(),
             clean: false,
+            follows: false,
         }
     }
 }
@@ -184,6 +187,7 @@ impl Scanner<'_> {
             lineage: Some(head.lineage),
             lineage_end: head.start,
             clean: false,
+            follows: false,
         };
         Ok(())
     }
@@ -202,7 +206,7 @@ impl Scanner<'_> {
         }
         self.at += line.size;
         self.durable = self.durable.max(mark.sync);
-        self.standing.clean = mark.clean;
+        (self.standing.clean, self.standing.follows) = (mark.clean, mark.follows);
         Ok(())
     }
 

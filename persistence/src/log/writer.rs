@@ -161,6 +161,8 @@ pub struct LogWriter {
     owes_cut: bool,
     /// Room made at a time, in bytes; 0: none.
     room_bytes: u64,
+    /// The history is another node's.
+    follows: bool,
     /// Size of the file with its room; `size` or less where there is none.
     room_end: u64,
     /// No room is made before the log has grown to this size: the last attempt failed.
@@ -191,6 +193,7 @@ impl LogWriter {
             size,
             owes_cut: false,
             room_bytes: 0,
+            follows: false,
             room_end: 0,
             room_due: 0,
             end,
@@ -232,6 +235,11 @@ impl LogWriter {
     #[must_use]
     pub fn file_size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether the history is another node's: an orderly stop is marked as that of a replica.
+    pub fn follow(&mut self, follows: bool) {
+        self.follows = follows;
     }
 
     /// Keeps the file longer than the log by up to `bytes`, a multiple of [`room::LINE_BYTES`] (0: not at all), which makes
@@ -290,7 +298,7 @@ impl LogWriter {
         }
         let mut line = std::mem::take(&mut self.scratch);
         line.clear();
-        let mark = Mark { end: self.end, sync, clean };
+        let mark = Mark { end: self.end, sync, clean, follows: clean && self.follows };
         annotation::write(&mut line, &Annotation::Mark(mark), &self.seed);
         if self.room_end > self.size {
             self.pad(&mut line);

@@ -27,6 +27,7 @@ pub fn plan(storage: &Arc<dyn Storage>, options: &Options) -> Result<Plan, Recov
         offset: LogOffset(0),
         durable: LogOffset(0),
         clean: false,
+        follows: false,
         dropped: None,
         options: options.clone(),
         manifest,
@@ -43,6 +44,7 @@ pub fn plan(storage: &Arc<dyn Storage>, options: &Options) -> Result<Plan, Recov
     plan.lineage_end = standing.lineage_end;
     plan.offset = standing.offset;
     plan.clean = standing.clean && plan.dropped.is_none();
+    plan.follows = standing.follows;
     plan.retained = retained(look.storage, &plan);
     debug_assert!(plan.offset >= plan.durable, "nothing durable is dropped");
     Ok(plan)

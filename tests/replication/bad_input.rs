@@ -15,9 +15,11 @@ struct Pair {
 
 impl Pair {
     fn start(appendonly: &str) -> Pair {
-        let settings = ["--appendonly", appendonly];
+        // No PING moves the offset between two looks but the first one, which is waited for.
+        let settings = ["--appendonly", appendonly, "--repl-ping-replica-period", "3600"];
         let honest = Node::start(Ours, None, &settings);
         let replica = Node::start(Ours, Some(&honest), &settings);
+        wait_for("the first PING", || (honest.position().1 > 0).then_some(()));
         honest.play("SET key value\nSETEX volatile 1000 value\nSELECT 2");
         honest.fill("many", 200, 100);
         settle(&honest, &replica);

@@ -33,7 +33,7 @@ fn both_roles_describe_themselves_as_stock_does() {
         primary.play("SET key value");
         settle(&primary, &replica);
         wait_for("an online replica", || {
-            primary.info("slave0").contains("state=online").then_some(())
+            primary.ask("INFO replication").contains("state=online").then_some(())
         });
         let mut found = vec![field_names(&primary), field_names(&replica)];
         for node in [&primary, &replica] {
@@ -152,7 +152,9 @@ fn tools_of_stock_take_a_snapshot_and_the_stream() {
         let mut command = Command::new("redis-cli");
         command.args(["-p", &port, "--replica"]).stdin(Stdio::null()).stderr(Stdio::null());
         let mut listener = command.stdout(heard.reopen().unwrap()).spawn().unwrap();
-        wait_for("a replica", || (primary.info("connected_slaves") == "1").then_some(()));
+        wait_for("an online replica", || {
+            primary.ask("INFO replication").contains("state=online").then_some(())
+        });
         primary.client().run(&[words("SELECT 5"), words("SET spoken-of value")]);
         wait_for("the stream", || {
             let text = std::fs::read_to_string(heard.path()).unwrap();

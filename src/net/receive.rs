@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use highwater_persistence::checksum::snapshot_crc;
 use highwater_persistence::log::{BaseKind, LogFiles, LogOffset, ReplicationId, Salts};
 use highwater_persistence::storage::{Storage, StorageFile};
 use tokio::sync::{mpsc, oneshot};
@@ -242,6 +243,12 @@ impl Work<'_> {
         let storage = walks::storage(config);
         let name = &self.temp.name;
         let contents = storage.read(name).map_err(|error| format!("{name}: {error}"))?;
+        if !is_whole(&contents) {
+            // Before the old data make room: they are worth more than this.
+            let text =
+                "Failed trying to load the MASTER synchronization DB from disk: wrong checksum";
+            return Err(text.to_owned());
+        }
         let db = SnapshotFacts::of(&contents).db;
         let old = (!keeps_old(config)).then(|| {
             tracing::info!("MASTER <-> REPLICA sync: Flushing old data");
@@ -348,6 +355,13 @@ impl Work<'_> {
         }
         Ok(writer)
     }
+}
+
+/// Whether the checksum at the end of a snapshot is that of the rest; 0 stands for none.
+fn is_whole(snapshot: &[u8]) -> bool {
+    let Some((rest, footer)) = snapshot.split_last_chunk::<8>() else { return false };
+    let stored = u64::from_le_bytes(*footer);
+    stored == 0 || stored == snapshot_crc(rest)
 }
 
 /// Whether the old data stay in memory, and are shown, while the new are loaded.

@@ -3,6 +3,7 @@
 //! Whatever breaks off on the way leaves the node as it was, or (once the old data had to make room) empty and without a
 //! history, so that the next attempt starts clean.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use highwater_persistence::checksum::snapshot_crc;
@@ -141,7 +142,13 @@ impl Receiving {
             drop(pieces);
             let received = written.blocking_recv().unwrap_or(Err("the file is lost".to_owned()));
             let result = received.and_then(|()| {
-                let work = Work { shared: &shared, generation, history: &history, temp: &temp };
+                let work = Work {
+                    shared: &shared,
+                    generation,
+                    history: &history,
+                    temp: &temp,
+                    flushed: Cell::new(false),
+                };
                 work.load()
             });
             drop(temp);
@@ -171,13 +178,15 @@ struct Work<'a> {
     generation: u64,
     history: &'a (String, u64),
     temp: &'a Temp,
+    /// The old data have made room.
+    flushed: Cell<bool>,
 }
 
 impl Work<'_> {
     fn load(&self) -> Result<(), String> {
         let config = self.begin()?;
         let result = self.exchange(&config);
-        if result.is_err() && !keeps_old(&config) {
+        if result.is_err() && self.flushed.get() {
             self.restore(&config);
         }
         self.shared.node.lock().state.persistence.loading = None;
@@ -252,6 +261,7 @@ impl Work<'_> {
         let db = SnapshotFacts::of(&contents).db;
         let old = (!keeps_old(config)).then(|| {
             tracing::info!("MASTER <-> REPLICA sync: Flushing old data");
+            self.flushed.set(true);
             let mut node = self.shared.node.lock();
             let empty = load::empty_keyspace(config);
             std::mem::replace(&mut node.state.keyspace, empty)

@@ -12,7 +12,7 @@ use memchr::memmem;
 
 use super::annotation::{self, Annotation, Batch, Head, Line, Parsed};
 use super::reader::{Entries, EntryKind, ReadError, ReadErrorKind};
-use super::room::is_room;
+use super::room;
 use super::{Lineage, LogOffset};
 use crate::checksum::LogCrc;
 
@@ -89,6 +89,7 @@ pub struct Behind {
 pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
     let mut scanner = Scanner {
         bytes,
+        room: room::End::find(bytes),
         at: 0,
         start: from.offset,
         standing: from,
@@ -118,6 +119,8 @@ pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
 /// Goes from annotation to annotation; everything before `at` is good.
 struct Scanner<'a> {
     bytes: &'a [u8],
+    /// The room at its end.
+    room: room::End,
     at: usize,
     start: LogOffset,
     standing: Standing,
@@ -132,7 +135,7 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Goes on as far as everything is good; the first problem, if any.
     fn run(&mut self) -> Option<ReadError> {
-        while self.at < self.bytes.len() && !is_room(&self.bytes[self.at..]) {
+        while self.at < self.bytes.len() && !self.room.is_at(self.bytes, self.at) {
             if let Err(error) = self.step() {
                 return Some(error);
             }
@@ -239,7 +242,8 @@ impl Scanner<'_> {
 
     fn part_without_annotations(&mut self) -> Result<(), ReadError> {
         let (start, offset) = (self.at, self.standing.offset);
-        let mut entries = Entries::new(self.bytes, Some(offset)).unverified().from_position(start);
+        let entries = Entries::new(self.bytes, Some(offset)).with_room(self.room);
+        let mut entries = entries.unverified().from_position(start);
         let mut stop = None;
         let mut whole = entries.whole();
         while let Some(entry) = entries.next() {

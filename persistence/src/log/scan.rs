@@ -320,7 +320,7 @@ pub fn behind(bytes: &[u8], from: usize, mut seed: Option<LogCrc>) -> Behind {
         let Parsed::Line(line) = Line::parse(&bytes[position..]) else { continue };
         behind.lines += 1;
         if let Annotation::Head(head) = line.annotation {
-            if head_end(bytes, position).is_ok() {
+            if verified_head(bytes, position, &head, &mut budget) {
                 seed = Some(annotation::seed(head.salt));
             }
             continue;
@@ -340,6 +340,15 @@ pub fn behind(bytes: &[u8], from: usize, mut seed: Option<LogCrc>) -> Behind {
         closing_seen |= may_stand;
     }
     behind
+}
+
+/// Whether the checksum of a head is right; one with more local bytes than may still be read is not.
+fn verified_head(bytes: &[u8], position: usize, head: &Head, budget: &mut usize) -> bool {
+    // Local bytes past the end of the file are never read, so they cost nothing.
+    let local = usize::try_from(head.local).ok().filter(|local| *local < bytes.len() - position);
+    let Some(left) = local.and_then(|local| budget.checked_sub(local)) else { return false };
+    *budget = left;
+    head_end(bytes, position).is_ok()
 }
 
 /// Whether the checksum of a batch or mark is right; a batch of which too much would have to be read is not.
@@ -386,4 +395,41 @@ fn places_between_entries(bytes: &[u8], from: usize) -> (Vec<usize>, usize) {
 
 fn as_u64(size: usize) -> u64 {
     u64::try_from(size).expect("a usize is at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::ReplicationId;
+    use crate::log::annotation::Mark;
+
+    #[test]
+    fn local_bytes_of_heads_are_read_within_the_budget() {
+        const LOCAL: usize = 100_000;
+        let head = |local: usize, covered: &LogCrc| {
+            let lineage = Lineage::new(ReplicationId::NONE);
+            let head = Head { lineage, start: LogOffset(0), local: as_u64(local), salt: 1 };
+            let mut line = Vec::new();
+            annotation::write(&mut line, &Annotation::Head(head), covered);
+            line
+        };
+        // A section whose head has many local bytes, with a mark behind them.
+        let local = vec![b'x'; LOCAL];
+        let mut covered = annotation::seed(1);
+        covered.update(&local);
+        let mut good = [head(LOCAL, &covered), local].concat();
+        let mark = Annotation::Mark(Mark { end: LogOffset(9), sync: LogOffset(9), clean: false });
+        annotation::write(&mut good, &mark, &annotation::seed(1));
+        // Before it heads whose local bytes would be all the rest of the file, if their checksums were right.
+        for (heads, is_believed) in [(2, true), (VERIFY_TIMES_MAX + 4, false)] {
+            let mut bytes = good.clone();
+            for _ in 0..heads {
+                let front = head(bytes.len(), &annotation::seed(1));
+                bytes.splice(0..0, front);
+            }
+            let behind = behind(&bytes, 0, None);
+            assert_eq!(behind.lines, heads + 2);
+            assert_eq!(behind.durable == LogOffset(9), is_believed, "{heads} heads");
+        }
+    }
 }

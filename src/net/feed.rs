@@ -7,6 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_persistence::log::LogReadBack;
+
 use super::connection::Connection;
 use super::driver::with_node;
 use super::full_sync;
@@ -72,12 +74,12 @@ async fn serve(
                 false => "+CONTINUE\r\n".to_owned(),
             };
             feeding.send(reply.as_bytes()).await?;
-            feeding.stream(from).await
+            feeding.stream(from, None).await
         }
         (_, Decision::Full(why)) => {
             feeding.note(format!("Full resync of replica {}: {why}", feeding.name()));
-            let from = full_sync::send(&feeding).await?;
-            feeding.stream(from).await
+            let (from, log) = full_sync::send(&feeding).await?;
+            feeding.stream(from, log).await
         }
     }
 }
@@ -199,8 +201,12 @@ impl Feeding<'_> {
         Ok(())
     }
 
-    /// Sends the stream behind `from`.
-    async fn stream(&self, mut from: u64) -> Result<std::convert::Infallible, Ended> {
+    /// Sends the stream behind `from`, which `log` reads if memory no longer holds it.
+    async fn stream(
+        &self,
+        mut from: u64,
+        mut log: Option<Box<LogReadBack>>,
+    ) -> Result<std::convert::Infallible, Ended> {
         self.stage(Stage::Online);
         self.note(format!("Synchronization with replica {} succeeded", self.name()));
         let mut end = self.shared.relay.watch();
@@ -209,10 +215,12 @@ impl Feeding<'_> {
             let count = match self.shared.relay.read(from, &mut piece) {
                 Some(count) => count,
                 None => {
-                    from = full_sync::stream_from_disk(self, from).await?;
+                    from = full_sync::stream_from_disk(self, from, log.take()).await?;
                     continue;
                 }
             };
+            // Memory has what comes next, so files that a rewrite has removed need not stay on disk for this one.
+            log = None;
             if count == 0 {
                 tokio::select! {
                     changed = end.changed() => changed.map_err(|_| "the node stops".to_owned())?,

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_persistence::log::LogOffset;
+use highwater_persistence::log::{LogOffset, LogReadBack};
 use highwater_persistence::snapshot::SnapshotWriter;
 use highwater_persistence::storage::ReadFile;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -28,6 +28,8 @@ const PIECES_AHEAD: usize = 8;
 
 /// A part of what a replica gets, in order.
 enum Part {
+    /// Reads the stream behind the snapshot from files that are open already.
+    Log(Box<LogReadBack>),
     /// The offset of the snapshot is known.
     Begun { offset: u64 },
     /// It follows, of that size.
@@ -47,8 +49,9 @@ pub(super) fn disk_reach(shared: &Shared) -> Option<u64> {
     Some(shared.committer.files()?.first_offset()?.0)
 }
 
-/// Sends a snapshot and returns the offset behind which the stream goes on.
-pub(super) async fn send(feeding: &Feeding<'_>) -> Result<u64, Ended> {
+/// Sends a snapshot and returns the offset behind which the stream goes on, and what reads it from there where the
+/// snapshot is a file of the log: a rewrite that finishes meanwhile removes the names of the files behind it.
+pub(super) async fn send(feeding: &Feeding<'_>) -> Result<(u64, Option<Box<LogReadBack>>), Ended> {
     let (sender, mut parts) = mpsc::channel(PIECES_AHEAD);
     let (shared, feed) = (Arc::clone(feeding.shared), feeding.feed.clone());
     super::spawn_thread("full-sync", move || {
@@ -58,7 +61,7 @@ pub(super) async fn send(feeding: &Feeding<'_>) -> Result<u64, Ended> {
         }
     });
     let started_us = mono_us();
-    let (mut offset, mut sent, mut is_marked) = (0, 0, false);
+    let (mut offset, mut sent, mut is_marked, mut log) = (0, 0, false, None);
     loop {
         let part = match next(&mut parts, feeding).await? {
             Some(part) => part,
@@ -70,6 +73,7 @@ pub(super) async fn send(feeding: &Feeding<'_>) -> Result<u64, Ended> {
             None => continue,
         };
         match part {
+            Part::Log(reader) => log = Some(reader),
             Part::Begun { offset: at } => {
                 offset = at;
                 feeding.answer_full(offset).await?;
@@ -106,7 +110,7 @@ pub(super) async fn send(feeding: &Feeding<'_>) -> Result<u64, Ended> {
             return Err("the connection is gone".to_owned());
         }
     }
-    Ok(offset)
+    Ok((offset, log))
 }
 
 /// The next part; nothing when it takes more than a second.
@@ -141,10 +145,12 @@ fn produce(shared: &Arc<Shared>, feed: &Feed, parts: &Parts) -> Result<(), Strin
         && !feed.announced.snapshot_only
         && let Some(source) = files.sync_source().map_err(|error| error.to_string())?
     {
-        let sent = match source.base {
-            Some((base, size)) => from_file(&*base, size, source.offset.0, parts),
-            None => from_nothing(source.offset.0, &[], parts),
-        };
+        let offset = source.offset.0;
+        let sent = give(parts, Part::Log(Box::new(source.log)));
+        let sent = sent.and_then(|()| match source.base {
+            Some((base, size)) => from_file(&*base, size, offset, parts),
+            None => from_nothing(offset, &[], parts),
+        });
         return sent.map_err(|error| error.to_string());
     }
     let diskless = shared.node.lock().state.config.repl_diskless_sync;
@@ -230,12 +236,17 @@ impl Write for Socket<'_> {
     }
 }
 
-/// Sends what the files hold behind `from`, up to what memory holds. Returns the offset reached.
-pub(super) async fn stream_from_disk(feeding: &Feeding<'_>, from: u64) -> Result<u64, Ended> {
+/// Sends what the files hold behind `from`, up to what memory holds. Returns the offset reached. `log` reads them where
+/// they were opened before.
+pub(super) async fn stream_from_disk(
+    feeding: &Feeding<'_>,
+    from: u64,
+    log: Option<Box<LogReadBack>>,
+) -> Result<u64, Ended> {
     let (sender, mut parts) = mpsc::channel(PIECES_AHEAD);
     let shared = Arc::clone(feeding.shared);
     super::spawn_thread("read-back", move || {
-        if let Err(error) = read_back(&shared, from, &sender) {
+        if let Err(error) = read_back(&shared, from, log, &sender) {
             drop(sender.blocking_send(Err(error)));
         }
     });
@@ -264,11 +275,21 @@ pub(super) fn too_far_behind(from: u64) -> Ended {
     format!("it is too far behind: offset {from} is neither in memory nor in files of the log")
 }
 
-fn read_back(shared: &Shared, from: u64, parts: &Parts) -> Result<(), String> {
+fn read_back(
+    shared: &Shared,
+    from: u64,
+    log: Option<Box<LogReadBack>>,
+    parts: &Parts,
+) -> Result<(), String> {
     let gone = || too_far_behind(from);
-    let files = shared.committer.files().ok_or_else(gone)?;
-    let opened = files.read_back(LogOffset(from)).map_err(|error| error.to_string())?;
-    let mut reader = opened.ok_or_else(gone)?;
+    let mut reader = match log.filter(|log| log.offset().0 == from) {
+        Some(log) => log,
+        None => {
+            let files = shared.committer.files().ok_or_else(gone)?;
+            let opened = files.read_back(LogOffset(from)).map_err(|error| error.to_string())?;
+            Box::new(opened.ok_or_else(gone)?)
+        }
+    };
     loop {
         let offset = reader.offset().0;
         if shared.relay.first().is_some_and(|first| first <= offset) {

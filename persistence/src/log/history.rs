@@ -15,13 +15,18 @@ use super::read_back::{LogReadBack, Opened, ReadBackError, head_start};
 use super::rewrite::{LogFiles, RewriteError, State};
 use crate::storage::ReadFile;
 
+/// A snapshot that is open for reading, and its size in bytes.
+type Base = (Arc<dyn ReadFile>, u64);
+
 /// What a full sync sends: the base, then the log from where the base was cut.
 #[derive(Debug)]
 pub struct SyncSource {
     /// The base, a snapshot, and its size in bytes. `None`: the log starts from empty data.
-    pub base: Option<(Arc<dyn ReadFile>, u64)>,
+    pub base: Option<Base>,
     /// Offset of the state that the base holds.
     pub offset: LogOffset,
+    /// Reads on from there: opened together with the base, since a rewrite may finish while that is sent.
+    pub log: LogReadBack,
 }
 
 impl State {
@@ -126,7 +131,15 @@ impl LogFiles {
         self: &Arc<Self>,
         from: LogOffset,
     ) -> Result<Option<LogReadBack>, ReadBackError> {
-        let mut state = self.state();
+        self.read_back_locked(&mut self.state(), from)
+    }
+
+    /// The same for one who holds the lock already.
+    fn read_back_locked(
+        self: &Arc<Self>,
+        state: &mut State,
+        from: LogOffset,
+    ) -> Result<Option<LogReadBack>, ReadBackError> {
         let mut behind = VecDeque::new();
         let mut missing = None;
         for file in state.served().rev() {
@@ -183,18 +196,28 @@ impl LogFiles {
     }
 
     /// What a full sync from files sends. `None` where that cannot be done: the log is off or damaged, the base is not
-    /// a snapshot alone, or it is not known at which offset it was cut.
+    /// a snapshot alone, it is not known at which offset it was cut, or the log behind it is not there.
     ///
     /// # Errors
-    /// The base cannot be opened.
-    pub fn sync_source(&self) -> Result<Option<SyncSource>, ReadBackError> {
-        let state = self.state();
+    /// The base or a file of the log cannot be opened.
+    pub fn sync_source(self: &Arc<Self>) -> Result<Option<SyncSource>, ReadBackError> {
+        let mut state = self.state();
         let Some(first) = state.manifest.incrs.first() else { return Ok(None) };
         let is_served = state.served_from.is_some_and(|from| from <= first.sequence);
         let Some(offset) = first.start.filter(|_| is_served) else { return Ok(None) };
-        let Some(file) = &state.manifest.base else {
-            return Ok(Some(SyncSource { base: None, offset }));
+        let base = match &state.manifest.base {
+            None => None,
+            Some(file) => match self.open_base(file)? {
+                None => return Ok(None),
+                base => base,
+            },
         };
+        let log = self.read_back_locked(&mut state, offset)?;
+        Ok(log.map(|log| SyncSource { base, offset, log }))
+    }
+
+    /// The base and its size, if it is a snapshot alone.
+    fn open_base(&self, file: &ManifestFile) -> Result<Option<Base>, ReadBackError> {
         // Only a name that promises a snapshot means that no commands follow in the same file.
         if !file.name.ends_with(".rdb") {
             return Ok(None);
@@ -208,7 +231,7 @@ impl LogFiles {
             return Ok(None);
         }
         let size = base.size().map_err(failed)?;
-        Ok(Some(SyncSource { base: Some((base, size)), offset }))
+        Ok(Some((base, size)))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::LogOffset;
 use super::annotation::{self, Annotation, Line, Parsed};
-use super::room::is_room;
+use super::room;
 use crate::checksum::LogCrc;
 
 /// Longest comment line in bytes, line end included, that stock loaders skip.
@@ -194,6 +194,8 @@ pub struct Entries<'a> {
     seed: Option<LogCrc>,
     /// Where the bytes begin that the next batch annotation covers.
     batch_start: usize,
+    /// The room at the end, once anything has looked like it.
+    room: Option<room::End>,
     failed: bool,
 }
 
@@ -214,6 +216,7 @@ impl<'a> Entries<'a> {
             verify: true,
             seed: None,
             batch_start: 0,
+            room: None,
             failed: false,
         }
     }
@@ -229,6 +232,12 @@ impl<'a> Entries<'a> {
     #[must_use]
     pub fn unverified(mut self) -> Self {
         self.verify = false;
+        self
+    }
+
+    /// Takes the word of somebody who has looked for the room at the end of the file.
+    pub(super) fn with_room(mut self, room: room::End) -> Self {
+        self.room = Some(room);
         self
     }
 
@@ -268,7 +277,7 @@ impl<'a> Entries<'a> {
             return None;
         }
         let position = self.at;
-        if position >= self.bytes.len() || is_room(&self.bytes[position..]) {
+        if position >= self.bytes.len() || self.is_at_room() {
             let (position, _) = self.open?;
             self.failed = true;
             return Some(Err(ReadError { position, kind: ReadErrorKind::OpenTransaction }));
@@ -292,6 +301,14 @@ impl<'a> Entries<'a> {
                 Some(Err(ReadError { position, kind }))
             }
         }
+    }
+
+    fn is_at_room(&mut self) -> bool {
+        room::begins_like_room(&self.bytes[self.at..])
+            && self
+                .room
+                .get_or_insert_with(|| room::End::find(self.bytes))
+                .is_at(self.bytes, self.at)
     }
 
     fn comment(&mut self) -> Result<Found<'a>, ReadErrorKind> {

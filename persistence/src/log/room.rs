@@ -13,6 +13,8 @@
 
 use std::io;
 
+use memchr::memmem;
+
 use crate::storage::StorageFile;
 
 /// Bytes of a line, line end included.
@@ -54,6 +56,41 @@ pub fn is_room(bytes: &[u8]) -> bool {
 /// The first piece must begin with [`is_room`]'s mark, so it must not be empty.
 pub(super) fn goes_on(bytes: &[u8]) -> bool {
     bytes.chunks(LINES.len()).all(|chunk| *chunk == LINES[..chunk.len()])
+}
+
+/// The room at the end of a file, for those who look for it at many places: comparing all that follows at each line
+/// that looks like room would take the square of the file's size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    /// Where the room begins; the size of the file where there is none.
+    begins: usize,
+}
+
+impl End {
+    /// Looks for it in `bytes`, which reach to the end of a file.
+    pub(super) fn find(bytes: &[u8]) -> Self {
+        // The mark stands once in a line, so its last place tells where all lines begin. Behind the last line with a
+        // mark may follow less than a mark.
+        let tail = bytes.len().saturating_sub(LINE_BYTES + MARK.len() - 1);
+        let last = memmem::rfind(&bytes[tail..], MARK).map(|found| tail + found);
+        let Some(mut begins) = last.filter(|last| is_room(&bytes[*last..])) else {
+            return Self { begins: bytes.len() };
+        };
+        while bytes[..begins].ends_with(LINE) {
+            begins -= LINE_BYTES;
+        }
+        Self { begins }
+    }
+
+    /// What [`is_room`] says of the bytes from `at` on.
+    pub(super) fn is_at(self, bytes: &[u8], at: usize) -> bool {
+        at >= self.begins && begins_like_room(&bytes[at..])
+    }
+}
+
+/// Whether a line of the room may begin here.
+pub(super) fn begins_like_room(bytes: &[u8]) -> bool {
+    bytes.starts_with(MARK)
 }
 
 /// Writes `size` bytes of room, a multiple of [`LINE_BYTES`], from `position` on.
@@ -112,6 +149,30 @@ mod tests {
         }
         assert!(!is_room(&[LINE, &b"*1\r\n"[..]].concat()));
         assert!(!is_room(&LINE[1..]));
+    }
+
+    #[test]
+    fn the_end_is_found_where_all_that_follows_is_room() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for round in 0..300 {
+            let mut bytes = Vec::new();
+            for _ in 0..random.usize(0..8) {
+                match random.u8(0..4) {
+                    0 => bytes.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"),
+                    1 => bytes.extend_from_slice(&LINE[..random.usize(0..LINE_BYTES)]),
+                    _ => bytes.extend_from_slice(LINE),
+                }
+            }
+            if round % 3 == 0 && !bytes.is_empty() {
+                let at = random.usize(0..bytes.len());
+                bytes[at] ^= 1;
+            }
+            let end = End::find(&bytes);
+            for at in 0..bytes.len() {
+                let text = bytes.escape_ascii();
+                assert_eq!(end.is_at(&bytes, at), is_room(&bytes[at..]), "{at} of {text}");
+            }
+        }
     }
 
     #[test]

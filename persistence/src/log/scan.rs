@@ -12,7 +12,7 @@ use memchr::memmem;
 
 use super::annotation::{self, Annotation, Batch, Head, Line, Parsed};
 use super::reader::{Entries, EntryKind, ReadError, ReadErrorKind};
-use super::room::is_room;
+use super::room;
 use super::{Lineage, LogOffset};
 use crate::checksum::LogCrc;
 
@@ -92,6 +92,7 @@ pub struct Behind {
 pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
     let mut scanner = Scanner {
         bytes,
+        room: room::End::find(bytes),
         at: 0,
         start: from.offset,
         standing: from,
@@ -121,6 +122,8 @@ pub fn scan(bytes: &[u8], from: Standing, begins_with_head: bool) -> Scan {
 /// Goes from annotation to annotation; everything before `at` is good.
 struct Scanner<'a> {
     bytes: &'a [u8],
+    /// The room at its end.
+    room: room::End,
     at: usize,
     start: LogOffset,
     standing: Standing,
@@ -135,7 +138,7 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Goes on as far as everything is good; the first problem, if any.
     fn run(&mut self) -> Option<ReadError> {
-        while self.at < self.bytes.len() && !is_room(&self.bytes[self.at..]) {
+        while self.at < self.bytes.len() && !self.room.is_at(self.bytes, self.at) {
             if let Err(error) = self.step() {
                 return Some(error);
             }
@@ -243,7 +246,8 @@ impl Scanner<'_> {
 
     fn part_without_annotations(&mut self) -> Result<(), ReadError> {
         let (start, offset) = (self.at, self.standing.offset);
-        let mut entries = Entries::new(self.bytes, Some(offset)).unverified().from_position(start);
+        let entries = Entries::new(self.bytes, Some(offset)).with_room(self.room);
+        let mut entries = entries.unverified().from_position(start);
         let mut stop = None;
         let mut whole = entries.whole();
         while let Some(entry) = entries.next() {
@@ -320,7 +324,7 @@ pub fn behind(bytes: &[u8], from: usize, mut seed: Option<LogCrc>) -> Behind {
         let Parsed::Line(line) = Line::parse(&bytes[position..]) else { continue };
         behind.lines += 1;
         if let Annotation::Head(head) = line.annotation {
-            if head_end(bytes, position).is_ok() {
+            if verified_head(bytes, position, &head, &mut budget) {
                 seed = Some(annotation::seed(head.salt));
             }
             continue;
@@ -340,6 +344,15 @@ pub fn behind(bytes: &[u8], from: usize, mut seed: Option<LogCrc>) -> Behind {
         closing_seen |= may_stand;
     }
     behind
+}
+
+/// Whether the checksum of a head is right; one with more local bytes than may still be read is not.
+fn verified_head(bytes: &[u8], position: usize, head: &Head, budget: &mut usize) -> bool {
+    // Local bytes past the end of the file are never read, so they cost nothing.
+    let local = usize::try_from(head.local).ok().filter(|local| *local < bytes.len() - position);
+    let Some(left) = local.and_then(|local| budget.checked_sub(local)) else { return false };
+    *budget = left;
+    head_end(bytes, position).is_ok()
 }
 
 /// Whether the checksum of a batch or mark is right; a batch of which too much would have to be read is not.
@@ -386,4 +399,41 @@ fn places_between_entries(bytes: &[u8], from: usize) -> (Vec<usize>, usize) {
 
 fn as_u64(size: usize) -> u64 {
     u64::try_from(size).expect("a usize is at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::ReplicationId;
+    use crate::log::annotation::Mark;
+
+    #[test]
+    fn local_bytes_of_heads_are_read_within_the_budget() {
+        const LOCAL: usize = 100_000;
+        let head = |local: usize, covered: &LogCrc| {
+            let lineage = Lineage::new(ReplicationId::NONE);
+            let head = Head { lineage, start: LogOffset(0), local: as_u64(local), salt: 1 };
+            let mut line = Vec::new();
+            annotation::write(&mut line, &Annotation::Head(head), covered);
+            line
+        };
+        // A section whose head has many local bytes, with a mark behind them.
+        let local = vec![b'x'; LOCAL];
+        let mut covered = annotation::seed(1);
+        covered.update(&local);
+        let mut good = [head(LOCAL, &covered), local].concat();
+        let mark = Annotation::Mark(Mark { end: LogOffset(9), sync: LogOffset(9), clean: false });
+        annotation::write(&mut good, &mark, &annotation::seed(1));
+        // Before it heads whose local bytes would be all the rest of the file, if their checksums were right.
+        for (heads, is_believed) in [(2, true), (VERIFY_TIMES_MAX + 4, false)] {
+            let mut bytes = good.clone();
+            for _ in 0..heads {
+                let front = head(bytes.len(), &annotation::seed(1));
+                bytes.splice(0..0, front);
+            }
+            let behind = behind(&bytes, 0, None);
+            assert_eq!(behind.lines, heads + 2);
+            assert_eq!(behind.durable == LogOffset(9), is_believed, "{heads} heads");
+        }
+    }
 }

@@ -139,12 +139,13 @@ impl Finder<'_> {
         let mut reader = SnapshotReader::with_options(self.bytes, &Plan::options(self.bytes));
         let mut key_bytes = Vec::new();
         let (mut db, mut room) = (0, 0);
+        let mut keys_left = self.bytes.len() as u64 / RECORD_BYTES_MIN;
         loop {
             let at = reader.offset();
             let Some(event) = reader.next().map_err(|error| error.to_string())? else { break };
             match event {
                 Event::SelectDb(number) => (db, room) = (self.check_db(number)?, 0),
-                Event::ResizeDb { keys, .. } => room = self.room(keys, at),
+                Event::ResizeDb { keys, .. } => room = self.room(keys, at, &mut keys_left),
                 Event::Function(code) => self.held.functions.push(code.to_vec()),
                 Event::ModuleAux { module } => {
                     tracing::warn!("data of module '{}' was passed over", module.name());
@@ -185,10 +186,13 @@ impl Finder<'_> {
     }
 
     /// How many keys a slot of a database will hold in the mean, if the database has as many as the file says.
-    fn room(&self, keys: u64, at: u64) -> u16 {
-        // What is left of the file bounds what a lie can cost: four times as much memory, in slots that have keys.
+    fn room(&self, keys: u64, at: u64, keys_left: &mut u64) -> u16 {
+        // What is left of the file bounds what a lie can cost: four times as much memory, in slots that have keys. All
+        // databases share one file, so what is granted to one is not there for the next.
         let keys_max = (self.bytes.len() as u64).saturating_sub(at) / RECORD_BYTES_MIN;
-        u16::try_from(keys.min(keys_max) / SLOT_COUNT as u64).unwrap_or(u16::MAX)
+        let granted = keys.min(keys_max).min(*keys_left);
+        *keys_left -= granted;
+        u16::try_from(granted / SLOT_COUNT as u64).unwrap_or(u16::MAX)
     }
 
     /// The access clock of a key: what the snapshot says of it, where that is of the kind that the policy in force

@@ -253,15 +253,16 @@ impl Piece {
             let place = skip + found + 1;
             let bytes = self.window.at(kept, place + ANNOTATION_BYTES_MAX);
             let bytes = bytes.map_err(|source| io_error(&self.path, source))?;
+            // The window can only move on with the checksum, so every candidate counts, not just the one that fits.
+            covered.update(&bytes[as_usize(covered_to - kept)..place]);
             search = kept + as_u64(place);
+            covered_to = search;
             let Parsed::Line(line) = Line::parse(&bytes[place..]) else { continue };
             let Annotation::Batch(batch) = line.annotation else { continue };
             kind = ReadErrorKind::WrongChecksum;
             if batch.len != search - start {
                 continue;
             }
-            covered.update(&bytes[as_usize(covered_to - kept)..place]);
-            covered_to = search;
             let stream = batch.end.since(self.at);
             if line.is_good(&covered) && stream.is_some_and(|stream| stream <= batch.len) {
                 return Ok((batch, line.size));
@@ -449,4 +450,39 @@ fn as_u64(size: usize) -> u64 {
 
 fn as_usize(size: u64) -> usize {
     usize::try_from(size).expect("a part of what is in memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::read_back::tests::Node;
+    use crate::storage::Storage;
+
+    #[test]
+    fn a_batch_full_of_what_looks_like_its_end_is_not_kept() {
+        let mut node = Node::new(1);
+        let fake = b"\r\n#hw batch end=9 len=9 sync=0 crc=0123456789abcdef\r\n";
+        let size = 4 * KEPT_BYTES_MAX;
+        let value: Vec<u8> = fake.iter().copied().cycle().take(size).collect();
+        let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${size}\r\n");
+        let unit = [head.as_bytes(), &value, b"\r\n"].concat();
+        let mut batch = Vec::new();
+        node.add(&unit, &mut batch);
+        node.write(batch);
+        let opened = Opened {
+            path: node.file.clone(),
+            sequence: 1,
+            file: node.storage.open_read(&node.file).unwrap(),
+            start: Some(LogOffset(0)),
+            annotated: true,
+        };
+        let mut piece = Piece::begin(opened, LogOffset(0));
+        let wanted = Wanted { from: LogOffset(0), up_to: node.end() };
+        let mut out = Vec::new();
+        assert_eq!(piece.step(wanted, &mut out).unwrap(), Step::Passed);
+        let begins = piece.position;
+        assert_eq!(piece.step(wanted, &mut out).unwrap(), Step::Passed);
+        assert!(out == unit);
+        assert!(piece.window.held(begins + as_u64(KEPT_BYTES_MAX), size / 2).is_none());
+    }
 }

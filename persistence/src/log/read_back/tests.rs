@@ -453,8 +453,8 @@ fn a_full_sync_gets_the_base_and_the_log_behind_it() {
     }
     let source = node.files().sync_source().unwrap().unwrap();
     let (base, size) = source.base.unwrap();
+    let mut reader = source.log;
     node.append();
-    let mut reader = node.files().read_back(source.offset).unwrap().unwrap();
     let names = node.incrs();
     while names.iter().any(|(name, _)| node.storage.files().contains_key(name)) {
         node.append();

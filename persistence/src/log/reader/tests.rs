@@ -189,3 +189,24 @@ fn an_offset_past_every_bound_is_malformed() {
     let lines = transcript(Entries::new(broken.as_bytes(), None).unverified());
     assert!(lines[1].contains("malformed: an offset past 2^64"), "{lines:?}");
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+fn lines_like_room_before_something_else_are_read_in_one_pass() {
+    let line = format!("#hw-room {}\r\n", ".".repeat(53));
+    let count = (16 << 20) / line.len();
+    let bytes = [line.repeat(count).as_bytes(), SET, line.repeat(3).as_bytes()].concat();
+    let started = std::time::Instant::now();
+    let mut entries = Entries::new(&bytes, None);
+    let (mut comments, mut commands) = (0, 0);
+    while let Some(entry) = entries.next() {
+        match entry.unwrap().kind {
+            EntryKind::Comment(_) => comments += 1,
+            _ => commands += 1,
+        }
+    }
+    assert_eq!((comments, commands), (count, 1));
+    assert_eq!(entries.position(), bytes.len() - 3 * line.len());
+    // Comparing all that follows at each line takes more than a minute.
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}

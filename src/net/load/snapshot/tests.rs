@@ -312,26 +312,37 @@ fn a_database_too_many_is_refused() {
 
 #[test]
 fn a_hint_costs_no_more_than_the_file_could_need() {
-    let held = |hint: u64| {
-        let encoder = EncoderOptions { compress: false, ..EncoderOptions::default() };
-        let options = WriterOptions { encoder, checksum: true };
-        let mut writer = SnapshotWriter::new(Vec::new(), &options);
-        writer.select_db(0).unwrap();
+    // However many databases there are, it is one file.
+    for (databases, keys) in [(1, 20_000), (DATABASES, 4000)] {
+        let (honest, file_bytes) = overhead(databases, keys, keys);
+        let (lied, _) = overhead(databases, keys, u64::MAX);
+        assert!(lied > honest, "a hint is followed");
+        assert!(
+            lied - honest < 4 * file_bytes,
+            "{lied} instead of {honest} for {file_bytes} bytes, {databases} databases"
+        );
+    }
+}
+
+/// Bytes beside the entries of databases of `keys` keys each, loaded with that hint, and the size of the file.
+fn overhead(databases: u32, keys: u64, hint: u64) -> (usize, usize) {
+    let encoder = EncoderOptions { compress: false, ..EncoderOptions::default() };
+    let options = WriterOptions { encoder, checksum: true };
+    let mut writer = SnapshotWriter::new(Vec::new(), &options);
+    for db in 0..databases {
+        writer.select_db(db).unwrap();
         writer.resize_db(hint, hint).unwrap();
-        for number in 0..20_000 {
+        for number in 0..keys {
             writer.key(format!("key:{number}").as_bytes(), KeyMeta::default()).unwrap();
             writer.value(Event::String(&[0x80; 70])).unwrap();
             writer.value(Event::ValueEnd).unwrap();
         }
-        let file = writer.finish().unwrap();
-        let mut keyspace = keyspace(false);
-        let plan = Plan { workers: 2, now_ms: NOW_MS, keeps_expired: true };
-        plan.load(&mut keyspace, &file, |_| ()).unwrap();
-        keyspace.check_invariants();
-        (keyspace.db(0).map_or(0, |db| db.overhead_bytes()), file.len())
-    };
-    let (honest, file_bytes) = held(20_000);
-    let (lied, _) = held(u64::MAX);
-    assert!(lied > honest, "a hint is followed");
-    assert!(lied - honest < 4 * file_bytes, "{lied} instead of {honest} for {file_bytes} bytes");
+    }
+    let file = writer.finish().unwrap();
+    let mut keyspace = keyspace(false);
+    let plan = Plan { workers: 2, now_ms: NOW_MS, keeps_expired: true };
+    plan.load(&mut keyspace, &file, |_| ()).unwrap();
+    keyspace.check_invariants();
+    let of_db = |db| keyspace.db(db).map_or(0, |db| db.overhead_bytes());
+    ((0..databases).map(of_db).sum(), file.len())
 }

@@ -422,7 +422,12 @@ mod tests {
         let mut covered = annotation::seed(1);
         covered.update(&local);
         let mut good = [head(LOCAL, &covered), local].concat();
-        let mark = Annotation::Mark(Mark { end: LogOffset(9), sync: LogOffset(9), clean: false });
+        let mark = Annotation::Mark(Mark {
+            end: LogOffset(9),
+            sync: LogOffset(9),
+            clean: false,
+            follows: false,
+        });
         annotation::write(&mut good, &mark, &annotation::seed(1));
         // Before it heads whose local bytes would be all the rest of the file, if their checksums were right.
         for (heads, is_believed) in [(2, true), (VERIFY_TIMES_MAX + 4, false)] {

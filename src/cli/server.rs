@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::{complain, say, system_check};
 use crate::REDIS_VERSION;
 use crate::commands::table;
+use crate::config::choices::AppendFsync;
 use crate::config::{self, CommandNames, Config, LoadError, Source};
 use crate::logging::{self, Role};
 use crate::net::{self, process};
@@ -140,6 +141,11 @@ fn serve(mut config: Config) -> Result<(), String> {
     info!("monotonic clock: POSIX clock_gettime");
     let mode = if config.cluster_enabled { "cluster" } else { "standalone" };
     info!("Running mode={mode}, port={}.", config.port);
+    if !config.appendonly && config.appendfsync == AppendFsync::Always {
+        warn!(
+            "appendonly is no: appendfsync has no effect, a killed process loses what was written since the last snapshot"
+        );
+    }
     info!("Server initialized");
     let served = net::serve(config);
     drop(running);

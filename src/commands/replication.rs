@@ -97,6 +97,11 @@ fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply.simple("OK Already connected to specified master");
         return Ok(());
     }
+    if ctx.state.replication.primary.as_ref().is_some_and(|primary| primary.stopped.is_some()) {
+        // To go on from where the stream stopped would stop it again. A full copy may hold what a command could not bring.
+        let id = ctx.state.fresh_id();
+        ctx.state.stream.disown(id);
+    }
     let text = format!("REPLICAOF {}:{port} enabled (user request from '{by}')", address.host);
     ctx.state.config.values_mut().replicaof = Some(address.clone());
     ctx.state.set_primary(Some(address));
@@ -294,7 +299,7 @@ fn take_over(ctx: &mut Context<'_>, id: &str) -> CommandResult {
     }
     ctx.state.config.values_mut().replicaof = None;
     ctx.state.set_primary(None);
-    ctx.note("Failover request received for replid, this replica is the primary now".to_owned());
+    ctx.note(format!("Failover request received for replid {id}: this replica is the primary now"));
     Ok(())
 }
 

@@ -36,7 +36,9 @@ pub(super) fn start(shared: &Arc<Shared>, feed: Feed) {
         let client = feed.client;
         let Err(why) = serve(&shared, &connection, &feed).await;
         shared.relay.let_go(client);
-        if !connection.is_closing() {
+        if feed.announced.snapshot_only {
+            connection.close();
+        } else if !connection.is_closing() {
             tracing::warn!("Connection with replica client id #{} is closed: {why}", client.0);
             connection.close();
         }

@@ -101,7 +101,7 @@ impl Node {
         primary.stopped = Some(why.to_owned());
         let offset = self.state.stream.end;
         self.state.outputs.push(super::warning(format!(
-            "== CRITICAL == The stream of the MASTER cannot be followed behind offset {offset}: {why}. The link stays closed, so that this replica does not diverge; REPLICAOF begins again."
+            "== CRITICAL == The stream of the MASTER cannot be followed behind offset {offset}: {why}. The link stays closed, so that this replica does not diverge; REPLICAOF with the same address asks for a full copy."
         )));
     }
 
@@ -214,7 +214,7 @@ fn run(
 
 fn told(args: Args<'_>, error: &CommandError) -> String {
     let name = crate::resp::errors::printable(&args[0]);
-    format!("'{name}' answers: {}", error.text())
+    format!("'{name}' answers: {}", error.text().trim_end())
 }
 
 #[cfg(test)]

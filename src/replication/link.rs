@@ -391,7 +391,10 @@ impl Link {
             Some("-NOMASTERLINK" | "-LOADING") => {
                 Err(format!("the MASTER cannot be followed yet: '{text}'"))
             }
-            _ => Err(format!("the MASTER does not answer PSYNC: '{text}'")),
+            Some("-NOAUTH") => {
+                Err(format!("the MASTER wants a password: set masterauth ('{text}')"))
+            }
+            _ => Err(format!("the MASTER refuses PSYNC: '{text}'")),
         }
     }
 }

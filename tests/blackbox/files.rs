@@ -72,6 +72,9 @@ fn history_of_the_log_is_kept_while_the_setting_says_so() {
     assert_eq!(server.ask("GET a"), "$1\r\n1\r\n");
     assert_eq!(log_files(folder.path()), kept, "a start keeps them too");
     assert_eq!(server.ask("CONFIG SET aof-disable-auto-gc no"), "+OK\r\n");
+    // What replicas may still want stays, until it is not to either.
+    assert!(log_files(folder.path()).contains(&first));
+    assert_eq!(server.ask("CONFIG SET repl-backlog-disk-size 0"), "+OK\r\n");
     wait_for("the end of history", || (log_files(folder.path()).len() == 2).then_some(()));
     let manifest = folder.path().join("appendonlydir/appendonly.aof.manifest");
     wait_for("a manifest without history", || {

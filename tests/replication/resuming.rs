@@ -76,7 +76,7 @@ fn logs_switched_on_under_load_hold_the_stream() {
 fn a_replica_keeps_what_has_expired_in_its_snapshot() {
     let primary = Node::start(Ours, None, &LOG);
     let mut replica = Node::start(Ours, Some(&primary), &NO_LOG);
-    primary.play("SET key value PX 1000\nSET twin value PX 1000");
+    primary.play("SET key value PX 5000\nSET twin value PX 5000");
     settle(&primary, &replica);
     replica.play("SAVE");
     replica.kill();

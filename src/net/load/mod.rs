@@ -76,6 +76,7 @@ fn load_log(
     for line in plan.to_string().lines() {
         tracing::info!("{line}");
     }
+    refuse_to_forget(config, storage, &plan)?;
     begin_progress(shared, plan.bytes());
     let mut loader = Loader::new(shared, config, true);
     for step in &plan.steps {
@@ -97,6 +98,23 @@ fn load_log(
         tracing::info!("DB loaded from append only file: {seconds:.3} seconds");
     }
     loader.finish(stream, Some(writer))
+}
+
+/// A folder with a snapshot and no log: whoever switched the log on in the settings wants the data, and an empty start
+/// would end with a snapshot that overwrites them.
+fn refuse_to_forget(
+    config: &Config,
+    storage: &Arc<dyn Storage>,
+    plan: &Plan,
+) -> Result<(), String> {
+    let name = &config.dbfilename;
+    let size = storage.size(name).map_err(|error| format!("{name}: {error}"))?;
+    if !plan.steps.is_empty() || size.unwrap_or(0) == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and          switch the log on with CONFIG SET appendonly yes, or move the file away. Nothing was changed"
+    ))
 }
 
 /// The stream goes on where the log ends.

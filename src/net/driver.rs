@@ -128,11 +128,26 @@ pub(super) async fn tick_task(shared: Arc<Shared>) {
         while with_node(&shared, |node| node.expire_slice(&mut SystemClock)) {
             tokio::task::yield_now().await;
         }
+        if !shared.committer.is_on() {
+            close_slow_replicas(&shared);
+        }
         if unwanted {
             shared.committer.stop_relay(&shared);
         }
         // Effects of expiry have to reach the log although nobody waits for them.
         shared.committer.kick_if_pending(&shared);
+    }
+}
+
+/// With the log off what a slow replica lacks is kept in memory: `client-output-buffer-limit replica` says for how long.
+fn close_slow_replicas(shared: &Arc<Shared>) {
+    let limit = shared.node.lock().state.config.client_output_buffer_limit.replica;
+    for client in shared.relay.too_slow(limit, clock::mono_us() / 1000) {
+        let found = shared.connections.lock().get(&client).cloned();
+        if let Some(connection) = found {
+            tracing::warn!("Replica client id #{} has been too far behind for too long", client.0);
+            connection.close();
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::config::special::OutputLimit;
 use crate::replication::Backlog;
 use crate::state::ClientId;
 use crate::state::replication::BacklogFacts;
@@ -15,9 +16,17 @@ use crate::state::replication::BacklogFacts;
 struct Inner {
     backlog: Backlog,
     /// The offset that each attached replica has got.
-    held: HashMap<ClientId, u64>,
+    held: HashMap<ClientId, Held>,
     /// Bytes that may be kept for a replica that is slow; beyond that it has to do without.
     kept_max: u64,
+}
+
+/// How far an attached replica has got.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    offset: u64,
+    /// It has been too far behind since then, monotonic milliseconds.
+    slow_since_ms: Option<u64>,
 }
 
 /// The relay. One for the node, fed by whoever commits.
@@ -130,8 +139,28 @@ impl Relay {
     /// A replica has got everything up to `offset`.
     pub(super) fn hold(&self, client: ClientId, offset: u64) {
         if let Some(inner) = &mut *self.inner.lock() {
-            inner.held.insert(client, offset);
+            let new = Held { offset, slow_since_ms: None };
+            inner.held.entry(client).or_insert(new).offset = offset;
         }
+    }
+
+    /// Replicas that have been more than `limit.soft` bytes behind for longer than its seconds.
+    pub(super) fn too_slow(&self, limit: OutputLimit, now_ms: u64) -> Vec<ClientId> {
+        let mut locked = self.inner.lock();
+        let Some(inner) = locked.as_mut().filter(|_| limit.soft > 0) else { return Vec::new() };
+        let end = inner.backlog.end();
+        let mut slow = Vec::new();
+        for (client, held) in &mut inner.held {
+            if end - held.offset.min(end) < limit.soft {
+                held.slow_since_ms = None;
+                continue;
+            }
+            let since_ms = *held.slow_since_ms.get_or_insert(now_ms);
+            if now_ms.saturating_sub(since_ms) > limit.soft_seconds.saturating_mul(1000) {
+                slow.push(*client);
+            }
+        }
+        slow
     }
 
     /// A replica is gone.
@@ -154,8 +183,9 @@ impl Relay {
 impl Inner {
     /// The oldest offset that somebody needs who is not too far behind `end`.
     fn needed_from(&self, end: u64) -> u64 {
+        let offsets = self.held.values().map(|held| held.offset);
         let kept = |offset: &u64| end - (*offset).min(end) <= self.kept_max;
-        self.held.values().copied().filter(kept).min().unwrap_or(u64::MAX)
+        offsets.filter(kept).min().unwrap_or(u64::MAX)
     }
 }
 
@@ -181,6 +211,21 @@ mod tests {
         relay.feed(b"gh", &[], 12);
         assert_eq!(all(&relay, 8), b"efgh");
         assert_eq!(*relay.watch().borrow(), 12);
+    }
+
+    #[test]
+    fn a_replica_that_stays_behind_is_told_by_the_soft_limit() {
+        let relay = Relay::new();
+        relay.start(0, (1, 1000));
+        relay.hold(ClientId(1), 0);
+        let limit = OutputLimit { hard: 0, soft: 10, soft_seconds: 2 };
+        relay.feed(b"123456789", &[], 9);
+        assert_eq!(relay.too_slow(limit, 0), []);
+        relay.feed(b"0", &[], 10);
+        assert_eq!((relay.too_slow(limit, 1000), relay.too_slow(limit, 3000)), (vec![], vec![]));
+        assert_eq!(relay.too_slow(limit, 3001), [ClientId(1)]);
+        relay.hold(ClientId(1), 5);
+        assert_eq!((relay.too_slow(limit, 3002), relay.too_slow(limit, 9000)), (vec![], vec![]));
     }
 
     #[test]

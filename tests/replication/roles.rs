@@ -164,3 +164,46 @@ fn tools_of_stock_take_a_snapshot_and_the_stream() {
         listener.wait().unwrap();
     }
 }
+
+/// A full sync of a replica whose setting says what its clients see meanwhile: the old data, or that it is loading.
+fn seen_while_syncing(load: &str, log: &str) -> Vec<String> {
+    let primary = Node::start(Ours, None, &LOG);
+    primary.fill("big", 300, 100_000);
+    let settings =
+        ["--appendonly", log, "--repl-diskless-load", load, "--replica-serve-stale-data", "yes"];
+    let mut replica = Node::start(Ours, None, &settings);
+    replica.play("SET own data");
+    replica.follow(&primary);
+    let mut seen = Vec::new();
+    wait_for("the end of the sync", || {
+        let reply = replica.ask("GET own");
+        if !seen.contains(&reply) {
+            seen.push(reply);
+        }
+        replica.is_linked().then_some(())
+    });
+    settle(&primary, &replica);
+    assert_eq!(replica.ask("DEBUG DIGEST"), primary.ask("DEBUG DIGEST"));
+    seen
+}
+
+#[test]
+fn old_data_are_shown_until_the_new_are_there_where_that_is_wanted() {
+    for log in ["yes", "no"] {
+        let seen = seen_while_syncing("swapdb", log);
+        let allowed = ["$4\r\ndata\r\n", "$-1\r\n"];
+        assert!(seen.iter().all(|reply| allowed.contains(&reply.as_str())), "{seen:?}");
+        seen_while_syncing("disabled", log);
+    }
+}
+
+#[test]
+fn a_replica_leaves_eviction_to_its_primary() {
+    let primary = Node::start(Ours, None, &LOG);
+    let eviction = ["--maxmemory", "1mb", "--maxmemory-policy", "allkeys-lru"];
+    let replica = Node::start(Ours, Some(&primary), &[&LOG[..], &eviction].concat());
+    primary.fill("key", 300, 10_000);
+    settle(&primary, &replica);
+    assert_eq!(replica.ask("DBSIZE"), primary.ask("DBSIZE"));
+    assert_eq!(replica.info("evicted_keys"), "0");
+}

@@ -52,7 +52,9 @@ fn rewrite(stock: &mut Stock) {
 
 /// A stock server whose log has a base and goes on behind it.
 fn with_log(settings: &[&str]) -> Stock {
-    let mut stock = Stock::start(&[&["--appendonly", "yes"], settings].concat());
+    // With everysec stock may answer before it has written, while a sync runs.
+    let log = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut stock = Stock::start(&[&log[..], settings].concat());
     play(&mut stock, FIRST);
     rewrite(&mut stock);
     play(&mut stock, THEN);
@@ -114,7 +116,7 @@ fn a_base_can_be_left_out() {
 
 #[test]
 fn our_own_server_takes_a_base_too() {
-    let mut source = Stock::start(&["--appendonly", "yes"]);
+    let mut source = Stock::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     play(&mut source, "RPUSH list a b c\nHSET hash f v\nXADD stream 1-1 f v\nSET s v");
     rewrite(&mut source);
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! FAILOVER and stops: a primary hands its place over, and nothing is sent twice for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::logs::compare;
 use crate::node::{Kind, Node, settle};
 use crate::peer::words;
@@ -101,13 +103,23 @@ fn connections_outlive_a_longer_log() {
 fn a_replica_that_reloads_misses_nothing() {
     let primary = Node::start(Ours, None, &LOG);
     let replica = Node::start(Ours, Some(&primary), &LOG);
-    primary.fill("key", 2_000, 1_000);
+    // So much that a reload takes some tenths of a second.
+    primary.fill("key", 400, 100_000);
     settle(&primary, &replica);
+    let ends = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| (0..40).for_each(|round| primary.fill(&format!("more{round}"), 50, 100)));
+        scope.spawn(|| {
+            for round in 0.. {
+                primary.fill(&format!("more{round}"), 20, 100);
+                if ends.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
         for how in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
             assert_eq!(replica.ask(how), "+OK\r\n");
         }
+        ends.store(true, Ordering::SeqCst);
     });
     settle(&primary, &replica);
 }

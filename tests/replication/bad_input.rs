@@ -86,7 +86,7 @@ fn a_handshake_that_is_none_is_given_up() {
         (psync(&format!("+FULLRESYNC {id} -5\r\n")), "FULLRESYNC cannot be understood"),
         (psync(&format!("+FULLRESYNC {id}\r\n")), "FULLRESYNC cannot be understood"),
         (psync("+CONTINUE 55\r\n"), "CONTINUE cannot be understood"),
-        (psync("-ERR no\r\n"), "does not answer PSYNC: '-ERR no'"),
+        (psync("-ERR no\r\n"), "refuses PSYNC: '-ERR no'"),
         (psync("+FULL").and_closes(), "has closed the connection"),
         (psync(&format!("+FULLRESYNC {id} 18446744073709551616\r\n")), "cannot be understood"),
     ]);

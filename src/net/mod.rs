@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::clock;
@@ -82,7 +82,10 @@ pub fn serve(config: Config) -> Result<(), String> {
         tokio::spawn(driver::tick_task(Arc::clone(&shared)));
         tokio::spawn(link::link_task(Arc::clone(&shared)));
         tokio::spawn(io_thread(Arc::clone(&shared), 0, first));
-        tokio::spawn(signals(Arc::clone(&shared)));
+        // Before anybody is told that the node is ready: a signal that comes then must find its handler.
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        tokio::spawn(signals(Arc::clone(&shared), terminate, interrupt));
         when_loaded.await.map_err(|_| "loading was broken off".to_owned())??;
         announce(kinds);
         shared.exited().await;
@@ -172,9 +175,11 @@ fn spawn_loader(
 }
 
 /// Shuts down on SIGTERM and SIGINT. Never ends.
-async fn signals(shared: Arc<Shared>) {
-    let terminate = signal(SignalKind::terminate());
-    let interrupt = signal(SignalKind::interrupt());
+async fn signals(
+    shared: Arc<Shared>,
+    terminate: std::io::Result<Signal>,
+    interrupt: std::io::Result<Signal>,
+) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
         tracing::warn!("signals cannot be received");
         return;

@@ -3,6 +3,7 @@
 pub mod alloc;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod glob;

@@ -1,0 +1,15 @@
+//! Redis Cluster as values: what nodes tell each other, what a node knows of the others, and what follows from it.
+//!
+//! Nothing here knows of sockets, files or clocks: packets, facts and times go in, an *ordered* list of outputs comes out.
+//! The order is the safety argument: what must be on disk comes before what may be sent. `docs/cluster.md` has the states,
+//! the transitions and the timers as tables. Source: Redis documentation, "Redis cluster specification".
+
+mod host;
+mod ids;
+pub mod packet;
+mod slot_set;
+
+pub use host::Host;
+pub use ids::{Epoch, NodeId};
+pub use packet::{Body, Extension, Gossip, Header, Packet};
+pub use slot_set::SlotSet;

@@ -4,12 +4,16 @@
 //! The order is the safety argument: what must be on disk comes before what may be sent. `docs/cluster.md` has the states,
 //! the transitions and the timers as tables. Source: Redis documentation, "Redis cluster specification".
 
+pub mod core;
 mod host;
 mod ids;
 pub mod packet;
+pub mod settings;
 mod slot_set;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};
 pub use packet::{Body, Extension, Gossip, Header, Packet};
 pub use slot_set::SlotSet;
+
+pub use self::core::{Cluster, Facts, Input, Output};

@@ -68,6 +68,8 @@ pub struct Header {
     pub is_paused: bool,
     /// Vote for it though its primary is up.
     pub forces_ack: bool,
+    /// A primary that lacks what its replicas have: one of them is to take over. Stock nodes send zero here, and ignore it.
+    pub steps_back: bool,
     /// It understands extensions (and may have sent some).
     pub has_extensions: bool,
 }

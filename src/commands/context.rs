@@ -18,6 +18,8 @@ pub enum Then {
     Exec,
     /// Bring what derives from settings up to date.
     SettingsChanged,
+    /// Do what follows from a change of the cluster.
+    ClusterChanged,
 }
 
 /// The surroundings of one running command.

@@ -56,6 +56,7 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                 }
             }
             Output::Feed(feed) => feed::start(shared, *feed),
+            Output::Bus => shared.bus.wake(),
             Output::LinkChanged => shared.link_changed.notify_one(),
             Output::StartSnapshot => walks::start_snapshot(shared),
             Output::StartRewrite => walks::start_rewrite(shared),

@@ -1,5 +1,6 @@
 //! Sockets, threads, signals: the part of the server that waits.
 
+mod bus;
 mod commit;
 mod connection;
 mod driver;

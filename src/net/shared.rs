@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) relay: Relay,
     /// Bytes of the stream sent to replicas: from memory, from files of the log.
     pub(super) relayed: [AtomicU64; 2],
+    /// The cluster bus.
+    pub(super) bus: super::bus::Bus,
     /// Tells the task of the link that the node has another primary.
     pub(super) link_changed: tokio::sync::Notify,
     pub(super) log_lock: FolderLock,
@@ -72,6 +74,7 @@ impl Shared {
             committer: Committer::new(policy),
             relay: Relay::new(),
             relayed: Default::default(),
+            bus: super::bus::Bus::default(),
             link_changed: tokio::sync::Notify::new(),
             log_lock: FolderLock::default(),
             log_switch: Mutex::new(()),

@@ -167,6 +167,7 @@ impl Node {
             Then::Nothing => {}
             Then::Exec => self.exec(client, out, time, clock),
             Then::SettingsChanged => self.apply_settings(),
+            Then::ClusterChanged => self.settle_cluster(),
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
         if self.state.stream.end > before {

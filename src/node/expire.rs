@@ -32,6 +32,7 @@ impl Node {
         let state = &mut self.state;
         let stands_still = state.pause.is_some()
             || state.replication.failover.is_some()
+            || state.is_being_replaced()
             || state.shutdown_waits
             || state.persistence.loading.is_some();
         if stands_still || !state.debug.active_expire || self.expire_left_us == 0 {

@@ -161,7 +161,10 @@ fn disk_error(state: &State) -> Option<CommandError> {
 /// Whether commands that may write wait: the node is about to stop, or to hand its place over.
 #[inline]
 fn writes_wait(state: &State) -> bool {
-    state.stopping || state.shutdown_waits || state.replication.failover.is_some()
+    state.stopping
+        || state.shutdown_waits
+        || state.replication.failover.is_some()
+        || state.cluster_holds_writes()
 }
 
 fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {

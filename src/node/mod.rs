@@ -3,6 +3,7 @@
 //! Bytes and time go in, replies and an ordered list of outputs come out. A node reads no clock, does no I/O and starts
 //! no task; `net` does, and a test may in its place.
 
+mod cluster;
 mod dispatch;
 mod expire;
 mod gates;

@@ -113,6 +113,7 @@ impl Node {
         // A replica hands on the PINGs of its own primary. A replica that takes over must have everything.
         if state.is_replica()
             || state.replication.failover.is_some()
+            || state.is_being_replaced()
             || state.shutdown_waits
             || state.replication.ping_due_ms > now_ms
         {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clients;
+pub mod cluster;
 pub mod freeing;
 pub mod latency;
 pub mod output;
@@ -46,6 +47,8 @@ pub struct State {
     pub latency: latency::Latency,
     /// Whose replica the node is, and which replicas it has.
     pub replication: replication::Replication,
+    /// The node's part in its cluster; none outside of cluster mode.
+    pub cluster: Option<Box<cluster::Membership>>,
     /// Clients whose commands wait for replicas or the log, and some that no longer do.
     pub waiting: Vec<ClientId>,
     /// What snapshots, rewrites and loads are doing.
@@ -106,6 +109,7 @@ impl State {
             slowlog: slowlog::SlowLog::default(),
             latency: latency::Latency::default(),
             replication: replication::Replication::default(),
+            cluster: None,
             waiting: Vec::new(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,

@@ -26,6 +26,8 @@ pub enum Output {
     },
     /// A client has become a replica: send it what it asks for, then the stream.
     Feed(Box<Feed>),
+    /// Something is to be done on the cluster bus ([`super::cluster::Membership::bus`]).
+    Bus,
     /// The node has another primary, or none: open and close links.
     LinkChanged,
     /// Write a snapshot of everything as it is now to `dbfilename`.

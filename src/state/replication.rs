@@ -55,6 +55,8 @@ pub struct Replication {
     pub primary: Option<Box<Primary>>,
     /// Grows with every change of `primary`: what belongs to a former one is told by that.
     pub generation: u64,
+    /// Of a replica: what it holds is a part of its primary's history, as far as it knows.
+    pub shares_history: bool,
     /// Attached replicas.
     pub replicas: Replicas,
     /// What memory holds of the stream.
@@ -94,6 +96,7 @@ impl State {
         let is_replica = replication.primary.is_some();
         self.replication.alone_since_ms = now_ms;
         if is_replica && !was_replica {
+            self.replication.shares_history = false;
             self.end_all_waits();
         }
         if was_replica && !is_replica {

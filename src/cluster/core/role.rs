@@ -1,0 +1,120 @@
+//! Primary or replica: this node's role, and what others say of theirs.
+
+use super::{Cluster, Output, PeerIx};
+use crate::cluster::packet::flags;
+use crate::cluster::{Header, Host};
+
+impl Cluster {
+    /// This node follows `primary` from now on.
+    pub(super) fn become_replica_of(&mut self, primary: PeerIx) {
+        assert_ne!(primary, PeerIx::ME, "a node does not follow itself");
+        let shard = self.peers[primary].shard;
+        let me = self.peers.me_mut();
+        me.clear(flags::PRIMARY | flags::MIGRATE_TO);
+        me.set(flags::REPLICA);
+        me.shard = shard;
+        me.primary = Some(primary);
+        let target = &mut self.peers[primary];
+        target.orphaned_ms = None;
+        target.set(flags::MIGRATE_TO);
+        self.slots.close_all();
+        self.end_manual_failover();
+        self.election = Default::default();
+        self.guard = super::Guard::Clear;
+        self.primary_gives_up = false;
+        self.persist();
+        self.follow_primary();
+    }
+
+    /// This node is a primary from now on. Whoever followed with it is not asked.
+    pub(super) fn become_primary(&mut self) {
+        let me = self.peers.me_mut();
+        me.clear(flags::REPLICA);
+        me.set(flags::PRIMARY);
+        me.primary = None;
+        self.out.push(Output::Promote);
+    }
+
+    /// The node's replication goes where the cluster says. To be called whenever either may have changed.
+    pub(super) fn follow_primary(&mut self) {
+        let Some(primary) = self.peers.me().primary else { return };
+        let Some((host, port)) = self.address_of(primary) else { return };
+        let follows = self.facts.follows.as_ref();
+        if follows.is_some_and(|(to, at)| to == host.as_str() && *at == port) {
+            return;
+        }
+        // Told once: the facts of the next step say that it was heard.
+        self.facts.follows = Some((host.to_string(), port));
+        self.out.push(Output::Follow { host, port });
+    }
+
+    fn address_of(&self, place: PeerIx) -> Option<(Host, u16)> {
+        let peer = &self.peers[place];
+        let is_known = !peer.is(flags::NOADDR) && !peer.host.is_unknown() && peer.ports.client != 0;
+        is_known.then_some((peer.host, peer.ports.client))
+    }
+
+    /// Another node is a primary.
+    pub(super) fn mark_primary(&mut self, place: PeerIx) {
+        let peer = &mut self.peers[place];
+        if peer.is_primary() && peer.primary.is_none() {
+            return;
+        }
+        let former = peer.primary.take();
+        peer.clear(flags::REPLICA);
+        peer.set(flags::PRIMARY);
+        // Its primary had a replica: its successor may be given one.
+        if former.is_some() {
+            peer.set(flags::MIGRATE_TO);
+        }
+        if let Some(former) = former {
+            self.unmark_target(former);
+        }
+        self.save_soon();
+    }
+
+    /// What a node says of its role.
+    pub(super) fn hear_role(&mut self, sender: PeerIx, header: &Header) {
+        let Some(primary) = header.primary else { return self.mark_primary(sender) };
+        let primary = self.peers.find(&primary).filter(|place| *place != sender);
+        if self.peers[sender].is_primary() {
+            self.demote(sender, primary, header);
+        }
+        let former = self.peers[sender].primary;
+        if primary.is_none() || former == primary {
+            return;
+        }
+        let place = primary.expect("looked at above");
+        let shard = self.peers[place].shard;
+        let peer = &mut self.peers[sender];
+        peer.primary = Some(place);
+        peer.shard = shard;
+        self.peers[place].set(flags::MIGRATE_TO);
+        if let Some(former) = former {
+            self.unmark_target(former);
+        }
+        self.save_soon();
+    }
+
+    /// A primary has become a replica. Its slots go to its new primary if that is its successor, to nobody otherwise: a
+    /// claim to them will come.
+    fn demote(&mut self, sender: PeerIx, primary: Option<PeerIx>, header: &Header) {
+        let heir = primary.filter(|heir| {
+            self.peers[*heir].shard == self.peers[sender].shard
+                && header.config_epoch > self.peers[sender].config_epoch
+        });
+        let owned: Vec<_> = self.slots.set_of(sender).iter().collect();
+        if !owned.is_empty() {
+            owned.into_iter().for_each(|slot| self.assign(slot, heir));
+            if let Some(heir) = heir {
+                let epoch = &mut self.peers[heir].config_epoch;
+                *epoch = (*epoch).max(header.config_epoch);
+            }
+            self.persist();
+        }
+        let peer = &mut self.peers[sender];
+        peer.clear(flags::PRIMARY | flags::MIGRATE_TO);
+        peer.set(flags::REPLICA);
+        self.save_soon();
+    }
+}

@@ -1,0 +1,70 @@
+//! Whether the cluster serves: its state from this node's point of view.
+//! Spec: cluster, "Availability" and "Hash slots configuration".
+
+use super::{Cluster, Guard};
+use crate::cluster::packet::flags;
+use crate::keyspace::SLOT_COUNT;
+
+/// A primary takes no writes for so long after its start: the others may have gone on without it.
+const START_MS: u64 = 2000;
+
+/// A primary that was cut off takes writes again after the timeout, within these bounds: it may have been replaced.
+const REJOIN_MIN_MS: u64 = 500;
+const REJOIN_MAX_MS: u64 = 5000;
+
+/// The state of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    pub(super) is_ok: bool,
+    /// When it was first looked at.
+    first_ms: Option<u64>,
+    /// When the node was last without a majority.
+    minority_ms: Option<u64>,
+}
+
+impl Cluster {
+    /// Whether the cluster serves.
+    #[inline]
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.status.is_ok
+    }
+
+    /// Looks at the state anew.
+    pub(super) fn update_status(&mut self) {
+        let now_ms = self.now_ms();
+        let first_ms = *self.status.first_ms.get_or_insert(now_ms);
+        let is_primary = self.peers.me().is_primary();
+        if is_primary && !self.status.is_ok && now_ms - first_ms < START_MS {
+            return;
+        }
+        let covered = !self.settings.needs_all_slots || self.is_covered();
+        let reachable = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.votes() && !peer.is(flags::FAIL | flags::PFAIL))
+            .count();
+        let has_majority = reachable >= self.quorum();
+        if !has_majority {
+            self.status.minority_ms = Some(now_ms);
+        }
+        let is_ok = covered && has_majority && self.guard == Guard::Clear;
+        if is_ok == self.status.is_ok {
+            return;
+        }
+        if is_ok && is_primary {
+            let wait_ms = self.settings.timeout_ms.clamp(REJOIN_MIN_MS, REJOIN_MAX_MS);
+            if self.status.minority_ms.is_some_and(|at_ms| now_ms - at_ms < wait_ms) {
+                return;
+            }
+        }
+        self.status.is_ok = is_ok;
+        self.note(format!("Cluster state changed: {}", if is_ok { "ok" } else { "fail" }));
+    }
+
+    /// Whether every slot has an owner that has not failed.
+    fn is_covered(&self) -> bool {
+        let failed = |peer: &super::Peer| peer.has_failed() && peer.slot_count > 0;
+        self.slots.assigned() == SLOT_COUNT && !self.peers.iter().any(|(_, peer)| failed(peer))
+    }
+}

@@ -1,0 +1,160 @@
+//! Who owns which slot, from what primaries claim: the greater epoch wins.
+//! Spec: cluster, "Hash slots configuration propagation" and "UPDATE messages, a closer look".
+
+use std::sync::Arc;
+
+use super::{Cluster, Output, PeerIx};
+use crate::cluster::{Body, Epoch, Header, NodeId, SlotSet};
+use crate::keyspace::Slot;
+
+impl Cluster {
+    /// Gives `slot` to somebody, or to nobody.
+    pub(super) fn assign(&mut self, slot: Slot, owner: Option<PeerIx>) {
+        let former = self.slots.set(slot, owner);
+        if former == owner {
+            return;
+        }
+        if let Some(former) = former {
+            self.peers[former].slot_count -= 1;
+        }
+        if let Some(owner) = owner {
+            self.peers[owner].slot_count += 1;
+            if self.peers[owner].slot_count == 1 {
+                self.mark_target(owner);
+            }
+        }
+    }
+
+    /// What a node claims in its header: its own slots, or its primary's.
+    pub(super) fn hear_claims(&mut self, sender: PeerIx, header: &Header) {
+        let peer = &self.peers[sender];
+        let is_primary = peer.is_primary();
+        let Some(claimant) = (if is_primary { Some(sender) } else { peer.primary }) else { return };
+        let count = self.peers[claimant].slot_count;
+        if self.slots.are_exactly(&header.slots, claimant, count) {
+            return;
+        }
+        if is_primary {
+            self.claim(sender, header.config_epoch, &header.slots);
+        }
+        self.correct(sender, header);
+    }
+
+    /// Tells a node that claims slots which have a newer owner who that is. One owner a packet.
+    fn correct(&mut self, sender: PeerIx, header: &Header) {
+        let newer = |slot: &Slot| {
+            let owner = self.slots.owner(*slot)?;
+            let wins = self.peers[owner].config_epoch > header.config_epoch;
+            (owner != sender && wins && !self.slots.is_unclaimed(*slot)).then_some(owner)
+        };
+        let Some(owner) = header.slots.iter().find_map(|slot| newer(&slot)) else { return };
+        let Some(link) = self.peers[sender].link() else { return };
+        let (shown, by) = (self.peers[sender].shown(), self.peers[owner].shown());
+        self.note(format!(
+            "Node {shown} has old slots configuration, sending an UPDATE message about {by}"
+        ));
+        let slots: SlotSet = self
+            .slots
+            .set_of(owner)
+            .iter()
+            .filter(|slot| !self.slots.is_unclaimed(*slot))
+            .collect();
+        let (config_epoch, owner) = (self.peers[owner].config_epoch, self.peers[owner].id);
+        self.send(link, Body::Update { config_epoch, owner, slots: Arc::new(slots) });
+    }
+
+    /// Somebody says that slots have another owner than this node has claimed.
+    pub(super) fn hear_update(&mut self, config_epoch: Epoch, owner: &NodeId, slots: &SlotSet) {
+        let Some(place) = self.peers.find(owner) else { return };
+        if place == PeerIx::ME {
+            return self.note("Discarding UPDATE message about myself.".to_owned());
+        }
+        if self.peers[place].config_epoch >= config_epoch {
+            return;
+        }
+        if self.peers[place].is_replica() {
+            self.mark_primary(place);
+        }
+        self.peers[place].config_epoch = config_epoch;
+        self.persist();
+        self.claim(place, config_epoch, slots);
+    }
+
+    /// A primary claims slots in an epoch.
+    pub(super) fn claim(&mut self, claimant: PeerIx, epoch: Epoch, claimed: &SlotSet) {
+        if claimant == PeerIx::ME {
+            return;
+        }
+        let own = self.claimant();
+        let mut taken_from_own = 0;
+        let mut dirty = Vec::new();
+        let mut given_up = Vec::new();
+        let mut changed = false;
+        for slot in claimed.iter() {
+            let owner = self.slots.owner(slot);
+            if owner == Some(claimant) {
+                self.slots.set_unclaimed(slot, false);
+                continue;
+            }
+            // An import ends when its operator says so.
+            if self.slots.importing.contains_key(&slot) {
+                continue;
+            }
+            let is_newer = |owner: PeerIx| self.peers[owner].config_epoch < epoch;
+            if !owner.is_none_or(|owner| self.slots.is_unclaimed(slot) || is_newer(owner)) {
+                continue;
+            }
+            if owner == Some(PeerIx::ME) {
+                dirty.push(slot);
+            }
+            if owner == Some(own) {
+                taken_from_own += 1;
+                given_up.push(slot);
+            }
+            if owner == Some(PeerIx::ME) {
+                self.slots.migrating.remove(&slot);
+            }
+            self.assign(slot, Some(claimant));
+            changed = true;
+        }
+        for slot in self.slots.set_of(claimant).iter() {
+            if !claimed.has(slot) {
+                self.slots.set_unclaimed(slot, true);
+            }
+        }
+        if !changed {
+            return;
+        }
+        self.persist();
+        if !given_up.is_empty() {
+            self.out.push(Output::GaveUp(given_up));
+        }
+        self.after_claim((claimant, claimed.len()), own, taken_from_own, dirty);
+    }
+
+    /// Whether the node follows whoever took its last slot, or its primary's.
+    fn after_claim(
+        &mut self,
+        (claimant, claims): (PeerIx, usize),
+        own: PeerIx,
+        taken: usize,
+        dirty: Vec<Slot>,
+    ) {
+        let lost_all = taken > 0 && self.peers[own].slot_count == 0;
+        let inherits = self.settings.allows_replica_moves || claims == taken;
+        let grandparent = self.peers.me().primary.and_then(|primary| self.peers[primary].primary);
+        if lost_all && inherits {
+            let shown = self.peers[claimant].shown();
+            self.note(format!(
+                "Configuration change detected. Reconfiguring myself as a replica of {shown}"
+            ));
+            self.become_replica_of(claimant);
+        } else if let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) {
+            let shown = self.peers[grandparent].shown();
+            self.note(format!("My master is a replica itself: following {shown} from now on"));
+            self.become_replica_of(grandparent);
+        } else if !dirty.is_empty() {
+            self.out.push(Output::DropKeys(dirty));
+        }
+    }
+}

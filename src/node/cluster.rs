@@ -1,0 +1,157 @@
+//! A node in its cluster: what it tells the state machine, and what it does of what comes out.
+
+use crate::clock::Time;
+use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
+use crate::cluster::{self, Host, Input, Output};
+use crate::config::PrimaryAddress;
+use crate::keyspace::Slot;
+use crate::state;
+
+use super::{Node, propagate};
+
+/// Writes wait longer than the failover may take: what comes behind it is redirected.
+const PAUSE_MS: u64 = 2 * MF_TIMEOUT_MS;
+
+impl Node {
+    /// Takes note of what has happened on the bus, or of the time.
+    pub fn step_cluster(&mut self, time: Time, input: Input<'_>) {
+        self.state.time = time;
+        let is_saved = match input {
+            Input::Saved { is_saved, .. } => Some(is_saved),
+            _ => None,
+        };
+        if self.state.replication.primary.as_ref().is_some_and(|one| one.link.is_online()) {
+            self.state.replication.shares_history = true;
+        }
+        let facts = self.state.cluster_facts();
+        let Some(membership) = &mut self.state.cluster else { return };
+        membership.core.step(time, facts, input);
+        self.settle_cluster();
+        if let Some(is_saved) = is_saved {
+            self.config_is_saved(is_saved);
+        }
+        self.end_cluster_pause(time);
+    }
+
+    /// A connection has come on the bus.
+    pub fn accept_link(&mut self, time: Time, remote: Host, local: Host) -> Option<LinkId> {
+        self.state.time = time;
+        self.state.change_cluster(|core| core.accepted(remote, local))
+    }
+
+    /// Does what the state machine wants of the node, and leaves the rest to the driver of the bus, in order.
+    pub fn settle_cluster(&mut self) {
+        let Some(membership) = &mut self.state.cluster else { return };
+        for output in membership.core.take_outputs() {
+            self.settle(output);
+        }
+        let wants_bus = self.state.cluster.as_ref().is_some_and(|one| !one.bus.is_empty());
+        if wants_bus && self.state.outputs.last() != Some(&state::Output::Bus) {
+            self.state.outputs.push(state::Output::Bus);
+        }
+    }
+
+    fn settle(&mut self, output: Output) {
+        let state = &mut self.state;
+        match output {
+            Output::Follow { host, port } => {
+                let host = host.as_str().to_owned();
+                state.set_primary(Some(PrimaryAddress { host, port }));
+            }
+            Output::Promote => {
+                state.set_primary(None);
+                state.resume_paused();
+            }
+            Output::DropKeys(slots) => self.drop_keys(&slots),
+            Output::GaveUp(slots) => self.gave_up(&slots),
+            Output::Flush => self.flush_everything(),
+            Output::Pause => {
+                let until_ms = state.time.mono_us / 1000 + PAUSE_MS;
+                if let Some(membership) = &mut state.cluster {
+                    membership.paused_until_ms = Some(until_ms);
+                }
+            }
+            Output::Unpause => self.unpause(),
+            Output::Deliver { sharded, channel, message } => {
+                self.deliver(sharded, &channel, &message);
+            }
+            Output::Note { is_warning, text } => state.log(is_warning, text),
+            output @ (cluster::Output::Persist
+            | cluster::Output::SaveSoon
+            | cluster::Output::Connect { .. }
+            | cluster::Output::Close { .. }
+            | cluster::Output::Send { .. }) => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.bus.push(output);
+                }
+            }
+        }
+    }
+
+    /// The configuration is on disk, or cannot be written: clients whose commands wait for that are told.
+    fn config_is_saved(&mut self, is_saved: bool) {
+        const FAILED: &[u8] = b"-ERR error saving the cluster node config: see the log\r\n";
+        let Some(membership) = &mut self.state.cluster else { return };
+        for (client, bytes) in std::mem::take(&mut membership.waiters) {
+            let bytes = if is_saved { bytes } else { FAILED.to_vec() };
+            self.answer_job(client, bytes);
+        }
+        if is_saved {
+            self.state.resume_paused();
+        }
+    }
+
+    fn unpause(&mut self) {
+        if let Some(membership) = &mut self.state.cluster {
+            membership.paused_until_ms = None;
+        }
+        self.state.resume_paused();
+    }
+
+    fn end_cluster_pause(&mut self, time: Time) {
+        let until_ms = self.state.cluster.as_ref().and_then(|one| one.paused_until_ms);
+        if until_ms.is_some_and(|until_ms| until_ms <= time.mono_ms()) {
+            self.unpause();
+        }
+    }
+
+    /// Removes the keys of slots that somebody else owns; the node's replicas and its log hear of each.
+    fn drop_keys(&mut self, slots: &[Slot]) {
+        let state = &mut self.state;
+        state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
+        for slot in slots {
+            let keys: Vec<Vec<u8>> = state
+                .keyspace
+                .keys_in_slot(0, *slot, usize::MAX)
+                .into_iter()
+                .map(<[u8]>::to_vec)
+                .collect();
+            for key in keys {
+                let key_ref = state.keyspace.key(&key);
+                if state.keyspace.remove(0, &key_ref) {
+                    state.keyspace.effects.push(0, &[b"DEL", &key]);
+                }
+            }
+        }
+        propagate::flush_each(state);
+        self.tell_watchers();
+    }
+
+    fn flush_everything(&mut self) {
+        let state = &mut self.state;
+        state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
+        if state.keyspace.flush_all() > 0 {
+            state.keyspace.effects.push(0, &[b"FLUSHALL"]);
+        }
+        propagate::flush_each(state);
+        self.tell_watchers();
+    }
+
+    /// Slots are served elsewhere from now on: what waits for them here waits in vain.
+    fn gave_up(&mut self, slots: &[Slot]) {
+        let _ = slots;
+    }
+
+    /// A message has come over the bus.
+    fn deliver(&mut self, _sharded: bool, _channel: &[u8], _message: &[u8]) {}
+}

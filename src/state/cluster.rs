@@ -1,0 +1,97 @@
+//! What a node in cluster mode keeps for it, beyond the state machine itself.
+
+use super::{ClientId, Output, State};
+use crate::cluster::{self, Cluster, Facts};
+use crate::state::client::{Blocked, Client};
+use crate::state::output::Note;
+
+/// A node's part in its cluster.
+#[derive(Debug)]
+pub struct Membership {
+    /// What it knows of the others, and what follows.
+    pub core: Cluster,
+    /// What the driver of the bus is to do, in order.
+    pub bus: Vec<cluster::Output>,
+    /// Clients whose commands are answered once the configuration is on disk, and what they are told then.
+    pub waiters: Vec<(ClientId, Vec<u8>)>,
+    /// A replica takes over: writes wait until then (monotonic milliseconds).
+    pub paused_until_ms: Option<u64>,
+    /// Bytes that wait for each connection of the bus, told by the driver.
+    pub link_bytes: Vec<(cluster::core::LinkId, usize)>,
+}
+
+impl Membership {
+    /// Around a state machine.
+    #[must_use]
+    pub fn new(core: Cluster) -> Self {
+        Self {
+            core,
+            bus: Vec::new(),
+            waiters: Vec::new(),
+            paused_until_ms: None,
+            link_bytes: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// What the node tells its part of the cluster.
+    #[must_use]
+    pub fn cluster_facts(&self) -> Facts {
+        let primary = self.replication.primary.as_ref();
+        let now_ms = self.time.mono_us / 1000;
+        let counts = primary.is_none() || self.replication.shares_history;
+        Facts {
+            offset: if counts { self.stream.end } else { 0 },
+            follows: primary.map(|primary| (primary.address.host.clone(), primary.address.port)),
+            is_linked: primary.is_some_and(|primary| primary.link.is_online()),
+            data_age_ms: primary.map_or(0, |primary| {
+                let link = &primary.link;
+                let age_s = link.silent_s(now_ms).or_else(|| link.down_s(now_ms));
+                age_s.unwrap_or(0).saturating_mul(1000)
+            }),
+            has_keys: !self.keyspace.is_empty(),
+            is_loading: self.persistence.loading.is_some_and(|loading| !loading.serves),
+        }
+    }
+
+    /// Lets `run` change what the node knows of its cluster. What follows is left in there until the node takes it.
+    /// Nothing happens outside of cluster mode.
+    pub fn change_cluster<T>(&mut self, run: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
+        let facts = self.cluster_facts();
+        let core = &mut self.cluster.as_mut()?.core;
+        core.begin(self.time, facts);
+        let result = run(core);
+        core.finish();
+        Some(result)
+    }
+
+    /// Holds the reply `bytes` of a client's command back until the configuration is on disk. Whether that is not so yet.
+    pub fn wait_for_config(&mut self, client: &mut Client, bytes: Vec<u8>) -> bool {
+        let Some(membership) = self.cluster.as_mut().filter(|one| one.core.is_saving()) else {
+            return false;
+        };
+        membership.waiters.push((client.id, bytes));
+        client.blocked = Some(Blocked::Job);
+        true
+    }
+
+    /// Whether writes wait: a replica takes over, or a claim to slots is on its way to the disk.
+    #[inline]
+    #[must_use]
+    pub fn cluster_holds_writes(&self) -> bool {
+        let holds = |one: &Membership| one.paused_until_ms.is_some() || one.core.is_saving();
+        self.cluster.as_deref().is_some_and(holds)
+    }
+
+    /// Whether a replica takes over: nothing may be added to the log.
+    #[must_use]
+    pub fn is_being_replaced(&self) -> bool {
+        self.cluster.as_deref().is_some_and(|one| one.paused_until_ms.is_some())
+    }
+
+    /// A line for the log of events.
+    pub(crate) fn log(&mut self, is_warning: bool, text: String) {
+        self.outputs.push(Output::Note(Note { warning: is_warning, text }));
+    }
+}

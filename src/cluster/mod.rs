@@ -8,6 +8,7 @@ mod host;
 mod ids;
 pub mod packet;
 mod slot_set;
+pub mod wire;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};

@@ -15,3 +15,4 @@ pub mod recovery;
 pub mod replace;
 pub mod snapshot;
 pub mod storage;
+mod words;

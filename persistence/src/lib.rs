@@ -11,6 +11,7 @@
 
 pub mod checksum;
 pub mod log;
+pub mod nodes_conf;
 pub mod recovery;
 pub mod replace;
 pub mod snapshot;

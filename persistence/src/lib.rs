@@ -11,7 +11,9 @@
 
 pub mod checksum;
 pub mod log;
+pub mod nodes_conf;
 pub mod recovery;
 pub mod replace;
 pub mod snapshot;
 pub mod storage;
+mod words;

@@ -10,6 +10,7 @@ mod ids;
 pub mod packet;
 pub mod settings;
 mod slot_set;
+pub mod wire;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};

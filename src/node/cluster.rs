@@ -2,10 +2,11 @@
 
 use crate::clock::Time;
 use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
-use crate::cluster::{self, Host, Input, Output};
+use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
 use crate::state;
+use crate::state::cluster::Membership;
 
 use super::{Node, propagate};
 
@@ -13,6 +14,24 @@ use super::{Node, propagate};
 const PAUSE_MS: u64 = 2 * MF_TIMEOUT_MS;
 
 impl Node {
+    /// The node is a part of a cluster from now on. What its own log holds is a part of its primary's history, if it has a
+    /// primary.
+    pub fn join_cluster(&mut self, time: Time, core: Cluster) {
+        self.state.time = time;
+        self.state.cluster = Some(Box::new(Membership::new(core)));
+        self.state.change_cluster(|_| ());
+        self.settle_cluster();
+        self.state.replication.shares_history = self.state.is_replica();
+    }
+
+    /// The data are loaded: slots with keys that are nobody's, or somebody else's, are dealt with.
+    pub fn claim_loaded_slots(&mut self) {
+        let occupied: Vec<Slot> =
+            Slot::all().filter(|slot| self.state.keyspace.count_in_slot(0, *slot) > 0).collect();
+        self.state.change_cluster(|core| core.claim_loaded(occupied.into_iter()));
+        self.settle_cluster();
+    }
+
     /// Takes note of what has happened on the bus, or of the time.
     pub fn step_cluster(&mut self, time: Time, input: Input<'_>) {
         self.state.time = time;

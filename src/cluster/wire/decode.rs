@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Decoded, Dropped, GOSSIP_BYTES, HEADER_BYTES, MODULE_BYTES, NUMBER_END, PUBLISH_BYTES,
     UPDATE_BYTES, VERSION, WireError, array, extension, frame_length, gossip_place, header_bytes,
-    is_light, kind, more, place, u16_at, u32_at, u64_at,
+    is_light, kind, more, own, place, u16_at, u32_at, u64_at,
 };
 use crate::cluster::packet::{Body, Extension, Gossip, Header, Heartbeat, Packet, Ports};
 use crate::cluster::{Epoch, Host, NodeId, SlotSet};
@@ -112,6 +112,7 @@ fn read_header(start: &[u8], kind: u16) -> Result<Header, Dropped> {
         is_down: start[place::STATE] != 0,
         is_paused: more & more::PAUSED != 0,
         forces_ack: more & more::FORCES_ACK != 0,
+        steps_back: start[place::FLAGS_MORE + 1] & own::STEPS_BACK != 0,
         has_extensions: more & more::EXTENSIONS != 0,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     EXTENSIONS_BYTES_MAX, GOSSIP_BYTES, HEADER_BYTES, MODULE_BYTES, SIGNATURE, VERSION, extension,
-    fits, is_light, kind, more, place,
+    fits, is_light, kind, more, own, place,
 };
 use crate::cluster::packet::{Body, Gossip, Header, KINDS, Packet};
 use crate::cluster::{Host, NodeId, SlotSet};
@@ -53,7 +53,8 @@ fn write_header(header: &Header, body: &Body, out: &mut Vec<u8>) {
     put_u16(out, ports.bus);
     put_u16(out, header.flags);
     out.push(u8::from(header.is_down));
-    out.extend_from_slice(&[bits(header, body), 0, 0]);
+    let own = if header.steps_back { own::STEPS_BACK } else { 0 };
+    out.extend_from_slice(&[bits(header, body), own, 0]);
 }
 
 fn bits(header: &Header, body: &Body) -> u8 {

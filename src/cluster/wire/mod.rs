@@ -98,6 +98,11 @@ mod more {
     pub(super) const EXTENSIONS: u8 = 4;
 }
 
+/// Bits of the byte behind it. Stock sends zero there and does not look at it.
+mod own {
+    pub(super) const STEPS_BACK: u8 = 1;
+}
+
 /// Types of packets by their numbers. `packet::KINDS` has their names.
 mod kind {
     pub(super) const PING: u16 = 0;

@@ -33,6 +33,7 @@ fn header() -> Header {
         is_down: true,
         is_paused: true,
         forces_ack: true,
+        steps_back: true,
         has_extensions: true,
     }
 }
@@ -336,9 +337,9 @@ fn ports() -> impl Strategy<Value = Ports> {
 fn headers() -> impl Strategy<Value = Box<Header>> {
     let numbers = (0..NUMBER_END, 0..NUMBER_END, 0..NUMBER_END);
     let names = (ids(), proptest::option::of(ids()), hosts());
-    (numbers, names, sets(), ports(), any::<u16>(), any::<[bool; 3]>()).prop_map(
+    (numbers, names, sets(), ports(), any::<u16>(), any::<[bool; 4]>()).prop_map(
         |((current, config, offset), (sender, primary, ip), slots, ports, flags, bits)| {
-            let [is_down, is_paused, forces_ack] = bits;
+            let [is_down, is_paused, forces_ack, steps_back] = bits;
             let epochs = (Epoch(current), Epoch(config));
             Box::new(Header {
                 current_epoch: epochs.0,
@@ -353,6 +354,7 @@ fn headers() -> impl Strategy<Value = Box<Header>> {
                 is_down,
                 is_paused,
                 forces_ack,
+                steps_back,
                 has_extensions: true,
             })
         },
@@ -432,6 +434,7 @@ fn question() -> Packet {
         is_down: false,
         is_paused: false,
         forces_ack: false,
+        steps_back: false,
         ..header()
     };
     let body = Body::Heartbeat { kind: Heartbeat::Ping, gossip: vec![], extensions: vec![] };

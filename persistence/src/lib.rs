@@ -10,6 +10,7 @@
 //! The formats are described byte by byte in `docs/format.md`, the failures in `docs/durability.md`.
 
 pub mod checksum;
+pub mod config_lock;
 pub mod log;
 pub mod nodes_conf;
 pub mod recovery;

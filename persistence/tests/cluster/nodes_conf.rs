@@ -1,14 +1,11 @@
 //! Stock starts from files that we wrote, and knows what they say.
 
-#![expect(clippy::unwrap_used, reason = "a test: what cannot fail may panic")]
-
-mod server;
-
 use std::net::TcpListener;
 use std::path::Path;
 
 use highwater_persistence::nodes_conf::{Form, NodeFlag, NodeLine, NodesConf};
-use server::Server;
+
+use crate::server::Server;
 
 /// What of a node does not depend on who looks at it, and when.
 fn lasting(node: &NodeLine) -> NodeLine {

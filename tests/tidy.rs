@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["types"],
     &["keyspace"],
-    &["replication"],
+    &["replication", "pubsub"],
     &["state"],
     &["commands"],
     &["node"],

@@ -45,6 +45,15 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                     connection.push(shared, bytes);
                 }
             }
+            Output::Deliver { client } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.fetch(shared);
+                }
+            }
+            Output::BusPublish { sharded, channel, .. } => {
+                let channel = channel.escape_ascii();
+                tracing::debug!(sharded, %channel, "A message for the other nodes");
+            }
             Output::Resume { client } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
                     connection.resume();

@@ -191,11 +191,9 @@ impl PubSub {
         told
     }
 
-    /// The message `frame`, of the unit that runs, for many mailboxes.
-    pub fn post(&mut self, frame: Vec<u8>) -> Arc<Post> {
-        let post = Arc::new(Post::new(frame));
-        self.posted.push(Arc::clone(&post));
-        post
+    /// The unit that runs has posted these: until it ends nobody knows what they have to wait for.
+    pub fn note_posted(&mut self, posts: impl IntoIterator<Item = Arc<Post>>) {
+        self.posted.extend(posts);
     }
 
     /// The unit has ended: what it posted waits until the log is released up to `hold`.

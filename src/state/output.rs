@@ -14,6 +14,20 @@ pub enum Output {
         /// Whole replies.
         bytes: Vec<u8>,
     },
+    /// Messages wait in a client's mailbox: have its connection fetch them.
+    Deliver {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Tell the other nodes of the cluster of a message.
+    BusPublish {
+        /// Only those of the shard.
+        sharded: bool,
+        /// Its channel.
+        channel: Vec<u8>,
+        /// The message.
+        message: Vec<u8>,
+    },
     /// A client that was blocked goes on with its requests.
     Resume {
         /// Which.

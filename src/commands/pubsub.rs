@@ -49,7 +49,10 @@ fn publish_to(ctx: &mut Context<'_>, sharded: bool, channel: &[u8], message: &[u
     const NOBODY: ClientId = ClientId(0);
     let sent = ctx.state.publish(sharded, channel, message);
     if !ctx.state.config.cluster_enabled {
-        ctx.effect_always();
+        // While the log cannot be written, replicas get nothing; the clients of this node need not wait with them.
+        if ctx.state.persistence.log_error.is_none() {
+            ctx.effect_always();
+        }
     } else if ctx.client.id != NOBODY {
         let (channel, message) = (channel.to_vec(), message.to_vec());
         ctx.state.outputs.push(Output::BusPublish { sharded, channel, message });

@@ -67,7 +67,7 @@ pub enum Flag {
     Fast,
     /// Before authentication too.
     NoAuth,
-    /// Reaches replicas though it does not write.
+    /// Reaches replicas though it does not write; not reported by COMMAND.
     MayReplicate,
     /// Works without keys although it has key arguments.
     NoMandatoryKeys,

@@ -82,7 +82,10 @@ impl Node {
                 state.resume_paused();
             }
             Output::DropKeys(slots) => self.drop_keys(&slots),
-            Output::GaveUp(slots) => self.gave_up(&slots),
+            // What listens for them here would listen in vain.
+            Output::GaveUp(slots) => {
+                slots.into_iter().for_each(|slot| state.drop_shard_channels(slot))
+            }
             Output::Flush => self.flush_everything(),
             Output::Pause => {
                 let until_ms = state.time.mono_us / 1000 + PAUSE_MS;
@@ -165,12 +168,4 @@ impl Node {
         propagate::flush_each(state);
         self.tell_watchers();
     }
-
-    /// Slots are served elsewhere from now on: what waits for them here waits in vain.
-    fn gave_up(&mut self, slots: &[Slot]) {
-        let _ = slots;
-    }
-
-    /// A message has come over the bus.
-    fn deliver(&mut self, _sharded: bool, _channel: &[u8], _message: &[u8]) {}
 }

@@ -174,6 +174,7 @@ fn apply(
         let end = requests.end_of(unit.end - 1);
         state.stream.append(&bytes[start..end]);
         state.stream.db = Some(primary.client.db);
+        state.settle_messages(state.stream.end);
         (index, start) = (unit.end, end);
     }
     Ok(followed)

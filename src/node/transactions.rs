@@ -34,8 +34,10 @@ impl Node {
             }
             let db = client.db;
             let called = call(&mut self.state, client, entry, args, out, time);
-            if called.then == Then::SettingsChanged {
-                self.apply_settings();
+            match called.then {
+                Then::SettingsChanged => self.apply_settings(),
+                Then::ClusterChanged => self.settle_cluster(),
+                Then::Nothing | Then::Exec => {}
             }
             if called.own_effect {
                 super::propagate::own_effect(&mut self.state, db, args);

@@ -74,10 +74,16 @@ impl Node {
         let state = &mut self.state;
         match output {
             Output::Follow { host, port } => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = Some((host, port));
+                }
                 let host = host.as_str().to_owned();
                 state.set_primary(Some(PrimaryAddress { host, port }));
             }
             Output::Promote => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = None;
+                }
                 state.set_primary(None);
                 state.resume_paused();
             }

@@ -108,7 +108,7 @@ fn fields_of_the_header_stand_where_stock_has_them() {
     assert_eq!((field(2168, 10), field(2178, 36)), (&b"10.0.0.1\0\0"[..], &[0; 36][..]));
     assert_eq!((field(2214, 2), field(2216, 30)), (&[0, 1][..], &[0; 30][..]));
     assert_eq!(field(2246, 4), [0x1f, 0x0f, 0x46, 0x1e]);
-    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 0, 0]);
+    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 1, 0]);
 }
 
 #[test]

@@ -293,6 +293,11 @@ fn extensions_of_wrong_length_drop_the_packet() {
     check(b"\0\0\0\x09\0\0\0\0a", 9);
     check(b"\0\0\0\x10\0\0\0\0", 16);
     check(b"\xff\xff\xff\xf8\0\0\0\0", 0xffff_fff8);
+    // As much as there is room for, and more.
+    let many =
+        |number: u16| with_extensions(number, &b"\0\0\0\x08\0\x09\0\0".repeat(number.into()));
+    assert_eq!(good(&many(8192)), ping(vec![], vec![Extension::Unknown(9); 8192]));
+    assert_eq!(dropped(&many(8193)), Dropped::Extension { kind: 0, length: 8 });
     // Without the flag there are none, whatever the count says.
     let shard = [&b"\0\0\0\x30\0\x03\0\0"[..], &[b'd'; 40]].concat();
     let unflagged = changed(with_extensions(1, &shard), 2253, &[0]);

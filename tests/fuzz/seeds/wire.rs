@@ -26,6 +26,7 @@ fn bytes(body: Body) -> Vec<u8> {
         is_down: false,
         is_paused: false,
         forces_ack: false,
+        steps_back: false,
         has_extensions: true,
     };
     let mut out = Vec::new();

@@ -11,6 +11,7 @@ mod peer;
 mod random;
 
 mod bitmaps;
+mod bus;
 mod declarations;
 mod harness;
 mod odd;

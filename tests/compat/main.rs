@@ -15,6 +15,7 @@ mod pubsub;
 mod random;
 
 mod bitmaps;
+mod bus;
 mod declarations;
 mod harness;
 mod odd;

@@ -151,6 +151,24 @@ fn a_slot_that_moves_takes_its_channels_along() {
 }
 
 #[test]
+fn a_client_whose_command_moves_a_slot_is_told_behind_its_reply() {
+    let (mut bench, [first, ..]) = bench();
+    run(&mut bench, first, "ssubscribe a");
+    bench.node.take_outputs();
+    // As while its command runs.
+    let mut client = bench.node.state.clients.take(first).expect("it is connected");
+    bench.node.state.drop_shard_channels(Slot::of(b"a"));
+    assert_eq!(bench.node.take_outputs(), [], "it will look by itself");
+    let mail = bench.node.state.take_own_mail(&mut client).expect("it is told");
+    let mut told = Vec::new();
+    mail.write_to(&mut told);
+    assert_eq!(told, b"*3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n");
+    assert!(!client.subscriptions.any());
+    bench.node.state.clients.put(client);
+    assert_eq!(run(&mut bench, first, "get k"), "$-1");
+}
+
+#[test]
 fn subscribers_of_resp2_may_ask_for_little() {
     let (mut bench, [first, ..]) = bench();
     run(&mut bench, first, "subscribe a\nssubscribe b");

@@ -132,6 +132,7 @@ impl Pair {
             is_down: false,
             is_paused: false,
             forces_ack: false,
+            steps_back: false,
             has_extensions: true,
         };
         let packet = |kind| {

@@ -8,8 +8,11 @@ pub mod core;
 mod host;
 mod ids;
 pub mod packet;
+pub mod redirect;
 pub mod settings;
 mod slot_set;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};

@@ -13,6 +13,7 @@ pub mod settings;
 mod slot_set;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod view;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};

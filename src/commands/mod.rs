@@ -12,6 +12,10 @@ pub mod categories;
 pub mod client;
 mod client_control;
 mod client_list;
+pub mod cluster;
+mod cluster_map;
+mod cluster_nodes;
+mod cluster_slots;
 pub mod command;
 mod command_docs;
 pub mod command_info;
@@ -90,6 +94,7 @@ pub const FAMILIES: &[&[Command]] = &[
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command_info::COMMANDS,
     config::COMMANDS,
     debug::COMMANDS,

@@ -102,6 +102,8 @@ pub enum Group {
     Transactions,
     /// Publish and subscribe.
     Pubsub,
+    /// The cluster.
+    Cluster,
 }
 
 impl Group {
@@ -115,6 +117,7 @@ impl Group {
             Group::Server => "server",
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
+            Group::Cluster => "cluster",
         }
     }
 }

@@ -16,6 +16,7 @@ mod prefetch;
 mod propagate;
 pub mod replay;
 mod replicas;
+mod routing;
 mod settings;
 mod tick;
 mod transactions;

@@ -1,7 +1,9 @@
 //! What a node in cluster mode keeps for it, beyond the state machine itself.
 
+use sha1::{Digest, Sha1};
+
 use super::{ClientId, Output, State};
-use crate::cluster::{self, Cluster, Facts, Host};
+use crate::cluster::{self, Cluster, Facts, Host, NodeId};
 use crate::state::client::{Blocked, Client};
 use crate::state::output::Note;
 
@@ -67,6 +69,22 @@ impl State {
         let result = run(core);
         core.finish();
         Some(result)
+    }
+
+    /// A name nobody has for the node, and one for its shard, without asking the system for randomness: they follow from
+    /// the ids that the process began with, and from the names the node had.
+    #[must_use]
+    pub fn fresh_node_ids(&self) -> Option<(NodeId, NodeId)> {
+        let me = self.cluster.as_ref()?.core.peers().me();
+        let fresh = |what: &[u8]| {
+            let mut hash = Sha1::new();
+            for part in [what, self.fresh_id().as_bytes(), me.id.as_bytes(), me.shard.as_bytes()] {
+                hash.update(part);
+            }
+            let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            NodeId::new(digits.as_bytes())
+        };
+        Some((fresh(b"node")?, fresh(b"shard")?))
     }
 
     /// Holds the reply `bytes` of a client's command back until the configuration is on disk. Whether that is not so yet.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::server::{Server, wait_for};
+use crate::server::Server;
 
 /// Distance of the bus port from the client port.
 const BUS: u16 = 10_000;
@@ -110,15 +110,6 @@ impl Member {
 
     pub(crate) fn is_primary(&self) -> bool {
         self.info("role") == "master"
-    }
-
-    /// Asks until the answer is `expected`.
-    pub(crate) fn comes_to(&self, line: &str, expected: &str) {
-        let mut last = String::new();
-        wait_for(&format!("{line}: {expected:?}"), || {
-            last = self.ask(line);
-            (last == expected).then_some(())
-        });
     }
 }
 

@@ -108,6 +108,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
         .persistence
         .loading
         .is_some_and(|loading| !loading.serves || flags.has(Flag::NoAsyncLoading))
+        && !flags.has(Flag::AlsoLoading)
         && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
     {
         return Err(errors::LOADING);

@@ -80,6 +80,10 @@ impl Cluster {
             ));
             self.guard = Guard::Behind { since_ms: self.now_ms() };
         } else if self.have_all_replicas_answered() {
+            self.note(format!(
+                "No replica has more than this restarted master, which is at offset {}",
+                self.facts.offset
+            ));
             self.guard = Guard::Clear;
         }
     }
@@ -98,7 +102,13 @@ impl Cluster {
             Guard::Asking { .. } if self.facts.is_loading => {
                 self.guard = Guard::Asking { until_ms: now_ms + ASK_MS };
             }
-            Guard::Asking { until_ms } if now_ms >= until_ms => self.guard = Guard::Clear,
+            Guard::Asking { until_ms } if now_ms >= until_ms => {
+                self.warn(
+                    "Not all replicas of this restarted master could be asked what they have"
+                        .into(),
+                );
+                self.guard = Guard::Clear;
+            }
             Guard::Asking { .. } => {}
             Guard::Behind { .. } => {
                 let ahead = self.peers.replicas(PeerIx::ME).any(|(_, peer)| {

@@ -156,7 +156,6 @@ fn serve(mut config: Config) -> Result<(), String> {
 /// is kept, that somebody may not do something.
 fn missing(config: &Config) -> Option<&'static str> {
     let asked = [
-        (config.cluster_enabled, "cluster mode (cluster-enabled)"),
         (!config.user.is_empty(), "access control by users (user)"),
         (!config.aclfile.is_empty(), "access control by users (aclfile)"),
     ];
@@ -195,7 +194,7 @@ mod tests {
     fn what_is_missing_is_said() {
         let mut config = Config::default();
         assert_eq!(missing(&config), None);
-        config.values_mut().cluster_enabled = true;
+        config.values_mut().aclfile = "users.acl".into();
         assert!(missing(&config).is_some());
     }
 

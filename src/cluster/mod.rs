@@ -14,6 +14,7 @@ mod slot_set;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;
+pub mod wire;
 
 pub use host::Host;
 pub use ids::{Epoch, NodeId};

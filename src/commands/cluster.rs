@@ -16,6 +16,10 @@ use crate::state::State;
 /// Changes of the cluster.
 pub(super) const ADMIN: &[Flag] = &[Flag::Admin, Flag::Stale, Flag::NoAsyncLoading];
 
+/// Looks at the cluster. Differs: they work while data are loaded. A replica that gets a full sync is a part of the
+/// cluster, and managers ask it just then.
+pub(super) const VIEW: &[Flag] = &[Flag::Stale, Flag::AlsoLoading];
+
 /// Tips of subcommands whose replies come and go by themselves.
 pub(super) const VOLATILE: &[&str] = &["nondeterministic_output"];
 
@@ -139,6 +143,7 @@ fn help(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 const INFO: Command = Command {
     name: "info",
+    flags: VIEW,
     summary: "Describes the state of the cluster as this node sees it.",
     tips: VOLATILE,
     run: info,
@@ -153,6 +158,7 @@ fn info(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 const NODES: Command = Command {
     name: "nodes",
+    flags: VIEW,
     summary: "Describes all known nodes, a line for each.",
     complexity: "O(N) with N the known nodes",
     tips: VOLATILE,
@@ -169,7 +175,7 @@ fn nodes(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 const REPLICAS: Command = Command {
     name: "replicas",
     arity: Arity::Exactly(3),
-    flags: &[Flag::Admin, Flag::Stale],
+    flags: &[Flag::Admin, Flag::Stale, Flag::AlsoLoading],
     since: "5.0.0",
     summary: "Describes the replicas of a primary, a line for each.",
     complexity: "O(N) with N the replicas",
@@ -194,8 +200,13 @@ fn replicas(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-const MYID: Command =
-    Command { name: "myid", summary: "Returns the name of the node.", run: myid, ..SUBCOMMAND };
+const MYID: Command = Command {
+    name: "myid",
+    flags: VIEW,
+    summary: "Returns the name of the node.",
+    run: myid,
+    ..SUBCOMMAND
+};
 
 fn myid(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let id = core(ctx.state)?.peers().me().id;
@@ -205,6 +216,7 @@ fn myid(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 const MYSHARDID: Command = Command {
     name: "myshardid",
+    flags: VIEW,
     since: "7.2.0",
     summary: "Returns the name of the node's shard.",
     tips: VOLATILE,

@@ -1,6 +1,6 @@
 //! CLUSTER SLOTS, SHARDS and LINKS: maps of the cluster for clients and operators.
 
-use super::cluster::{SUBCOMMAND, VOLATILE, core};
+use super::cluster::{SUBCOMMAND, VIEW, VOLATILE, core};
 use super::command::{Command, CommandResult, Flag};
 use super::context::Context;
 use crate::cluster::core::{Peer, PeerIx};
@@ -127,6 +127,7 @@ fn describe(
 
 pub(super) const LINKS: Command = Command {
     name: "links",
+    flags: VIEW,
     since: "7.0.0",
     summary: "Returns the connections to and from other nodes.",
     complexity: "O(N) with N the known nodes",

@@ -59,6 +59,8 @@ pub mod monitor;
 pub mod object;
 pub mod persistence;
 pub mod pubsub;
+#[cfg(test)]
+mod pubsub_tests;
 pub mod replication;
 pub mod scan;
 pub mod server;
@@ -69,6 +71,7 @@ pub mod string;
 pub mod string_number;
 pub mod string_options;
 pub mod string_range;
+pub mod subscribe;
 pub mod table;
 pub mod transaction;
 
@@ -111,6 +114,7 @@ pub const FAMILIES: &[&[Command]] = &[
     failover::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
+    subscribe::COMMANDS,
     info::COMMANDS,
     transaction::COMMANDS,
 ];

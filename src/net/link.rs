@@ -2,19 +2,16 @@
 //!
 //! One task for the process. It follows the primary that the node has, and starts over when that changes.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use super::driver::{carry_out, collect, with_node};
 use super::receive::Receiving;
 use super::shared::Shared;
 use crate::clock::{self, SystemClock};
-use crate::config::PrimaryAddress;
 use crate::logging::{self, Role};
 use crate::replication::link::{Action, Size};
 use crate::replication::units::Units;
@@ -103,36 +100,13 @@ async fn connect(shared: &Shared) -> Result<TcpStream, Lost> {
         (primary.address.clone(), timeout_s, config.bind_source_addr.clone())
     };
     tracing::info!("Connecting to MASTER {}:{}", address.host, address.port);
-    let connecting = open(&address, &source);
+    let connecting = super::socket::open(&address.host, address.port, &source);
     let connected = tokio::time::timeout(Duration::from_secs(timeout_s), connecting).await;
     let socket = connected
         .map_err(|_| "Timeout connecting to the MASTER".to_owned())?
         .map_err(|error| format!("Error condition on socket for SYNC: {error}"))?;
     socket.set_nodelay(true).map_err(|error| error.to_string())?;
     Ok(socket)
-}
-
-/// Opens a connection from the address `source`, where that is set (`bind-source-addr`).
-async fn open(address: &PrimaryAddress, source: &str) -> io::Result<TcpStream> {
-    if source.is_empty() {
-        return TcpStream::connect((address.host.as_str(), address.port)).await;
-    }
-    let invalid =
-        |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is no address"));
-    let source: IpAddr = source.parse().map_err(invalid)?;
-    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for target in tokio::net::lookup_host((address.host.as_str(), address.port)).await? {
-        if target.is_ipv4() != source.is_ipv4() {
-            continue;
-        }
-        let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.bind(SocketAddr::new(source, 0))?;
-        match socket.connect(target).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }
 
 /// An open connection to the primary.

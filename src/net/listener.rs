@@ -63,7 +63,7 @@ impl Listeners {
                     Some(name) => (true, name),
                     None => (false, address.as_str()),
                 };
-                match bind_address(name, config) {
+                match bind_address(name, config.port, config) {
                     Ok(listener) => listeners.tcp.push(listener),
                     Err(error) if optional => {
                         tracing::debug!("not listening on {name}:{}: {error}", config.port);
@@ -112,7 +112,12 @@ impl Listeners {
     }
 }
 
-fn bind_address(name: &str, config: &Config) -> io::Result<std::net::TcpListener> {
+/// Binds one address.
+pub(super) fn bind_address(
+    name: &str,
+    port: u16,
+    config: &Config,
+) -> io::Result<std::net::TcpListener> {
     let ip: IpAddr = match name {
         "*" => IpAddr::from([0, 0, 0, 0]),
         "::*" => IpAddr::from([0u16; 8]),
@@ -120,7 +125,7 @@ fn bind_address(name: &str, config: &Config) -> io::Result<std::net::TcpListener
             io::Error::new(io::ErrorKind::InvalidInput, format!("'{name}' is no address"))
         })?,
     };
-    let address = SocketAddr::new(ip, config.port);
+    let address = SocketAddr::new(ip, port);
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if ip.is_ipv6() {

@@ -50,10 +50,14 @@ const IO_THREADS_MAX: u32 = 128;
 /// Why the server could not start, in one sentence for the operator.
 pub fn serve(config: Config) -> Result<(), String> {
     let listeners = Listeners::bind(&config)?;
+    let bus = config.cluster_enabled.then(|| bus::Prepared::new(&config)).transpose()?;
     let kinds = listeners.kinds();
     let threads = config.io_threads.clamp(1, IO_THREADS_MAX) as usize;
     let shared = Arc::new(make_shared(config.clone(), threads));
     spawn_background_threads(&shared);
+    if let Some(bus) = bus {
+        bus.serve(&shared);
+    }
     let mut senders = Vec::new();
     let mut receivers = Vec::new();
     for _ in 0..threads {

@@ -1,11 +1,12 @@
 //! A connected socket, TCP or unix, in two halves: one task reads, whoever has something to say writes.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, tcp, unix};
 
 /// The half that is read.
 #[derive(Debug)]
@@ -90,4 +91,27 @@ impl Writer {
             tracing::trace!("shutdown of a socket: {error}");
         }
     }
+}
+
+/// Opens a connection from the address `source`, where that is set (`bind-source-addr`).
+pub(super) async fn open(host: &str, port: u16, source: &str) -> io::Result<TcpStream> {
+    if source.is_empty() {
+        return TcpStream::connect((host, port)).await;
+    }
+    let invalid =
+        |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is no address"));
+    let source: IpAddr = source.parse().map_err(invalid)?;
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for target in tokio::net::lookup_host((host, port)).await? {
+        if target.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(target).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }

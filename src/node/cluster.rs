@@ -2,10 +2,11 @@
 
 use crate::clock::Time;
 use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
-use crate::cluster::{self, Host, Input, Output};
+use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
 use crate::state;
+use crate::state::cluster::Membership;
 
 use super::{Node, propagate};
 
@@ -13,6 +14,24 @@ use super::{Node, propagate};
 const PAUSE_MS: u64 = 2 * MF_TIMEOUT_MS;
 
 impl Node {
+    /// The node is a part of a cluster from now on. What its own log holds is a part of its primary's history, if it has a
+    /// primary.
+    pub fn join_cluster(&mut self, time: Time, core: Cluster) {
+        self.state.time = time;
+        self.state.cluster = Some(Box::new(Membership::new(core)));
+        self.state.change_cluster(|_| ());
+        self.settle_cluster();
+        self.state.replication.shares_history = self.state.is_replica();
+    }
+
+    /// The data are loaded: slots with keys that are nobody's, or somebody else's, are dealt with.
+    pub fn claim_loaded_slots(&mut self) {
+        let occupied: Vec<Slot> =
+            Slot::all().filter(|slot| self.state.keyspace.count_in_slot(0, *slot) > 0).collect();
+        self.state.change_cluster(|core| core.claim_loaded(occupied.into_iter()));
+        self.settle_cluster();
+    }
+
     /// Takes note of what has happened on the bus, or of the time.
     pub fn step_cluster(&mut self, time: Time, input: Input<'_>) {
         self.state.time = time;
@@ -55,15 +74,24 @@ impl Node {
         let state = &mut self.state;
         match output {
             Output::Follow { host, port } => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = Some((host, port));
+                }
                 let host = host.as_str().to_owned();
                 state.set_primary(Some(PrimaryAddress { host, port }));
             }
             Output::Promote => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = None;
+                }
                 state.set_primary(None);
                 state.resume_paused();
             }
             Output::DropKeys(slots) => self.drop_keys(&slots),
-            Output::GaveUp(slots) => self.gave_up(&slots),
+            // What listens for them here would listen in vain.
+            Output::GaveUp(slots) => {
+                slots.into_iter().for_each(|slot| state.drop_shard_channels(slot))
+            }
             Output::Flush => self.flush_everything(),
             Output::Pause => {
                 let until_ms = state.time.mono_us / 1000 + PAUSE_MS;
@@ -146,12 +174,4 @@ impl Node {
         propagate::flush_each(state);
         self.tell_watchers();
     }
-
-    /// Slots are served elsewhere from now on: what waits for them here waits in vain.
-    fn gave_up(&mut self, slots: &[Slot]) {
-        let _ = slots;
-    }
-
-    /// A message has come over the bus.
-    fn deliver(&mut self, _sharded: bool, _channel: &[u8], _message: &[u8]) {}
 }

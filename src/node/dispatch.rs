@@ -57,10 +57,11 @@ impl Node {
     ) -> Outcome {
         let closed = Outcome { status: Status::Close, ..Outcome::default() };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
+        // What was published before these requests run is told before their replies.
+        let mut observed = self.own_mail(&mut client, out);
         self.state.time = clock.now();
         client.last_interaction = self.state.time;
         let before = self.state.stream.end;
-        let mut observed = 0;
         let mut started_us = self.state.time.mono_us;
         let mut executed = from;
         while executed < requests.len() && !client.close_after_reply && client.blocked.is_none() {
@@ -130,7 +131,24 @@ impl Node {
             client.asking = false;
         }
         silence(client, out, position);
+        // What a request publishes to its own client follows the reply, whatever it holds back of that.
+        self.own_mail(client, out);
         ran
+    }
+
+    /// Appends what waits in the mailbox of the client that executes. Returns the log offset that it waits for; what the
+    /// client has published itself waits for no more than the reply does.
+    #[inline]
+    fn own_mail(&mut self, client: &mut Client, out: &mut Vec<u8>) -> u64 {
+        if !self.state.clients.has_mail() {
+            return 0;
+        }
+        let Some(mail) = self.state.take_own_mail(client) else { return 0 };
+        if client.is_replica {
+            return 0;
+        }
+        mail.write_to(out);
+        mail.hold
     }
 
     /// The request's keys are not served here.
@@ -205,9 +223,12 @@ impl Node {
         if cluster_changed {
             self.settle_cluster();
         }
-        if self.state.stream.end > before {
-            client.write_offset = self.state.stream.end;
+        let end = self.state.stream.end;
+        if end > before {
+            client.write_offset = end;
         }
+        let observed = self.state.keyspace.observed.min(end);
+        self.state.settle_messages(if end > before { end } else { observed });
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
         account(&mut self.state, client, entry, args, &ran, elapsed_us, true);

@@ -96,6 +96,9 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     if writes && lacks_replicas(state) {
         return Err(errors::NOREPLICAS);
     }
+    if client.subscriptions.any() && !client.resp3 && !runs_for_subscribers(entry) {
+        return Err(for_subscribers_not(entry));
+    }
     if is_stale(state)
         && (!flags.has(Flag::Stale) || queued.is_some_and(|queued| queued.needs_primary))
     {
@@ -105,6 +108,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
         .persistence
         .loading
         .is_some_and(|loading| !loading.serves || flags.has(Flag::NoAsyncLoading))
+        && !flags.has(Flag::AlsoLoading)
         && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
     {
         return Err(errors::LOADING);
@@ -129,6 +133,31 @@ fn lacks_replicas(state: &State) -> bool {
 fn is_stale(state: &State) -> bool {
     !state.config.replica_serve_stale_data
         && state.replication.primary.as_ref().is_some_and(|primary| !primary.link.is_online())
+}
+
+/// Commands that a client may use in RESP2 while it listens to anything: there, messages cannot be told from replies.
+#[inline]
+fn runs_for_subscribers(entry: &Entry) -> bool {
+    matches!(
+        entry.full_name.as_str(),
+        "ping"
+            | "subscribe"
+            | "ssubscribe"
+            | "psubscribe"
+            | "unsubscribe"
+            | "sunsubscribe"
+            | "punsubscribe"
+            | "quit"
+            | "reset"
+    )
+}
+
+#[cold]
+fn for_subscribers_not(entry: &Entry) -> CommandError {
+    CommandError::owned(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        entry.full_name
+    ))
 }
 
 #[cold]
@@ -192,7 +221,7 @@ fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = entry.flags.has(Flag::Write)
         || entry.flags.has(Flag::MayReplicate)
-        || queued.is_some_and(|queued| queued.writes);
+        || queued.is_some_and(|queued| queued.writes || queued.may_replicate);
     writes || pause.is_some_and(|pause| !pause.writes_only)
 }
 
@@ -211,6 +240,7 @@ fn runs_inside_multi(entry: &Entry) -> bool {
 fn queue(client: &mut Client, entry: &'static Entry, args: Args<'_>) {
     let Some(transaction) = &mut client.transaction else { return };
     transaction.writes |= entry.flags.has(Flag::Write);
+    transaction.may_replicate |= entry.flags.has(Flag::MayReplicate);
     transaction.grows |= entry.flags.has(Flag::Denyoom);
     transaction.needs_data |= !entry.flags.has(Flag::Loading);
     transaction.needs_primary |= !entry.flags.has(Flag::Stale);

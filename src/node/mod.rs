@@ -26,6 +26,7 @@ use crate::commands::table;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::state::client::Peer;
+use crate::state::messages::Mail;
 use crate::state::output::Note;
 use crate::state::run::Run;
 use crate::state::{ClientId, Output, State};
@@ -86,7 +87,19 @@ impl Node {
             self.state.keyspace.unwatch(id.0);
         }
         self.state.monitors -= usize::from(client.monitor);
+        self.state.pubsub.leave(id.0);
         self.replica_is_gone(id);
+    }
+
+    /// A message has come over the bus: sends it to the clients of this node that listen to its channel.
+    pub fn deliver(&mut self, sharded: bool, channel: &[u8], message: &[u8]) {
+        self.state.publish(sharded, channel, message);
+        self.state.settle_messages(0);
+    }
+
+    /// Empties the mailbox of a client, for its connection to send.
+    pub fn take_mail(&mut self, id: ClientId) -> Option<Mail> {
+        self.state.take_mail(id)
     }
 
     /// What the driver is to do, in order.

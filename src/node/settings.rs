@@ -1,6 +1,7 @@
 //! What follows in the node from its settings.
 
 use super::Node;
+use crate::cluster::settings::Settings;
 use crate::config::Values;
 use crate::keyspace::AccessClock;
 
@@ -20,6 +21,10 @@ impl Node {
         keyspace.settings.access = access_clock(config);
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
+        if let Some(membership) = &mut self.state.cluster {
+            membership.core.settings = Settings::of(&self.state.config);
+            membership.core.settings_changed();
+        }
         self.state.settle_role();
     }
 }

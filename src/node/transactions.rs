@@ -36,10 +36,11 @@ impl Node {
             }
             let db = client.db;
             let called = call(&mut self.state, client, entry, args, out, time);
-            if called.then == Then::SettingsChanged {
-                self.apply_settings();
+            match called.then {
+                Then::SettingsChanged => self.apply_settings(),
+                Then::ClusterChanged => cluster_changed = true,
+                Then::Nothing | Then::Exec => {}
             }
-            cluster_changed |= called.then == Then::ClusterChanged;
             if called.own_effect {
                 super::propagate::own_effect(&mut self.state, db, args);
             }

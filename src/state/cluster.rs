@@ -3,7 +3,7 @@
 use sha1::{Digest, Sha1};
 
 use super::{ClientId, Output, State};
-use crate::cluster::{self, Cluster, Facts, NodeId};
+use crate::cluster::{self, Cluster, Facts, Host, NodeId};
 use crate::keyspace::{SLOT_COUNT, Slot};
 use crate::state::client::{Blocked, Client};
 use crate::state::output::Note;
@@ -15,6 +15,8 @@ pub struct Membership {
     pub core: Cluster,
     /// What the driver of the bus is to do, in order.
     pub bus: Vec<cluster::Output>,
+    /// Where the node's replication goes.
+    pub follows: Option<(Host, u16)>,
     /// Clients whose commands are answered once the configuration is on disk, and what they are told then.
     pub waiters: Vec<(ClientId, Vec<u8>)>,
     /// A replica takes over: writes wait until then (monotonic milliseconds).
@@ -43,6 +45,7 @@ impl Membership {
         Self {
             core,
             bus: Vec::new(),
+            follows: None,
             waiters: Vec::new(),
             paused_until_ms: None,
             link_bytes: Vec::new(),
@@ -66,7 +69,7 @@ impl State {
         let counts = primary.is_none() || self.replication.shares_history;
         Facts {
             offset: if counts { self.stream.end } else { 0 },
-            follows: primary.map(|primary| (primary.address.host.clone(), primary.address.port)),
+            follows: self.cluster.as_ref().and_then(|one| one.follows),
             is_linked: primary.is_some_and(|primary| primary.link.is_online()),
             data_age_ms: primary.map_or(0, |primary| {
                 let link = &primary.link;

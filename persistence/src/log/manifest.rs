@@ -19,6 +19,7 @@ use std::fmt;
 
 use super::LogOffset;
 use crate::checksum::log_crc;
+use crate::words::{quoted, split_words};
 
 /// Longest line in bytes, line end included: what stock refuses from here on.
 const LINE_BYTES_MAX: usize = 1024;
@@ -209,7 +210,7 @@ impl Manifest {
 }
 
 fn parse_line(line: &[u8]) -> Result<(ManifestFile, u8), ManifestErrorKind> {
-    let tokens = split_arguments(line).ok_or(ManifestErrorKind::InvalidFormat)?;
+    let tokens = split_words(line).ok_or(ManifestErrorKind::InvalidFormat)?;
     if tokens.len() < 6 || tokens.len() % 2 != 0 {
         return Err(ManifestErrorKind::InvalidFormat);
     }
@@ -236,104 +237,6 @@ fn parse_line(line: &[u8]) -> Result<(ManifestFile, u8), ManifestErrorKind> {
         }
         _ => Err(ManifestErrorKind::InvalidFormat),
     }
-}
-
-/// Splits a line into words as redis.conf does: bare, in double quotes with escapes, or in single quotes.
-/// `None` for unbalanced quotes.
-fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_ascii();
-    while !rest.is_empty() {
-        let (word, length) = match rest[0] {
-            b'"' => double_quoted(&rest[1..])?,
-            b'\'' => single_quoted(&rest[1..])?,
-            _ => {
-                let length = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-                (rest[..length].to_vec(), length)
-            }
-        };
-        rest = &rest[length..];
-        // A closing quote must be followed by space or the end.
-        if rest.first().is_some_and(|byte| !byte.is_ascii_whitespace()) {
-            return None;
-        }
-        rest = rest.trim_ascii_start();
-        words.push(word);
-    }
-    Some(words)
-}
-
-/// The word behind an opening `"`, and its length in the line, both quotes included.
-fn double_quoted(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let mut word = Vec::new();
-    let mut at = 0;
-    loop {
-        match *rest.get(at)? {
-            b'"' => return Some((word, at + 2)),
-            b'\\' => {
-                let escaped = *rest.get(at + 1)?;
-                let digits = rest.get(at + 2..at + 4).and_then(|hex| std::str::from_utf8(hex).ok());
-                match (escaped, digits.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-                    (b'x', Some(byte)) => {
-                        word.push(byte);
-                        at += 4;
-                        continue;
-                    }
-                    (b'n', _) => word.push(b'\n'),
-                    (b'r', _) => word.push(b'\r'),
-                    (b't', _) => word.push(b'\t'),
-                    (b'b', _) => word.push(8),
-                    (b'a', _) => word.push(7),
-                    (other, _) => word.push(other),
-                }
-                at += 2;
-            }
-            byte => {
-                word.push(byte);
-                at += 1;
-            }
-        }
-    }
-}
-
-/// As [`double_quoted`], behind an opening `'`, where only `\'` is an escape.
-fn single_quoted(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let mut word = Vec::new();
-    let mut at = 0;
-    loop {
-        match *rest.get(at)? {
-            b'\'' => return Some((word, at + 2)),
-            b'\\' if rest.get(at + 1) == Some(&b'\'') => {
-                word.push(b'\'');
-                at += 2;
-            }
-            byte => {
-                word.push(byte);
-                at += 1;
-            }
-        }
-    }
-}
-
-/// `name`, in quotes with escapes where the grammar needs them.
-fn quoted(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
-    if !name.is_empty() && name.bytes().all(plain) {
-        return name.to_owned();
-    }
-    let mut text = String::from("\"");
-    for byte in name.bytes() {
-        match byte {
-            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
-            b'\n' => text += "\\n",
-            b'\r' => text += "\\r",
-            b'\t' => text += "\\t",
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => text += &format!("\\x{byte:02x}"),
-        }
-    }
-    text.push('"');
-    text
 }
 
 #[cfg(test)]

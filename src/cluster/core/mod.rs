@@ -94,7 +94,7 @@ pub struct Facts {
     /// End of the node's log.
     pub offset: u64,
     /// Where the replica's link goes, if the node is one.
-    pub follows: Option<(String, u16)>,
+    pub follows: Option<(Host, u16)>,
     /// The stream of the primary is being followed.
     pub is_linked: bool,
     /// Since when nothing was heard of the primary in milliseconds; nothing ever: no limit.

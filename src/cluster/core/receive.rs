@@ -185,6 +185,10 @@ impl Cluster {
 
     /// Publishes a message to other nodes: to all, or to those of the node's own shard.
     pub fn publish(&mut self, sharded: bool, channel: &[u8], message: &[u8]) {
+        if !crate::cluster::wire::fits(channel, message) {
+            return self
+                .warn("A message is too long for the bus: it stays on this node".to_owned());
+        }
         let body = Body::Publish { sharded, channel: channel.into(), message: message.into() };
         let (shard, claimant) = (self.peers.me().shard, self.claimant());
         self.broadcast(body, |place, peer| {

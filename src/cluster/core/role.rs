@@ -39,12 +39,11 @@ impl Cluster {
     pub(super) fn follow_primary(&mut self) {
         let Some(primary) = self.peers.me().primary else { return };
         let Some((host, port)) = self.address_of(primary) else { return };
-        let follows = self.facts.follows.as_ref();
-        if follows.is_some_and(|(to, at)| to == host.as_str() && *at == port) {
+        if self.facts.follows == Some((host, port)) {
             return;
         }
         // Told once: the facts of the next step say that it was heard.
-        self.facts.follows = Some((host.to_string(), port));
+        self.facts.follows = Some((host, port));
         self.out.push(Output::Follow { host, port });
     }
 

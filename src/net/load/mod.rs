@@ -51,11 +51,12 @@ pub(super) fn new_id() -> ReplicationId {
 /// In a sentence for the operator. Nothing on disk has changed, or only as the plan said.
 pub(super) fn load(shared: &Shared, config: &Config) -> Result<Loaded, String> {
     let storage = storage(config);
-    if config.appendonly {
-        load_log(shared, config, &storage)
-    } else {
-        load_rdb(shared, config, &storage)
-    }
+    let loaded = match config.appendonly {
+        true => load_log(shared, config, &storage),
+        false => load_rdb(shared, config, &storage),
+    }?;
+    refuse_databases(config, &loaded.keyspace)?;
+    Ok(loaded)
 }
 
 /// Loads the log and opens it for appending.
@@ -84,14 +85,15 @@ fn load_log(
     }
     let lineage = match plan.lineage {
         // A replica adds nothing of its own: whatever of its primary's history it holds, it may go on from.
-        Some(lineage) if config.replicaof.is_some() && plan.lineage_end == plan.offset => lineage,
+        Some(lineage) if is_replica(shared, config) && plan.lineage_end == plan.offset => lineage,
         _ => plan.successor(new_id()),
     };
     let writer = recovery::carry_out(storage, &plan, lineage, Salts::random())
         .map_err(|error| error.to_string())?;
     let mut stream = stream_of(&plan, &writer);
-    if config.replicaof.is_some() {
+    if is_replica(shared, config) {
         stream.db = Some(loader.replay.db());
+        stream.is_told = true;
     }
     let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
     if !plan.is_empty() {
@@ -115,6 +117,26 @@ fn refuse_to_forget(
     Err(format!(
         "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and          switch the log on with CONFIG SET appendonly yes, or move the file away. Nothing was changed"
     ))
+}
+
+/// Whether the node that loads is a replica: the cluster's configuration says so, or the settings.
+fn is_replica(shared: &Shared, config: &Config) -> bool {
+    match &shared.node.lock().state.cluster {
+        Some(membership) => membership.core.peers().me().is_replica(),
+        None => config.replicaof.is_some(),
+    }
+}
+
+/// Clusters have one database.
+fn refuse_databases(config: &Config, keyspace: &Keyspace) -> Result<(), String> {
+    let others = 1..keyspace.db_count();
+    let used = |db: &u32| keyspace.db(*db).is_some_and(|database| !database.is_empty());
+    match others.into_iter().find(used).filter(|_| config.cluster_enabled) {
+        Some(db) => Err(format!(
+            "You can't have keys in a DB different than DB 0 when in Cluster mode: there are some in DB {db}. Exiting."
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The stream goes on where the log ends.
@@ -152,7 +174,7 @@ fn load_rdb(
                  rdb FILE' looks into it; restore it from a copy, or move it away to start with empty data"
             )
         })?;
-        resume(&mut stream, &facts, config.replicaof.is_some());
+        resume(&mut stream, &facts, is_replica(shared, config));
         let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
         tracing::info!("DB loaded from disk: {seconds:.3} seconds");
     }
@@ -166,6 +188,7 @@ fn resume(stream: &mut Stream, facts: &SnapshotFacts, is_replica: bool) {
     stream.end = offset;
     if is_replica {
         stream.id = id;
+        stream.is_told = true;
         stream.db = facts.db;
     } else {
         stream.former = Some((id, offset));
@@ -286,6 +309,11 @@ pub(super) fn install(shared: &Arc<Shared>, loaded: Loaded) {
         persistence.aof_base_size = current;
     }
     node.apply_settings();
+    node.claim_loaded_slots();
+    let extra = super::driver::collect(&mut node);
     drop(node);
+    if let Some(extra) = extra {
+        super::driver::carry_out(shared, extra);
+    }
     drop(old);
 }

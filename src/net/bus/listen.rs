@@ -1,0 +1,78 @@
+//! The listening sockets of the bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::listener::bind_address;
+use super::super::shared::Shared;
+use super::link;
+use crate::cluster::settings::{BUS_PORT_OFFSET, bus_port};
+use crate::config::Config;
+
+/// The most connections of the bus at a time: two for each of more nodes than a cluster has.
+const LINKS_MAX: usize = 20_000;
+
+/// Between two looks at whether a primary has loaded its data.
+const LOADING_POLL: Duration = Duration::from_millis(50);
+
+/// Binds the bus port on the addresses that clients are served on.
+///
+/// # Errors
+/// The port is out of range, or cannot be bound.
+pub(super) fn bind(config: &Config) -> Result<Vec<std::net::TcpListener>, String> {
+    if config.cluster_port == 0 && config.port > u16::MAX - BUS_PORT_OFFSET {
+        return Err("Redis port number too high for cluster mode. Cluster bus port number is calculated by adding 10000 to the port number. Redis port number must be 55535 or less unless cluster-port is set.".to_owned());
+    }
+    if config.port == 0 {
+        return Err(
+            "No bind address is configured, but it is required for the Cluster bus.".to_owned()
+        );
+    }
+    let port = bus_port(config);
+    let mut bound = Vec::new();
+    for address in &config.bind {
+        let (optional, name) = match address.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, address.as_str()),
+        };
+        match bind_address(name, port, config) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if optional => {
+                tracing::debug!("the bus does not listen on {name}:{port}: {error}");
+            }
+            Err(error) => {
+                return Err(format!(
+                    "Failed listening on port {port} (cluster), aborting: {name}: {error}"
+                ));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Accepts for ever. A primary that is loading its data does not: it is not there yet.
+pub(super) async fn accept(shared: Arc<Shared>, listener: std::net::TcpListener) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("the bus cannot listen: {error}"),
+    };
+    loop {
+        while super::is_absent(&shared) {
+            tokio::time::sleep(LOADING_POLL).await;
+        }
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if shared.bus.links.lock().len() >= LINKS_MAX {
+                    tracing::warn!("too many connections on the cluster bus: {address} is refused");
+                    continue;
+                }
+                let remote = link::ip_of(address);
+                tokio::spawn(link::welcome(Arc::clone(&shared), stream, remote));
+            }
+            Err(error) => {
+                tracing::warn!("Error accepting cluster node: {error}");
+                tokio::time::sleep(LOADING_POLL).await;
+            }
+        }
+    }
+}

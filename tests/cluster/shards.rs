@@ -61,7 +61,26 @@ impl Shards {
         }
     }
 
+    /// Who is what in the eyes of a node: ids with roles, primaries and slots.
+    fn view_of(member: &Member) -> Vec<String> {
+        let nodes = member.ask("CLUSTER NODES");
+        let lines = nodes.lines().filter(|line| line.split(' ').count() >= 8);
+        let mut view: Vec<String> = lines
+            .map(|line| {
+                let words: Vec<&str> = line.trim_end().split(' ').collect();
+                let role = if words[2].contains("slave") { "replica" } else { "primary" };
+                format!("{} {role} {} {}", words[0], words[3], words[8..].join(" "))
+            })
+            .collect();
+        view.sort();
+        view
+    }
+
     fn what_is_wrong(&self) -> Option<String> {
+        let views: Vec<Vec<String>> = self.running().map(Shards::view_of).collect();
+        if views.windows(2).any(|pair| pair[0] != pair[1]) {
+            return Some(format!("the nodes do not agree: {views:#?}"));
+        }
         for member in self.running() {
             let port = member.port;
             let state = member.cluster_info("cluster_state");

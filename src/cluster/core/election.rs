@@ -208,6 +208,7 @@ impl Cluster {
         slots.iter().for_each(|slot| self.assign(slot, Some(PeerIx::ME)));
         self.peers.me_mut().set(flags::MIGRATE_TO);
         self.election = Election::default();
+        self.status.is_elected = true;
         // The claim is on disk before anybody hears of it, and before a write is taken.
         self.persist();
         self.update_status();

@@ -125,6 +125,7 @@ impl Cluster {
         if !changed {
             return;
         }
+        self.trust_again(claimant);
         self.persist();
         if !given_up.is_empty() {
             self.out.push(Output::GaveUp(given_up));

@@ -234,6 +234,18 @@ fn replies_wait_for_the_configuration() {
 }
 
 #[test]
+fn a_file_written_before_the_change_does_not_count() {
+    let mut bench = node('a');
+    let number = bench.node.state.cluster.as_ref().unwrap().core.saves_wanted();
+    assert_eq!(bench.run("cluster saveconfig"), "");
+    bench.node.step_cluster(bench.clock.0, Input::Saved { is_saved: true, number });
+    let pushed =
+        bench.node.take_outputs().iter().any(|output| matches!(output, Output::Push { .. }));
+    assert!(!pushed);
+    assert_eq!(ask(&mut bench, ""), "+OK\r\n");
+}
+
+#[test]
 fn a_configuration_that_is_not_saved_is_an_error() {
     let mut bench = node('a');
     assert_eq!(bench.run("cluster saveconfig"), "");

@@ -17,8 +17,9 @@ pub struct Membership {
     pub bus: Vec<cluster::Output>,
     /// Where the node's replication goes.
     pub follows: Option<(Host, u16)>,
-    /// Clients whose commands are answered once the configuration is on disk, and what they are told then.
-    pub waiters: Vec<(ClientId, Vec<u8>)>,
+    /// Clients whose commands are answered once the configuration is on disk: up to which save
+    /// ([`Cluster::saves_wanted`]), who, and what they are told then.
+    pub waiters: Vec<(u64, ClientId, Vec<u8>)>,
     /// A replica takes over: writes wait until then (monotonic milliseconds).
     pub paused_until_ms: Option<u64>,
     /// Bytes that wait for each connection of the bus, told by the driver.
@@ -124,7 +125,7 @@ impl State {
         let Some(membership) = self.cluster.as_mut().filter(|one| one.core.is_saving()) else {
             return false;
         };
-        membership.waiters.push((client.id, bytes));
+        membership.waiters.push((membership.core.saves_wanted(), client.id, bytes));
         client.blocked = Some(Blocked::Job);
         true
     }

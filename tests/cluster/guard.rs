@@ -9,7 +9,7 @@ use crate::writers::ClusterClient;
 /// Kills a primary, does something to its files, starts it again before its replica can take over, and looks for the data.
 fn come_back_with(change: impl Fn(&std::path::Path)) {
     let mut shards =
-        Shards::of_ours(&["--cluster-suspect-refused", "no", "--cluster-node-timeout", "30000"]);
+        Shards::of_ours(&["--cluster-suspect-refused", "no", "--cluster-node-timeout", "8000"]);
     let ports: Vec<u16> = shards.members.iter().map(|member| member.port).collect();
     let mut client = ClusterClient::new(&ports);
     for number in 0..100 {

@@ -15,7 +15,12 @@ impl Cluster {
             return;
         }
         if let Some(former) = former {
-            self.peers[former].slot_count -= 1;
+            let peer = &mut self.peers[former];
+            peer.slot_count -= 1;
+            if peer.slot_count == 0 {
+                // The election that this node voted in has come to its end: the next one is another matter.
+                peer.voted_ms = None;
+            }
         }
         if let Some(owner) = owner {
             self.peers[owner].slot_count += 1;

@@ -168,7 +168,7 @@ fn decide(
         Movement::To(_) if found.some_missing && found.some_present => {
             return Err(errors::TRYAGAIN);
         }
-        Movement::To(target) if found.some_missing => {
+        Movement::To(target) if found.some_missing && target != PeerIx::ME => {
             return Err(redirection("ASK", slot, &cluster.peers()[target], rules.endpoint));
         }
         Movement::FromElsewhere if asked.asks && found.many && found.some_missing => {

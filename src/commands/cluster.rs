@@ -6,7 +6,7 @@
 use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::{Context, Then};
-use super::{cluster_map, cluster_nodes, cluster_slots, help};
+use super::{cluster_map, cluster_nodes, cluster_slots, cluster_stats, help};
 use crate::cluster::core::{Answer, PeerIx};
 use crate::cluster::{Cluster, NodeId, view};
 use crate::keyspace::{SLOT_COUNT, Slot};
@@ -67,6 +67,7 @@ const CLUSTER: Command = Command {
         cluster_slots::SETSLOT,
         cluster_map::SHARDS,
         SLAVES,
+        cluster_stats::SLOT_STATS,
         cluster_map::SLOTS,
     ],
     ..Command::DEFAULT

@@ -16,6 +16,9 @@ pub mod cluster;
 mod cluster_map;
 mod cluster_nodes;
 mod cluster_slots;
+mod cluster_stats;
+#[cfg(test)]
+mod cluster_tests;
 pub mod command;
 mod command_docs;
 pub mod command_info;

@@ -6,6 +6,7 @@ use crate::commands::{Context, Entry, Flag, Then, table};
 use crate::config::{CommandNames, Reached};
 use crate::resp::{Args, CommandError, Reply, Requests, errors};
 use crate::state::client::{Blocked, Client, ReplyMode};
+use crate::state::cluster::SlotCost;
 use crate::state::{ClientId, State};
 
 use super::Node;
@@ -207,7 +208,7 @@ impl Node {
         time: Time,
         clock: &mut dyn Clock,
     ) -> u64 {
-        let before = self.state.stream.end;
+        let (before, reply_from) = (self.state.stream.end, out.len());
         self.state.keyspace.no_touch = client.no_touch;
         self.state.keyspace.begin(time.unix_ms(), before + 1);
         let ran = call(&mut self.state, client, entry, args, out, time);
@@ -231,6 +232,16 @@ impl Node {
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
         account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+        if self.state.config.cluster_slot_stats_enabled
+            && let Some(slot) = client.slot
+        {
+            let request =
+                args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
+            let reply = out.len().saturating_sub(reply_from);
+            let cost =
+                SlotCost { cpu_us: elapsed_us, bytes_in: request as u64, bytes_out: reply as u64 };
+            self.state.add_slot_cost(slot, cost);
+        }
         now_us
     }
 

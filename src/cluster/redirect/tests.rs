@@ -127,6 +127,9 @@ fn a_migrating_slot_serves_the_keys_it_still_has() {
         "TRYAGAIN Multiple keys request during rehashing of slot"
     );
     assert_eq!(routed(&cluster, MESSAGE, "no{bar}"), SERVED, "channels are not there or missing");
+    let mut cluster = cluster;
+    open(&mut cluster, 5061, OpenSlot::Migrating(id('a')));
+    assert_eq!(routed(&cluster, WRITE, "no{bar}"), SERVED, "nobody is sent to where he is");
 }
 
 #[test]

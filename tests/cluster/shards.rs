@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use highwater::clock::mono_us;
 use highwater::keyspace::Slot;
 
 use crate::member::{Kind, Member};
@@ -11,7 +12,7 @@ use crate::member::{Kind, Member};
 pub(crate) const TIMEOUT_MS: &str = "1500";
 
 /// How long a cluster may take to be whole again.
-const HEAL: Duration = Duration::from_secs(60);
+const HEAL_US: u64 = 60_000_000;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A cluster.
@@ -49,9 +50,9 @@ impl Shards {
 
     /// Waits until all that run agree that all is well, and `redis-cli --cluster check` does too.
     pub(crate) fn heal(&self) {
-        let began = std::time::Instant::now();
+        let began_us = mono_us();
         while let Some(wrong) = self.what_is_wrong() {
-            if began.elapsed() > HEAL {
+            if mono_us() - began_us > HEAL_US {
                 for member in self.running() {
                     eprintln!("{}: {}", member.port, member.ask("CLUSTER NODES"));
                 }

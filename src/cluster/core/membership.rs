@@ -237,6 +237,7 @@ impl Cluster {
             self.out.push(Output::Flush);
         }
         self.slots.close_all();
+        self.give_up_own();
         for slot in crate::keyspace::Slot::all() {
             self.assign(slot, None);
         }
@@ -244,8 +245,9 @@ impl Cluster {
             self.remove(place);
         }
         self.forgotten.clear();
-        self.manual = None;
+        self.end_manual_failover();
         self.election = Election::default();
+        self.guard = super::Guard::Clear;
         if let Some((id, shard)) = new {
             (self.current_epoch, self.last_vote_epoch) = (Epoch(0), Epoch(0));
             self.peers.rename(PeerIx::ME, id);

@@ -30,6 +30,20 @@ impl Cluster {
         }
     }
 
+    /// The node has no slots any more.
+    pub(super) fn give_up_own(&mut self) {
+        let own: Vec<Slot> = self.slots.set_of(PeerIx::ME).iter().collect();
+        own.iter().for_each(|slot| self.assign(*slot, None));
+        self.give_up(own);
+    }
+
+    /// What waits for slots here waits in vain.
+    pub(super) fn give_up(&mut self, slots: Vec<Slot>) {
+        if !slots.is_empty() {
+            self.out.push(Output::GaveUp(slots));
+        }
+    }
+
     /// What a node claims in its header: its own slots, or its primary's.
     pub(super) fn hear_claims(&mut self, sender: PeerIx, header: &Header) {
         let peer = &self.peers[sender];
@@ -132,9 +146,7 @@ impl Cluster {
         }
         self.trust_again(claimant);
         self.persist();
-        if !given_up.is_empty() {
-            self.out.push(Output::GaveUp(given_up));
-        }
+        self.give_up(given_up);
         self.after_claim((claimant, claimed.len()), own, taken_from_own, dirty);
     }
 

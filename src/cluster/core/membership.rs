@@ -85,6 +85,9 @@ impl Cluster {
             // It is known already, maybe at another address.
             let handshake = self.peers[place].clone();
             self.remove(place);
+            if known == place {
+                return None;
+            }
             let host = if header.ip.is_unknown() { handshake.host } else { header.ip };
             self.set_address(known, host, header.ports);
             return None;
@@ -136,6 +139,8 @@ impl Cluster {
         }
         match link.peer.filter(|peer| *peer != PeerIx::ME) {
             Some(handshake) if self.peers[handshake].is(flags::HANDSHAKE) => self.remove(handshake),
+            // Where another node was thought to be there is this one.
+            Some(expected) if !link.is_inbound => self.lose_address(expected),
             _ => self.close(id),
         }
     }

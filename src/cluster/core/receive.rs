@@ -42,7 +42,9 @@ impl Cluster {
                 return Some(peer);
             }
         }
-        let sender = self.peers.find(&header.sender)?;
+        // The name of a handshake is made up: nobody bears it.
+        let is_name = |place: &PeerIx| !self.peers[*place].is(flags::HANDSHAKE);
+        let sender = self.peers.find(&header.sender).filter(is_name)?;
         if link.is_inbound && link.peer.is_none() && sender != PeerIx::ME {
             self.bind_link(id, sender);
         }

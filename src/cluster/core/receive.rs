@@ -160,6 +160,7 @@ impl Cluster {
         }
         self.hear_role(sender, header);
         self.hear_claims(sender, header);
+        self.follow_grandparent();
         self.resolve_collision(sender, header);
     }
 

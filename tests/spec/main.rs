@@ -8,4 +8,8 @@ mod layout;
 mod shown;
 mod solo;
 
+mod claims;
+mod epochs;
+mod failure;
 mod handshake;
+mod heartbeat;

@@ -18,6 +18,9 @@ const FORGOTTEN_MAX: usize = 1000;
 /// The most handshakes under way, so that strangers cannot fill the memory.
 const HANDSHAKES_MAX: usize = 4096;
 
+/// The most nodes that are asked for their names on one stranger's word: a tenth of a cluster is in a packet.
+const STRANGERS_MAX: usize = 1000;
+
 impl Cluster {
     /// Begins a handshake with whoever listens there. Nothing happens if one is under way.
     pub(super) fn begin_handshake(&mut self, host: Host, ports: Ports, meet: bool) {
@@ -64,7 +67,7 @@ impl Cluster {
 
     /// A stranger that sent MEET tells of others: each is asked itself.
     pub(super) fn meet_all(&mut self, gossip: &[Gossip]) {
-        for entry in gossip {
+        for entry in gossip.iter().take(STRANGERS_MAX) {
             let is_usable = entry.flags & (flags::NOADDR | flags::HANDSHAKE) == 0
                 && !entry.ip.is_unknown()
                 && entry.ports.bus != 0;
@@ -198,6 +201,9 @@ impl Cluster {
         let owned: Vec<_> = self.slots.set_of(place).iter().collect();
         owned.into_iter().for_each(|slot| self.assign(slot, None));
         self.slots.close_with(place);
+        if self.manual.as_ref().is_some_and(|manual| manual.replica == Some(place)) {
+            self.end_manual_failover();
+        }
         self.peers.remove(place);
     }
 
@@ -240,7 +246,7 @@ impl Cluster {
             self.remove(place);
         }
         self.forgotten.clear();
-        self.manual = None;
+        self.end_manual_failover();
         self.election = Election::default();
         if let Some((id, shard)) = new {
             (self.current_epoch, self.last_vote_epoch) = (Epoch(0), Epoch(0));

@@ -13,7 +13,10 @@ impl Cluster {
         me.clear(flags::PRIMARY | flags::MIGRATE_TO);
         me.set(flags::REPLICA);
         me.shard = shard;
-        me.primary = Some(primary);
+        let former = me.primary.replace(primary);
+        if let Some(former) = former.filter(|former| *former != primary) {
+            self.unmark_target(former);
+        }
         let target = &mut self.peers[primary];
         target.orphaned_ms = None;
         target.set(flags::MIGRATE_TO);

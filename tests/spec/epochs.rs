@@ -95,8 +95,7 @@ fn replicas_have_no_conflicts() {
 fn new_nodes_resolve_the_conflict_of_the_first_epoch() {
     let mut node = Solo::alone('a');
     node.ask(|cluster| cluster.meet(crate::layout::host('b'), 7000, 17000));
-    let peers = node.cluster.peers();
-    let link = peers.iter().find_map(|(_, peer)| peer.link()).unwrap();
+    let link = node.handshake_link();
     node.over(link, crate::solo::stranger('b'), crate::solo::pong());
     assert!(!node.is('b', flags::HANDSHAKE));
     assert_eq!(own(&node), (1, 1));

@@ -54,16 +54,11 @@ fn pong_ends_the_handshake_with_the_name_of_the_other() {
     let mut node = Solo::of(THREE, 'a');
     meets(&mut node, 'x');
     assert_eq!(node.lines(), ["connect x", "meet -> x"]);
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     node.over(link, stranger('x'), pong());
     assert_eq!(node.names(), "abcdefx");
     assert!(!node.is('x', flags::HANDSHAKE | flags::MEET) && node.is('x', flags::PRIMARY));
     assert_eq!(node.peer('x').host, host('x'));
-}
-
-fn handshake_link(node: &Solo) -> highwater::cluster::core::LinkId {
-    let mut peers = node.cluster.peers().iter();
-    peers.find(|(_, peer)| peer.is(flags::HANDSHAKE)).unwrap().1.link().unwrap()
 }
 
 // A replica joins as what it is.
@@ -71,7 +66,7 @@ fn handshake_link(node: &Solo) -> highwater::cluster::core::LinkId {
 fn role_is_learned_with_the_name() {
     let mut node = Solo::of(THREE, 'a');
     meets(&mut node, 'x');
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     let mut header = stranger('x');
     (header.primary, header.flags) = (Some(id('b')), flags::REPLICA | flags::MYSELF);
     node.over(link, header, pong());
@@ -83,7 +78,7 @@ fn role_is_learned_with_the_name() {
 fn meet_is_repeated_over_each_new_connection_until_it_is_answered() {
     let mut node = Solo::of("a:0-100", 'a');
     meets(&mut node, 'x');
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     node.clear();
     node.step(Input::Closed { link });
     node.run(100);
@@ -127,7 +122,7 @@ fn handshake_lasts_a_second_where_the_timeout_is_shorter() {
 fn handshake_with_a_known_node_teaches_its_address() {
     let mut node = Solo::of(THREE, 'a');
     meets(&mut node, 'x');
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     let header = node.header('b');
     node.over(link, header, pong());
     assert_eq!(node.names(), "abcdef");
@@ -268,7 +263,7 @@ fn announced_address_is_not_discovered() {
 fn node_that_meets_itself_forgets_the_handshake() {
     let mut node = Solo::alone('a');
     meets(&mut node, 'b');
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     node.over(link, stranger('a'), pong());
     assert_eq!(node.names(), "a");
     assert_eq!(node.now_ms, BEGIN_MS);
@@ -279,7 +274,7 @@ fn node_that_meets_itself_forgets_the_handshake() {
 fn name_of_a_handshake_is_not_a_node() {
     let mut node = Solo::alone('a');
     meets(&mut node, 'x');
-    let link = handshake_link(&node);
+    let link = node.handshake_link();
     let (_, peer) =
         node.cluster.peers().iter().find(|(_, peer)| peer.is(flags::HANDSHAKE)).unwrap();
     let header = highwater::cluster::Header { sender: peer.id, ..stranger('x') };

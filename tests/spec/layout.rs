@@ -17,6 +17,9 @@ pub(crate) const BEGIN_MS: u64 = 1_000_000;
 /// Three primaries that have all slots, a replica each.
 pub(crate) const THREE: &str = "a:0-5460 b:5461-10922 c:10923-16383 d>a e>b f>c";
 
+/// Three primaries that have all slots, and all replicas with the first.
+pub(crate) const SIBLINGS: &str = "a:0-5460 b:5461-10922 c:10923-16383 d>a e>a f>a";
+
 pub(crate) fn id(name: char) -> NodeId {
     NodeId::new(name.to_string().repeat(NodeId::BYTES).as_bytes()).unwrap()
 }

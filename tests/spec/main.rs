@@ -9,7 +9,12 @@ mod shown;
 mod solo;
 
 mod claims;
+mod election;
 mod epochs;
 mod failure;
 mod handshake;
 mod heartbeat;
+mod manual;
+mod members;
+mod moves;
+mod votes;

@@ -240,6 +240,13 @@ impl Solo {
         self.over(link, header, body);
     }
 
+    /// The connection to whoever has not said its name yet.
+    pub(crate) fn handshake_link(&self) -> LinkId {
+        let mut peers = self.cluster.peers().iter();
+        let (_, peer) = peers.find(|(_, peer)| peer.is(flags::HANDSHAKE)).expect("a handshake");
+        peer.link().expect("an open connection")
+    }
+
     /// A packet over a connection.
     pub(crate) fn over(&mut self, link: LinkId, header: Header, body: Body) {
         let packet = Packet { header: Some(Box::new(header)), body };

@@ -21,6 +21,9 @@ const FORGOTTEN_MAX: usize = 1000;
 /// The most handshakes under way, so that strangers cannot fill the memory.
 const HANDSHAKES_MAX: usize = 4096;
 
+/// The most nodes that are asked for their names on one stranger's word: a tenth of a cluster is in a packet.
+const STRANGERS_MAX: usize = 1000;
+
 impl Cluster {
     /// Begins a handshake with whoever listens there. Nothing happens if one is under way.
     pub(super) fn begin_handshake(&mut self, host: Host, ports: Ports, meet: bool) {
@@ -67,7 +70,7 @@ impl Cluster {
 
     /// A stranger that sent MEET tells of others: each is asked itself.
     pub(super) fn meet_all(&mut self, gossip: &[Gossip]) {
-        for entry in gossip {
+        for entry in gossip.iter().take(STRANGERS_MAX) {
             let is_usable = entry.flags & (flags::NOADDR | flags::HANDSHAKE) == 0
                 && !entry.ip.is_unknown()
                 && entry.ports.bus != 0;
@@ -88,6 +91,9 @@ impl Cluster {
             // It is known already, maybe at another address.
             let handshake = self.peers[place].clone();
             self.remove(place);
+            if known == place {
+                return None;
+            }
             let host = if header.ip.is_unknown() { handshake.host } else { header.ip };
             self.set_address(known, host, header.ports);
             return None;
@@ -145,6 +151,8 @@ impl Cluster {
         }
         match link.peer.filter(|peer| *peer != PeerIx::ME) {
             Some(handshake) if self.peers[handshake].is(flags::HANDSHAKE) => self.remove(handshake),
+            // Where another node was thought to be there is this one.
+            Some(expected) if !link.is_inbound => self.lose_address(expected),
             _ => self.close(id),
         }
     }
@@ -202,6 +210,9 @@ impl Cluster {
         let owned: Vec<_> = self.slots.set_of(place).iter().collect();
         owned.into_iter().for_each(|slot| self.assign(slot, None));
         self.slots.close_with(place);
+        if self.manual.as_ref().is_some_and(|manual| manual.replica == Some(place)) {
+            self.end_manual_failover();
+        }
         self.peers.remove(place);
     }
 

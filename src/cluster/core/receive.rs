@@ -41,7 +41,9 @@ impl Cluster {
         if known.is_some_and(|peer| self.peers[peer].id == header.sender) {
             return known;
         }
-        let sender = self.peers.find(&header.sender)?;
+        // The name of a handshake is made up: nobody bears it.
+        let is_name = |place: &PeerIx| !self.peers[*place].is(flags::HANDSHAKE);
+        let sender = self.peers.find(&header.sender).filter(is_name)?;
         if link.is_inbound && link.peer.is_none() && sender != PeerIx::ME {
             self.bind_link(id, sender);
         }
@@ -63,11 +65,12 @@ impl Cluster {
     }
 
     fn light_packet(&mut self, id: LinkId, link: &Link, body: &Body) {
-        let is_known = link.peer.is_some_and(|peer| !self.peers[peer].is(flags::HANDSHAKE));
-        if !is_known {
+        let Some(sender) = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE)) else {
             // The first packet of a connection has to say whose it is.
             return self.close(id);
-        }
+        };
+        let now_ms = self.now_ms();
+        self.peers[sender].heard_ms = Some(now_ms);
         self.deliver(body);
     }
 
@@ -105,6 +108,9 @@ impl Cluster {
             (Body::Publish { .. }, Some(_)) => self.deliver(body),
             (Body::VoteRequest, Some(sender)) => self.vote_request(sender, header),
             (Body::Vote, Some(sender)) => self.hear_vote(sender, header),
+            (Body::Update { config_epoch, .. }, _) if *config_epoch > EPOCH_MAX => {
+                self.warn(format!("Node {} tells an epoch out of range", header.sender));
+            }
             (Body::Update { config_epoch, owner, slots }, Some(_)) => {
                 self.hear_update(*config_epoch, owner, slots);
             }
@@ -153,6 +159,7 @@ impl Cluster {
         }
         self.hear_role(sender, header);
         self.hear_claims(sender, header);
+        self.follow_grandparent();
         self.resolve_collision(sender, header);
     }
 

@@ -13,7 +13,10 @@ impl Cluster {
         me.clear(flags::PRIMARY | flags::MIGRATE_TO);
         me.set(flags::REPLICA);
         me.shard = shard;
-        me.primary = Some(primary);
+        let former = me.primary.replace(primary);
+        if let Some(former) = former.filter(|former| *former != primary) {
+            self.unmark_target(former);
+        }
         let target = &mut self.peers[primary];
         target.orphaned_ms = None;
         target.set(flags::MIGRATE_TO);
@@ -98,16 +101,19 @@ impl Cluster {
     }
 
     /// A primary has become a replica. Its slots go to its new primary if that is its successor, to nobody otherwise: a
-    /// claim to them will come.
+    /// claim to them will come. This node makes its claims itself.
     fn demote(&mut self, sender: PeerIx, primary: Option<PeerIx>, header: &Header) {
         let heir = primary.filter(|heir| {
-            self.peers[*heir].shard == self.peers[sender].shard
+            *heir != PeerIx::ME
+                && self.peers[*heir].shard == self.peers[sender].shard
                 && header.config_epoch > self.peers[sender].config_epoch
         });
         let owned: Vec<_> = self.slots.set_of(sender).iter().collect();
         if !owned.is_empty() {
             owned.into_iter().for_each(|slot| self.assign(slot, heir));
             if let Some(heir) = heir {
+                // It counts for the majority from now on, whether or not it has been heard itself.
+                self.mark_primary(heir);
                 let epoch = &mut self.peers[heir].config_epoch;
                 *epoch = (*epoch).max(header.config_epoch);
             }

@@ -118,10 +118,11 @@ impl Slots {
         ranges
     }
 
-    /// Whether exactly the slots of `claimed` belong to `owner`, who has `count`.
+    /// Whether exactly the slots of `claimed` belong to `owner`, who has `count`, and has claimed all of them before.
     pub(super) fn are_exactly(&self, claimed: &SlotSet, owner: PeerIx, count: usize) -> bool {
         let number = owner.number();
-        claimed.len() == count && claimed.iter().all(|slot| self.owners[slot.index()] == number)
+        let is_its = |slot: Slot| self.owners[slot.index()] == number && !self.unclaimed.has(slot);
+        claimed.len() == count && claimed.iter().all(is_its)
     }
 
     /// Changes the owner. Counting is the caller's ([`super::Cluster::assign`]).

@@ -67,6 +67,9 @@ impl Cluster {
             (owner != sender && wins && !self.slots.is_unclaimed(*slot)).then_some(owner)
         };
         let Some(owner) = header.slots.iter().find_map(|slot| newer(&slot)) else { return };
+        if self.save_failed {
+            return;
+        }
         let Some(link) = self.peers[sender].link() else { return };
         let (shown, by) = (self.peers[sender].shown(), self.peers[owner].shown());
         self.note(format!(
@@ -160,19 +163,29 @@ impl Cluster {
     ) {
         let lost_all = taken > 0 && self.peers[own].slot_count == 0;
         let inherits = self.settings.allows_replica_moves || claims == taken;
-        let grandparent = self.peers.me().primary.and_then(|primary| self.peers[primary].primary);
         if lost_all && inherits {
             let shown = self.peers[claimant].shown();
             self.note(format!(
                 "Configuration change detected. Reconfiguring myself as a replica of {shown}"
             ));
             self.become_replica_of(claimant);
-        } else if let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) {
-            let shown = self.peers[grandparent].shown();
-            self.note(format!("My master is a replica itself: following {shown} from now on"));
-            self.become_replica_of(grandparent);
+        } else if self.follow_grandparent() {
+            // Its keys are replaced anyway.
         } else if !dirty.is_empty() {
             self.out.push(Output::DropKeys(dirty));
         }
+    }
+
+    /// A replica whose primary has become a replica itself follows that one's primary. Whether it is so.
+    pub(super) fn follow_grandparent(&mut self) -> bool {
+        let primary = self.peers.me().primary;
+        let grandparent = primary.and_then(|primary| self.peers[primary].primary);
+        let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) else {
+            return false;
+        };
+        let shown = self.peers[grandparent].shown();
+        self.note(format!("My master is a replica itself: following {shown} from now on"));
+        self.become_replica_of(grandparent);
+        true
     }
 }

@@ -139,8 +139,8 @@ impl Cluster {
             "Start of election delayed for {delay_ms} milliseconds (rank #{rank}, offset {}).",
             self.facts.offset
         ));
-        // The others learn of this offset, so that they know their ranks.
-        self.tell(|place, peer| place == primary || peer.primary == Some(primary));
+        // Siblings learn of this offset, so that they know their ranks; those who vote, so that they prefer who has most.
+        self.tell(|_, peer| peer.votes() || peer.primary == Some(primary));
     }
 
     /// How many replicas of `primary` have more of its log.

@@ -183,7 +183,17 @@ impl Cluster {
         }
     }
 
-    /// Settings have changed: what others are told follows.
+    /// Settings have other values. An address that is announced no more is looked for again.
+    pub fn change_settings(&mut self, settings: Settings) {
+        let was_announced = !self.settings.announced_host.is_unknown();
+        if was_announced && settings.announced_host.is_unknown() {
+            self.peers.me_mut().host = Host::UNKNOWN;
+        }
+        self.settings = settings;
+        self.settings_changed();
+    }
+
+    /// What others are told follows from the settings.
     pub fn settings_changed(&mut self) {
         let announced = self.settings.announced_host;
         let (ports, no_failover) = (self.settings.ports, self.settings.no_failover);

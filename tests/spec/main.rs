@@ -9,12 +9,15 @@ mod shown;
 mod solo;
 
 mod claims;
+mod conf;
 mod election;
 mod epochs;
 mod failure;
+mod guard;
 mod handshake;
 mod heartbeat;
 mod manual;
 mod members;
 mod moves;
+mod state;
 mod votes;

@@ -4,6 +4,7 @@
 //! Nodes are named by letters and so are their ids: `a` is the smallest. Sources: Redis documentation, "Redis cluster
 //! specification", its sections named above each test; `docs/cluster.md` where this project goes its own way.
 
+mod bench;
 mod layout;
 mod shown;
 mod solo;
@@ -20,4 +21,5 @@ mod manual;
 mod members;
 mod moves;
 mod state;
+mod together;
 mod votes;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use highwater::cluster::core::LinkId;
+use highwater::cluster::core::{LinkId, Peer, PeerIx};
 use highwater::cluster::packet::flags;
 use highwater::cluster::settings::Settings;
 use highwater::cluster::{Cluster, Facts, Input, Output, Packet};
@@ -273,35 +273,53 @@ impl Bench {
 
     /// What a node thinks of another: its role and slots, and what is wrong with it.
     pub(crate) fn seen(&self, by: char, of: char) -> String {
+        let views = self.views(by);
+        views.into_iter().find(|(name, _)| *name == of).map_or("unknown".into(), |(_, view)| view)
+    }
+
+    /// What a node thinks of each, by name.
+    fn views(&self, by: char) -> Vec<(char, String)> {
         let peers = self.cluster(by).peers();
-        let Some(place) = peers.find(&id(of)) else { return "unknown".into() };
-        let peer = &peers.get(&id(of)).unwrap();
-        let role = match peer.primary.and_then(|primary| {
-            let found = peers.iter().find(|(other, _)| *other == primary);
-            found.and_then(|(_, peer)| peer.id.as_str().chars().next())
-        }) {
-            Some(primary) => format!(">{primary}"),
-            None => format!(":{}", shown::runs(&self.cluster(by).slots().set_of(place))),
+        let mut slots: BTreeMap<PeerIx, Vec<String>> = BTreeMap::new();
+        for (first, last, owner) in self.cluster(by).slots().ranges() {
+            let run = match (first.number(), last.number()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            };
+            slots.entry(owner).or_default().push(run);
+        }
+        let names: BTreeMap<PeerIx, char> = peers
+            .iter()
+            .filter_map(|(place, peer)| Some((place, peer.id.as_str().chars().next()?)))
+            .collect();
+        let view = |(place, peer): (PeerIx, &Peer)| {
+            let role = match peer.primary {
+                Some(primary) => format!(">{}", names[&primary]),
+                None => {
+                    format!(":{}", slots.get(&place).map(|runs| runs.join(",")).unwrap_or_default())
+                }
+            };
+            let state = match peer.flags {
+                flags if flags & flags::FAIL != 0 => " fail",
+                flags if flags & flags::PFAIL != 0 => " fail?",
+                _ => "",
+            };
+            (names[&place], format!("{}{role}{state}", names[&place]))
         };
-        let state = match peer.flags {
-            flags if flags & flags::FAIL != 0 => " fail",
-            flags if flags & flags::PFAIL != 0 => " fail?",
-            _ => "",
-        };
-        format!("{of}{role}{state}")
+        let mut views: Vec<_> = peers.iter().map(view).collect();
+        views.sort_unstable();
+        views
     }
 
     /// What all running nodes think of all others, if they agree.
     pub(crate) fn agreed(&self) -> Option<String> {
-        let views = self.nodes.keys().map(|by| {
-            let peers = self.cluster(*by).peers();
-            let mut names: Vec<char> =
-                peers.iter().filter_map(|(_, peer)| peer.id.as_str().chars().next()).collect();
-            names.sort_unstable();
-            names.into_iter().map(|of| self.seen(*by, of)).collect::<Vec<_>>().join(" ")
-        });
-        let views: BTreeSet<String> = views.collect();
-        if views.len() == 1 { views.into_iter().next() } else { None }
+        let view = |by: &char| {
+            let views = self.views(*by).into_iter();
+            views.map(|(_, view)| view).collect::<Vec<_>>().join(" ")
+        };
+        let mut nodes = self.nodes.keys();
+        let first = view(nodes.next()?);
+        nodes.all(|by| view(by) == first).then_some(first)
     }
 
     /// Runs until all nodes see the cluster this way.

@@ -11,6 +11,7 @@ mod solo;
 
 mod claims;
 mod conf;
+mod crowd;
 mod election;
 mod epochs;
 mod failure;

@@ -70,6 +70,15 @@ fn node_without_a_majority_of_primaries_stops() {
 }
 
 #[test]
+fn half_of_the_primaries_are_no_majority() {
+    let mut node = Solo::of("a:0-10 b:11-20 c:21-30 d:31-16383", 'a');
+    node.cluster.settings.needs_all_slots = false;
+    node.alive = ['b'].into();
+    node.run(TIMEOUT_MS + 1200);
+    assert!(!node.cluster.is_ok());
+}
+
+#[test]
 fn replica_without_a_majority_of_primaries_stops() {
     let mut node = Solo::of(THREE, 'd');
     node.alive = ['a', 'e', 'f'].into();

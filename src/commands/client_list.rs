@@ -161,6 +161,7 @@ fn flags(client: &Client) -> String {
         (client.watch_broken, 'd'),
         (client.close_after_reply, 'c'),
         (client.peer.unix, 'U'),
+        (client.readonly, 'r'),
         (client.no_evict, 'e'),
         (client.no_touch, 'T'),
     ];

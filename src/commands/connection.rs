@@ -124,6 +124,8 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     client.name.clear();
     client.no_evict = false;
     client.no_touch = false;
+    client.readonly = false;
+    client.asking = false;
     client.reply_mode = ReplyMode::On;
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");

@@ -12,6 +12,13 @@ pub mod categories;
 pub mod client;
 mod client_control;
 mod client_list;
+pub mod cluster;
+mod cluster_map;
+mod cluster_nodes;
+mod cluster_slots;
+mod cluster_stats;
+#[cfg(test)]
+mod cluster_tests;
 pub mod command;
 mod command_docs;
 pub mod command_info;
@@ -71,6 +78,7 @@ pub mod transaction;
 pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
 pub use context::{Context, Then};
+pub use keys::keys_of;
 pub use table::{Entry, Table, table};
 
 /// The lists of all families.
@@ -92,6 +100,7 @@ pub const FAMILIES: &[&[Command]] = &[
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command_info::COMMANDS,
     config::COMMANDS,
     debug::COMMANDS,

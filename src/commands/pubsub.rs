@@ -53,11 +53,11 @@ fn publish_to(ctx: &mut Context<'_>, sharded: bool, channel: &[u8], message: &[u
         if ctx.state.persistence.log_error.is_none() {
             ctx.effect_always();
         }
-    } else if ctx.client.id != NOBODY {
-        if let Some(membership) = &mut ctx.state.cluster {
-            membership.core.publish(sharded, channel, message);
-            ctx.then = Then::ClusterChanged;
-        }
+    } else if ctx.client.id != NOBODY
+        && let Some(membership) = &mut ctx.state.cluster
+    {
+        membership.core.publish(sharded, channel, message);
+        ctx.then = Then::ClusterChanged;
     }
     ctx.reply.len(sent);
 }

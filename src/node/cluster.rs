@@ -5,8 +5,8 @@ use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
 use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
-use crate::state;
 use crate::state::cluster::Membership;
+use crate::state::{self, ClientId};
 
 use super::{Node, propagate};
 
@@ -35,8 +35,8 @@ impl Node {
     /// Takes note of what has happened on the bus, or of the time.
     pub fn step_cluster(&mut self, time: Time, input: Input<'_>) {
         self.state.time = time;
-        let is_saved = match input {
-            Input::Saved { is_saved, .. } => Some(is_saved),
+        let saved = match input {
+            Input::Saved { is_saved, number } => Some((is_saved, number)),
             _ => None,
         };
         if self.state.replication.primary.as_ref().is_some_and(|one| one.link.is_online()) {
@@ -46,8 +46,8 @@ impl Node {
         let Some(membership) = &mut self.state.cluster else { return };
         membership.core.step(time, facts, input);
         self.settle_cluster();
-        if let Some(is_saved) = is_saved {
-            self.config_is_saved(is_saved);
+        if let Some((is_saved, number)) = saved {
+            self.config_is_saved(is_saved, number);
         }
         self.end_cluster_pause(time);
     }
@@ -116,11 +116,14 @@ impl Node {
         }
     }
 
-    /// The configuration is on disk, or cannot be written: clients whose commands wait for that are told.
-    fn config_is_saved(&mut self, is_saved: bool) {
+    /// The configuration is on disk up to save `number`, or cannot be written: clients whose commands wait for that are
+    /// told. Those whose change came while the file was being written wait for the next one.
+    fn config_is_saved(&mut self, is_saved: bool, number: u64) {
         const FAILED: &[u8] = b"-ERR error saving the cluster node config: see the log\r\n";
         let Some(membership) = &mut self.state.cluster else { return };
-        for (client, bytes) in std::mem::take(&mut membership.waiters) {
+        let is_over = |waiter: &mut (u64, ClientId, Vec<u8>)| !is_saved || waiter.0 <= number;
+        let over: Vec<_> = membership.waiters.extract_if(.., is_over).collect();
+        for (_, client, bytes) in over {
             let bytes = if is_saved { bytes } else { FAILED.to_vec() };
             self.answer_job(client, bytes);
         }

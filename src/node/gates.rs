@@ -17,6 +17,8 @@ pub(super) enum Gate {
     Queued,
     /// Answer an error; a transaction being queued is spoilt.
     Refused(Option<&'static Entry>, CommandError),
+    /// The same where the keys are not served here: an EXEC ends with just that error.
+    Redirected(&'static Entry, CommandError),
     /// The client is blocked; the request is to be tried again when it goes on.
     Postponed,
 }
@@ -28,6 +30,12 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
         Ok(entry) => entry,
         Err((entry, error)) => return Gate::Refused(entry, error),
     };
+    if let Err(error) = check_client(state, client, entry) {
+        return Gate::Refused(Some(entry), error);
+    }
+    if let Err(error) = super::routing::route(state, client, entry, args) {
+        return Gate::Redirected(entry, error);
+    }
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
@@ -46,8 +54,9 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     Gate::Open(entry)
 }
 
+/// Whether the client may run the command at all.
 #[inline]
-fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+fn check_client(state: &State, client: &Client, entry: &Entry) -> Result<(), CommandError> {
     let flags = entry.flags;
     if flags.has(Flag::Protected) {
         protected(state, client, entry)?;
@@ -58,6 +67,13 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     if !client.authenticated && !flags.has(Flag::NoAuth) {
         return Err(errors::NOAUTH);
     }
+    Ok(())
+}
+
+/// Whether the node can run the command now.
+#[inline]
+fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    let flags = entry.flags;
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
     if state.config.maxmemory > 0 {
@@ -92,6 +108,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
         .persistence
         .loading
         .is_some_and(|loading| !loading.serves || flags.has(Flag::NoAsyncLoading))
+        && !flags.has(Flag::AlsoLoading)
         && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
     {
         return Err(errors::LOADING);

@@ -16,6 +16,7 @@ mod prefetch;
 mod propagate;
 pub mod replay;
 mod replicas;
+mod routing;
 mod settings;
 mod tick;
 mod transactions;
@@ -120,5 +121,7 @@ fn warning(text: String) -> Output {
 /// What protected mode answers to strangers.
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere: set a password with 'requirepass' in the configuration file or 'CONFIG SET requirepass' from a loopback client, or turn the protection off with 'protected-mode no' if the network around this node can be trusted. \r\n";
 
+#[cfg(test)]
+pub(crate) mod cluster_tests;
 #[cfg(test)]
 pub(crate) mod tests;

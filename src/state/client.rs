@@ -1,6 +1,7 @@
 //! What a node knows of one client.
 
 use crate::clock::Time;
+use crate::keyspace::Slot;
 use crate::pubsub::Counts;
 use crate::replication::replicas::Announced;
 
@@ -141,6 +142,12 @@ pub struct Client {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// READONLY: a replica may answer its reads.
+    pub readonly: bool,
+    /// ASKING: its next command may use a slot that is on its way here.
+    pub asking: bool,
+    /// Slot of the keys of the request that runs now, in cluster mode.
+    pub slot: Option<Slot>,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Why its next request waits.
@@ -195,6 +202,9 @@ impl Client {
             subscriptions: Counts::default(),
             no_evict: false,
             no_touch: false,
+            readonly: false,
+            asking: false,
+            slot: None,
             reply_mode: ReplyMode::On,
             blocked: None,
             write_offset: 0,

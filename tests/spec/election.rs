@@ -115,12 +115,15 @@ fn delays_follow_from_the_timeout_where_elections_are_fast() {
 
 // So that siblings know their ranks.
 #[test]
-fn scheduled_election_tells_siblings_and_the_primary_of_the_offset() {
+fn scheduled_election_tells_siblings_and_those_who_vote_of_the_offset() {
     let mut node = Solo::of(SIBLINGS, 'd');
     node.clear();
     node.facts.offset = 42;
     node.hears('b', Body::Fail(id('a')));
-    assert_eq!(node.lines(), ["save soon", "pong -> a", "pong -> e", "pong -> f"]);
+    assert_eq!(
+        node.lines(),
+        ["save soon", "pong -> a", "pong -> b", "pong -> c", "pong -> e", "pong -> f"]
+    );
 }
 
 // "the replica ... increments its currentEpoch counter, and requests votes from master instances ... by broadcasting a

@@ -106,6 +106,21 @@ fn request_of_an_operator_gets_a_vote_though_the_primary_is_up() {
     assert!(votes_with(&mut node, 'd', |header| header.forces_ack = true));
 }
 
+// What WAIT has confirmed may be on the sibling that has more, and on no other. Stock leaves that to the ranks.
+#[test]
+fn replica_with_less_gets_no_vote_while_one_with_more_stands() {
+    let mut node = voter(SIBLINGS);
+    node.hears_with('e', ping(), |header| header.offset = 50);
+    assert!(votes_with(&mut node, 'd', |header| header.offset = 50), "it has as much");
+    let mut node = voter(SIBLINGS);
+    assert!(votes_with(&mut node, 'd', |header| header.offset = 49), "nothing was heard of it");
+    let mut node = voter(SIBLINGS);
+    node.now_ms += 10;
+    node.hears_with('e', ping(), |header| header.offset = 50);
+    assert!(!votes_with(&mut node, 'd', |header| header.offset = 49));
+    assert!(votes_with(&mut node, 'e', |header| header.offset = 50));
+}
+
 // "The masters do not vote a replica of the same master before NODE_TIMEOUT * 2 has elapsed if a replica of that master was
 // already voted."
 #[test]

@@ -12,6 +12,9 @@ const HANDSHAKE_MIN_MS: u64 = 1000;
 /// How long a node that an operator had forgotten is not learned of through gossip.
 pub(super) const FORGET_MS: u64 = 60_000;
 
+/// Between two lines about another node with this one's name.
+const TWIN_MS: u64 = 30_000;
+
 /// The most nodes that are kept away at a time; each stands in every heartbeat.
 const FORGOTTEN_MAX: usize = 1000;
 
@@ -126,16 +129,22 @@ impl Cluster {
 
     /// The node hears itself: it was told to meet its own address, or another node bears its name.
     pub(super) fn met_myself(&mut self, id: LinkId, link: &Link, header: &Header, kind: Heartbeat) {
+        if kind != Heartbeat::Pong {
+            self.send_heartbeat(id, Heartbeat::Pong);
+        }
         let mine = self.settings.ports.bus;
-        if header.ports.bus != mine {
+        let now_ms = self.now_ms();
+        if header.ports.bus != mine && now_ms >= self.twin_due_ms {
+            self.twin_due_ms = now_ms + TWIN_MS;
             let other = if header.ip.is_unknown() { link.remote } else { header.ip };
             self.warn(format!(
                 "The node at {other}@{} has the same node ID as this one ({}): was its folder copied from here? Remove the cluster configuration file from one of the two while it is stopped.",
                 header.ports.bus, header.sender
             ));
-        } else if kind != Heartbeat::Pong {
-            // The question came from this node; the answer ends its handshake.
-            return self.send_heartbeat(id, Heartbeat::Pong);
+        }
+        // Where the question came from this node itself, the answer ends its handshake.
+        if header.ports.bus == mine && kind != Heartbeat::Pong {
+            return;
         }
         match link.peer.filter(|peer| *peer != PeerIx::ME) {
             Some(handshake) if self.peers[handshake].is(flags::HANDSHAKE) => self.remove(handshake),
@@ -236,6 +245,7 @@ impl Cluster {
             self.out.push(Output::Flush);
         }
         self.slots.close_all();
+        self.give_up_own();
         for slot in crate::keyspace::Slot::all() {
             self.assign(slot, None);
         }
@@ -245,6 +255,7 @@ impl Cluster {
         self.forgotten.clear();
         self.end_manual_failover();
         self.election = Election::default();
+        self.guard = super::Guard::Clear;
         if let Some((id, shard)) = new {
             (self.current_epoch, self.last_vote_epoch) = (Epoch(0), Epoch(0));
             self.peers.rename(PeerIx::ME, id);

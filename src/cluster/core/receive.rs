@@ -37,10 +37,9 @@ impl Cluster {
 
     /// Who sends: whose connection it is, or whose name it bears.
     fn sender_of(&mut self, id: LinkId, link: &Link, header: &Header) -> Option<PeerIx> {
-        if let Some(peer) = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE)) {
-            if self.peers[peer].id == header.sender {
-                return Some(peer);
-            }
+        let known = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE));
+        if known.is_some_and(|peer| self.peers[peer].id == header.sender) {
+            return known;
         }
         // The name of a handshake is made up: nobody bears it.
         let is_name = |place: &PeerIx| !self.peers[*place].is(flags::HANDSHAKE);

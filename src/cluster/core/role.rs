@@ -27,6 +27,8 @@ impl Cluster {
         self.primary_gives_up = false;
         self.persist();
         self.follow_primary();
+        // Who asks for a failover of this node now must not take it for a primary any more.
+        self.tell(|_, _| true);
     }
 
     /// This node is a primary from now on. Whoever followed with it is not asked.

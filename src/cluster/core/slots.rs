@@ -66,6 +66,16 @@ impl Slots {
         !self.migrating.is_empty() || !self.importing.is_empty()
     }
 
+    /// The slots on the move, ascending: whether they go or come, and the other node.
+    #[must_use]
+    pub fn open(&self) -> Vec<(Slot, bool, PeerIx)> {
+        let going = self.migrating.iter().map(|(slot, target)| (*slot, true, *target));
+        let coming = self.importing.iter().map(|(slot, source)| (*slot, false, *source));
+        let mut open: Vec<_> = going.chain(coming).collect();
+        open.sort_unstable_by_key(|(slot, ..)| *slot);
+        open
+    }
+
     /// How many have an owner.
     #[must_use]
     pub fn assigned(&self) -> usize {

@@ -15,13 +15,32 @@ impl Cluster {
             return;
         }
         if let Some(former) = former {
-            self.peers[former].slot_count -= 1;
+            let peer = &mut self.peers[former];
+            peer.slot_count -= 1;
+            if peer.slot_count == 0 {
+                // The election that this node voted in has come to its end: the next one is another matter.
+                peer.voted_ms = None;
+            }
         }
         if let Some(owner) = owner {
             self.peers[owner].slot_count += 1;
             if self.peers[owner].slot_count == 1 {
                 self.mark_target(owner);
             }
+        }
+    }
+
+    /// The node has no slots any more.
+    pub(super) fn give_up_own(&mut self) {
+        let own: Vec<Slot> = self.slots.set_of(PeerIx::ME).iter().collect();
+        own.iter().for_each(|slot| self.assign(*slot, None));
+        self.give_up(own);
+    }
+
+    /// What waits for slots here waits in vain.
+    pub(super) fn give_up(&mut self, slots: Vec<Slot>) {
+        if !slots.is_empty() {
+            self.out.push(Output::GaveUp(slots));
         }
     }
 
@@ -128,10 +147,9 @@ impl Cluster {
         if !changed {
             return;
         }
+        self.trust_again(claimant);
         self.persist();
-        if !given_up.is_empty() {
-            self.out.push(Output::GaveUp(given_up));
-        }
+        self.give_up(given_up);
         self.after_claim((claimant, claimed.len()), own, taken_from_own, dirty);
     }
 

@@ -2,6 +2,7 @@
 //! Spec: cluster, "Masters reply to replica vote request".
 
 use super::{Cluster, PeerIx};
+use crate::cluster::packet::flags;
 use crate::cluster::{Body, Header};
 
 /// Between two votes for replicas of one primary, in timeouts.
@@ -73,9 +74,24 @@ impl Cluster {
                 ));
             }
         }
+        if !header.forces_ack && self.somebody_has_more(sender, primary, header.offset) {
+            return Err("another replica stands that has more of the log".to_owned());
+        }
         if peer.link().is_none() {
             return Err("there is no link to it".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether a sibling that has been heard since their primary failed, so that it stands too, has more. The rank sees to
+    /// the order as a rule; here it is made sure of, because what WAIT has confirmed may be on that one alone.
+    fn somebody_has_more(&self, sender: PeerIx, primary: PeerIx, offset: u64) -> bool {
+        let failed_ms = self.peers[primary].failed_ms;
+        self.peers.replicas(primary).any(|(place, peer)| {
+            place != sender
+                && peer.offset > offset
+                && peer.heard_ms.is_some_and(|heard_ms| heard_ms > failed_ms)
+                && !peer.is(flags::FAIL | flags::PFAIL | flags::NOFAILOVER)
+        })
     }
 }

@@ -86,6 +86,15 @@ fn majority_of_primaries_makes_a_failure() {
     assert!(node.is('b', flags::FAIL) && !node.is('b', flags::PFAIL), "three of five");
 }
 
+#[test]
+fn half_of_the_primaries_make_no_failure() {
+    let mut node = suspects("a:0-10 b:11-20 c:21-30 d:31-16383", 'a', 'b');
+    report(&mut node, 'c', 'b');
+    assert!(!node.is('b', flags::FAIL), "two of four");
+    report(&mut node, 'd', 'b');
+    assert!(node.is('b', flags::FAIL));
+}
+
 // "The majority of masters signaled the PFAIL or FAIL condition."
 #[test]
 fn fail_and_pfail_in_gossip_are_reports() {

@@ -283,3 +283,22 @@ fn name_of_a_handshake_is_not_a_node() {
     node.over(link, header, pong());
     assert_eq!(node.names(), "a");
 }
+
+// A configuration with a node of two roles could not be read again.
+#[test]
+fn node_has_one_role_whatever_is_said() {
+    for (told, role) in [
+        (flags::PRIMARY | flags::REPLICA, flags::PRIMARY),
+        (0, flags::PRIMARY),
+        (flags::REPLICA, flags::REPLICA),
+    ] {
+        let mut node = Solo::of(THREE, 'a');
+        node.hears('b', heartbeat(Heartbeat::Ping, vec![word_of('x', told)]));
+        assert_eq!(node.peer('x').flags, role);
+        meets(&mut node, 'y');
+        let link = node.handshake_link();
+        let header = highwater::cluster::Header { flags: told, ..stranger('y') };
+        node.over(link, header, ping());
+        assert!(!node.is('y', flags::HANDSHAKE) && !node.is('y', flags::REPLICA));
+    }
+}

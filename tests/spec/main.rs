@@ -4,17 +4,25 @@
 //! Nodes are named by letters and so are their ids: `a` is the smallest. Sources: Redis documentation, "Redis cluster
 //! specification", its sections named above each test; `docs/cluster.md` where this project goes its own way.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
+
+mod bench;
 mod layout;
 mod shown;
 mod solo;
 
 mod claims;
+mod conf;
+mod crowd;
 mod election;
 mod epochs;
 mod failure;
+mod guard;
 mod handshake;
 mod heartbeat;
 mod manual;
 mod members;
 mod moves;
+mod state;
+mod together;
 mod votes;

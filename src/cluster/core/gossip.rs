@@ -61,18 +61,11 @@ impl Cluster {
         if !is_usable || self.is_forgotten(&entry.id) {
             return;
         }
-        let told = flags::PRIMARY
-            | flags::REPLICA
-            | flags::PFAIL
-            | flags::FAIL
-            | flags::MIGRATE_TO
-            | flags::NOFAILOVER;
-        let mut peer = Peer::new(entry.id, entry.flags & told, self.now_ms());
+        let told = flags::PFAIL | flags::FAIL | flags::MIGRATE_TO | flags::NOFAILOVER;
+        let told = entry.flags & told | Peer::role_of(entry.flags);
+        let mut peer = Peer::new(entry.id, told, self.now_ms());
         (peer.host, peer.ports) = (entry.ip, entry.ports);
         peer.failed_ms = self.now_ms();
-        if !peer.is(flags::PRIMARY | flags::REPLICA) {
-            peer.set(flags::PRIMARY);
-        }
         if self.peers.add(peer).is_some() {
             self.save_soon();
         }

@@ -8,7 +8,7 @@
 //!
 //! Differs from stock, where the replicas load the primary's older (or empty) data.
 
-use super::{Cluster, PeerIx};
+use super::{Cluster, Peer, PeerIx};
 use crate::cluster::Header;
 use crate::cluster::packet::flags;
 
@@ -63,16 +63,19 @@ impl Cluster {
             }
         }
         if self.guard != Guard::Clear && header.primary == Some(self.peers.me().id) {
-            self.compare_with(header.offset, sender);
+            self.compare(Some(sender));
         }
     }
 
-    fn compare_with(&mut self, offset: u64, sender: PeerIx) {
+    /// Compares what the node has with what `told` has just told, if anybody has, and what others did before. What came
+    /// while the node was loading counts when it has loaded.
+    fn compare(&mut self, told: Option<PeerIx>) {
         if !matches!(self.guard, Guard::Asking { .. }) || self.facts.is_loading {
             return;
         }
-        if offset > self.facts.offset {
-            let shown = self.peers[sender].shown();
+        let ahead = told.filter(|place| self.peers[*place].offset > self.facts.offset);
+        if let Some(replica) = ahead.or_else(|| self.replica_ahead()) {
+            let (shown, offset) = (self.peers[replica].shown(), self.peers[replica].offset);
             self.warn(format!(
                 "Replica {shown} has the log up to offset {offset}, this restarted master up to {}: it steps back so that nothing is lost",
                 self.facts.offset
@@ -81,8 +84,17 @@ impl Cluster {
         }
     }
 
+    /// A replica that has told of more than this node has, and that can take over.
+    fn replica_ahead(&self) -> Option<PeerIx> {
+        let mut replicas = self.peers.replicas(PeerIx::ME);
+        let ahead =
+            |peer: &Peer| peer.offset > self.facts.offset && !peer.is(flags::FAIL | flags::NOADDR);
+        replicas.find(|(_, peer)| ahead(peer)).map(|(place, _)| place)
+    }
+
     pub(super) fn guard_step(&mut self) {
         let now_ms = self.now_ms();
+        self.compare(None);
         match self.guard {
             Guard::Clear => {}
             // What the node itself has is not known before it has loaded it.
@@ -92,10 +104,7 @@ impl Cluster {
             Guard::Asking { until_ms } if now_ms >= until_ms => self.guard = Guard::Clear,
             Guard::Asking { .. } => {}
             Guard::Behind { .. } => {
-                let ahead = self.peers.replicas(PeerIx::ME).any(|(_, peer)| {
-                    peer.offset > self.facts.offset && !peer.is(flags::FAIL | flags::NOADDR)
-                });
-                if !ahead {
+                if self.replica_ahead().is_none() {
                     self.warn("No replica that has more is left: this master serves again.".into());
                     self.guard = Guard::Clear;
                 }

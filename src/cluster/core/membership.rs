@@ -101,10 +101,7 @@ impl Cluster {
         self.peers.rename(place, header.sender);
         let peer = &mut self.peers[place];
         peer.clear(flags::HANDSHAKE | flags::MEET | flags::PRIMARY | flags::REPLICA);
-        peer.set(header.flags & (flags::PRIMARY | flags::REPLICA));
-        if !peer.is(flags::PRIMARY | flags::REPLICA) {
-            peer.set(flags::PRIMARY);
-        }
+        peer.set(Peer::role_of(header.flags));
         peer.ports = header.ports;
         if !header.ip.is_unknown() {
             peer.host = header.ip;

@@ -125,6 +125,14 @@ impl Peer {
         self.flags & flags != 0
     }
 
+    /// The role that somebody's flags tell of: one of the two, whatever they are.
+    pub(super) fn role_of(told: u16) -> u16 {
+        match told & (flags::PRIMARY | flags::REPLICA) {
+            flags::REPLICA => flags::REPLICA,
+            _ => flags::PRIMARY,
+        }
+    }
+
     /// Whether it is a primary.
     #[must_use]
     pub fn is_primary(&self) -> bool {

@@ -60,8 +60,11 @@ impl Cluster {
         peer.flags = names.fold(0, |flags, (flag, _)| flags | flag);
         peer.failed_ms = now_ms;
         peer.host = Host::new(&line.ip).unwrap_or(Host::UNKNOWN);
-        let bus =
-            if line.cport == 0 { line.port.saturating_add(BUS_PORT_OFFSET) } else { line.cport };
+        let bus = match (line.port, line.cport) {
+            (0, 0) => 0,
+            (port, 0) => port.saturating_add(BUS_PORT_OFFSET),
+            (_, bus) => bus,
+        };
         let other = line.tls_port.or(line.tcp_port).unwrap_or(0);
         peer.ports = Ports { client: line.port, other, bus };
         peer.hostname.clone_from(&line.hostname);

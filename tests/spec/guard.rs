@@ -1,0 +1,184 @@
+//! A primary that comes back with less than its replicas have. Source: docs/cluster.md, "A primary that comes back with less"
+//! (all tests here); the votes are those of Spec: cluster, "Manual failover".
+
+use highwater::cluster::Epoch;
+use highwater::cluster::core::Guard;
+use highwater::cluster::packet::flags;
+
+use crate::layout::{self, SIBLINGS, THREE, slots};
+use crate::solo::{Solo, ping};
+
+/// The primary `a` right after its start, with a log up to 100.
+fn started(layout: &str) -> Solo {
+    let mut settings = layout::settings();
+    settings.guards_replicas = true;
+    let mut node = Solo::started(layout, 'a', settings);
+    node.facts.offset = 100;
+    node.alive.clear();
+    node.run(100);
+    node.clear();
+    node
+}
+
+fn tells(node: &mut Solo, name: char, offset: u64) {
+    node.hears_with(name, ping(), |header| header.offset = offset);
+}
+
+fn is_behind(node: &Solo) -> bool {
+    matches!(node.cluster.guard(), Guard::Behind { .. })
+}
+
+fn asks(node: &Solo) -> bool {
+    matches!(node.cluster.guard(), Guard::Asking { .. })
+}
+
+#[test]
+fn primary_with_slots_asks_for_two_seconds_after_its_start() {
+    let mut node = started(SIBLINGS);
+    assert!(asks(&node) && !node.cluster.is_ok());
+    for (name, offset) in [('d', 100), ('e', 99), ('f', 0)] {
+        tells(&mut node, name, offset);
+        assert!(asks(&node), "others may not know yet that they follow it");
+    }
+    node.run(2000);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+#[test]
+fn nodes_with_nothing_to_lose_do_not_ask() {
+    let mut settings = layout::settings();
+    settings.guards_replicas = true;
+    for (layout, me) in [(THREE, 'd'), ("a b:0-10 d>a", 'a')] {
+        let node = Solo::started(layout, me, settings.clone());
+        assert_eq!(node.cluster.guard(), Guard::Clear, "{layout}");
+    }
+    let node = Solo::started(THREE, 'a', layout::settings());
+    assert_eq!(node.cluster.guard(), Guard::Clear, "nor where that is not wanted");
+}
+
+#[test]
+fn silence_of_the_replicas_is_waited_for_two_seconds_after_loading() {
+    let mut node = started(THREE);
+    node.run(1800);
+    assert!(asks(&node));
+    node.run(200);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+    let mut node = started(THREE);
+    node.facts.is_loading = true;
+    node.run(10_000);
+    assert!(asks(&node));
+    node.facts.is_loading = false;
+    node.run(1900);
+    assert!(asks(&node));
+    node.run(200);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+#[test]
+fn replica_with_more_makes_the_primary_step_back() {
+    let mut node = started(THREE);
+    node.run(500);
+    node.clear();
+    tells(&mut node, 'd', 101);
+    assert!(is_behind(&node) && !node.cluster.is_ok());
+    let packet = node.packet("pong -> d");
+    assert!(packet.header.as_ref().unwrap().steps_back);
+}
+
+#[test]
+fn replicas_of_others_are_not_compared_with() {
+    let mut node = started(THREE);
+    tells(&mut node, 'e', 1000);
+    tells(&mut node, 'b', 1000);
+    assert!(asks(&node));
+}
+
+// What a replica told while the node was loading counts once it has loaded, whoever speaks next.
+#[test]
+fn word_that_came_while_loading_counts() {
+    let mut node = started("a:0-5460 b:5461-10922 c:10923-16383 d>a e>a");
+    node.facts.is_loading = true;
+    tells(&mut node, 'd', 101);
+    tells(&mut node, 'e', 50);
+    assert!(asks(&node));
+    node.facts.is_loading = false;
+    tells(&mut node, 'e', 50);
+    assert!(is_behind(&node), "{:?}", node.cluster.guard());
+}
+
+#[test]
+fn word_that_came_while_loading_counts_if_nobody_speaks_again() {
+    let mut node = started(THREE);
+    node.facts.is_loading = true;
+    tells(&mut node, 'd', 101);
+    node.run(500);
+    node.facts.is_loading = false;
+    node.run(3000);
+    assert!(is_behind(&node), "{:?}", node.cluster.guard());
+}
+
+#[test]
+fn primary_behind_falls_silent_after_three_seconds() {
+    let mut node = started(THREE);
+    tells(&mut node, 'd', 101);
+    node.run(3000);
+    node.clear();
+    tells(&mut node, 'd', 101);
+    assert_eq!(node.acts(), [""; 0]);
+    node.now_ms += 1;
+    tells(&mut node, 'd', 101);
+    assert!(!node.lines().contains(&"pong -> d".to_owned()));
+}
+
+#[test]
+fn primary_behind_follows_the_winner() {
+    let mut node = started(THREE);
+    tells(&mut node, 'd', 101);
+    node.hears_with('d', ping(), |header| {
+        (header.primary, header.config_epoch) = (None, Epoch(4));
+        (header.slots, header.flags) = (slots("0-5460").into(), flags::PRIMARY | flags::MYSELF);
+    });
+    assert_eq!((node.follows(), node.cluster.guard()), (Some('d'), Guard::Clear));
+}
+
+#[test]
+fn primary_serves_again_when_no_replica_with_more_is_left() {
+    let mut node = started(THREE);
+    tells(&mut node, 'd', 101);
+    node.hears('b', highwater::cluster::Body::Fail(layout::id('d')));
+    node.run(100);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+/// A replica of a primary that has said that it lacks something.
+fn successor(own: u64, primarys: u64) -> Solo {
+    let mut node = Solo::of(THREE, 'd');
+    node.facts.offset = own;
+    node.alive.remove(&'a');
+    node.clear();
+    node.hears_with('a', ping(), |header| (header.steps_back, header.offset) = (true, primarys));
+    node
+}
+
+#[test]
+fn replica_with_more_stands_at_once_and_says_that_no_failure_is_needed() {
+    let mut node = successor(101, 100);
+    node.run(1100);
+    let packet = node.packet("vote? -> b");
+    assert!(packet.header.as_ref().unwrap().forces_ack);
+}
+
+#[test]
+fn replica_with_as_much_does_not_stand() {
+    let mut node = successor(100, 100);
+    node.run(3000);
+    assert!(!node.acts().iter().any(|line| line.starts_with("vote?")));
+}
+
+#[test]
+fn replica_does_not_stand_once_its_primary_serves_again() {
+    let mut node = successor(101, 100);
+    node.hears_with('a', ping(), |header| header.steps_back = false);
+    node.run(3000);
+    assert!(!node.acts().iter().any(|line| line.starts_with("vote?")));
+}

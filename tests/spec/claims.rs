@@ -275,6 +275,19 @@ fn replica_whose_primary_says_that_it_follows_this_one_stays() {
     assert_eq!(node.slots('d'), "", "only a won election gives a node slots");
 }
 
+#[test]
+fn replica_does_not_run_in_circles() {
+    let mut node = Solo::of("a b:0-16383 c>a d>a e>c", 'd');
+    steps_down(&mut node, 'a', 'c', 1);
+    node.clear();
+    for by in ['a', 'c', 'e'] {
+        node.hears(by, ping());
+    }
+    assert_eq!(node.lines(), ["pong -> a", "pong -> c", "pong -> e"]);
+    claims(&mut node, 'c', "", 3);
+    assert_eq!(node.follows(), Some('c'), "one of them is a primary after all");
+}
+
 // A replica that has been promoted elsewhere, without slots yet.
 #[test]
 fn replica_that_says_it_is_a_primary_is_one() {

@@ -176,13 +176,13 @@ impl Cluster {
         }
     }
 
-    /// A replica whose primary has become a replica itself follows that one's primary. Whether it is so.
+    /// A replica whose primary has become a replica itself follows that one's primary, once that is known to be one: where
+    /// replicas follow each other in a circle, going round with them leads nowhere. Whether it is so.
     pub(super) fn follow_grandparent(&mut self) -> bool {
         let primary = self.peers.me().primary;
         let grandparent = primary.and_then(|primary| self.peers[primary].primary);
-        let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) else {
-            return false;
-        };
+        let is_primary = |place: &PeerIx| *place != PeerIx::ME && self.peers[*place].is_primary();
+        let Some(grandparent) = grandparent.filter(is_primary) else { return false };
         let shown = self.peers[grandparent].shown();
         self.note(format!("My master is a replica itself: following {shown} from now on"));
         self.become_replica_of(grandparent);

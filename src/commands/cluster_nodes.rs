@@ -6,6 +6,7 @@ use super::arguments::integer;
 use super::cluster::{ADMIN, SUBCOMMAND, VOLATILE, change, change_to, core, node, unknown_form};
 use super::command::{Arity, Command, CommandResult, Flag};
 use super::context::Context;
+use crate::cluster::core::EPOCH_MAX;
 use crate::cluster::settings::BUS_PORT_OFFSET;
 use crate::cluster::{Epoch, Host, NodeId};
 use crate::resp::{Args, CommandError, errors, number};
@@ -172,10 +173,12 @@ pub(super) const SET_CONFIG_EPOCH: Command = Command {
 fn set_config_epoch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     core(ctx.state)?;
     let number = integer(&args[2])?;
-    let Ok(epoch) = u64::try_from(number) else {
+    // Epochs that other nodes would not believe are refused here.
+    let epoch = u64::try_from(number).ok().map(Epoch).filter(|epoch| *epoch <= EPOCH_MAX);
+    let Some(epoch) = epoch else {
         return Err(CommandError::owned(format!("ERR Invalid config epoch specified: {number}")));
     };
-    change(ctx, |core| core.set_config_epoch(Epoch(epoch)))
+    change(ctx, |core| core.set_config_epoch(epoch))
 }
 
 pub(super) const COUNT_FAILURE_REPORTS: Command = Command {

@@ -83,12 +83,9 @@ fn missing_file_is_named() {
 fn settings_that_would_be_ignored_stop_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
-    for setting in [
-        &["--tls-port", "7001"][..],
-        &["--cluster-enabled", "yes"],
-        &["--loadmodule", "/x.so"],
-        &["--user", "alice on nopass"],
-    ] {
+    for setting in
+        [&["--tls-port", "7001"][..], &["--loadmodule", "/x.so"], &["--user", "alice on nopass"]]
+    {
         let mut arguments = vec!["--dir", dir, "--port", "0"];
         arguments.extend(setting);
         let output = run("redis-server", &arguments);

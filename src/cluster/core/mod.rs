@@ -38,6 +38,7 @@ pub use links::LinkId;
 pub use manual_failover::MF_TIMEOUT_MS;
 pub use operator::{Answer, OpenSlot, Refusal};
 pub use peers::{Peer, PeerIx, Peers};
+pub use receive::EPOCH_MAX;
 pub use slots::Slots;
 
 use election::Election;

@@ -6,7 +6,7 @@ use crate::cluster::packet::{Heartbeat, flags};
 use crate::cluster::{Body, Epoch, Header, Packet};
 
 /// Epochs above this are not believed: arithmetic on them must not overflow, and nobody gets there by elections.
-const EPOCH_MAX: Epoch = Epoch(1 << 62);
+pub const EPOCH_MAX: Epoch = Epoch(1 << 62);
 
 impl Cluster {
     pub(super) fn packet(&mut self, id: LinkId, packet: &Packet) {

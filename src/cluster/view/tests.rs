@@ -75,8 +75,8 @@ fn info_counts_slots_nodes_and_messages() {
         cluster_size:3\r\n\
         cluster_current_epoch:3\r\n\
         cluster_my_epoch:1\r\n\
-        cluster_stats_messages_meet_sent:3\r\n\
-        cluster_stats_messages_sent:3\r\n\
+        cluster_stats_messages_pong_sent:3\r\ncluster_stats_messages_meet_sent:3\r\n\
+        cluster_stats_messages_sent:6\r\n\
         cluster_stats_messages_pong_received:3\r\n\
         cluster_stats_messages_received:3\r\n\
         total_cluster_links_buffer_limit_exceeded:0\r\n";

@@ -11,6 +11,7 @@ pub mod keyspace;
 pub mod logging;
 pub mod net;
 pub mod node;
+pub mod pubsub;
 pub mod random;
 pub mod replication;
 pub mod resp;

@@ -6,24 +6,28 @@ mod content;
 mod log;
 mod lzf;
 mod manifest;
+mod nodes_conf;
 mod requests;
 mod snapshot;
 mod values;
+mod wire;
 
 /// A name, as in `cargo fuzz run NAME`, and what it plays.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     ("config", config::check),
     ("dump", values::check_dump),
     ("inline", requests::check_inline),
     ("log", log::check),
     ("lzf", lzf::check),
     ("manifest", manifest::check),
+    ("nodes_conf", nodes_conf::check),
     ("packed", values::check_packed),
     ("requests", requests::check),
     ("snapshot", snapshot::check),
+    ("wire", wire::check),
 ];
 
 /// Plays one input to the target called `name`.

@@ -8,7 +8,7 @@
 //!   it stays locked for one more replacement, for somebody may have opened it just before and lock it just behind.
 //!
 //! The lock file also says where the node was when it was used last: a folder that was copied, with the node's identity in
-//! it, is told from one that is where it was. `docs/format.md`, section 12.
+//! it, is told from one that is where it was. `docs/format.md`, section 7.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -10,7 +10,7 @@
 //! [`Form`] says which is written. What is behind the host name and not known here is kept and written again.
 //!
 //! A file is read as a whole or not at all: a promise (a vote, an epoch) that is lost could be given twice.
-//! Spec: `docs/format.md`, section 11.
+//! Spec: `docs/format.md`, section 6.
 
 mod parse;
 #[cfg(test)]

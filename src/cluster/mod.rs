@@ -8,8 +8,12 @@ pub mod core;
 mod host;
 mod ids;
 pub mod packet;
+pub mod redirect;
 pub mod settings;
 mod slot_set;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod view;
 pub mod wire;
 
 pub use host::Host;

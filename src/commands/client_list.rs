@@ -85,16 +85,18 @@ impl Wanted {
 pub(super) enum ClientType {
     Normal,
     Replica,
+    Pubsub,
     /// There are none of it here.
-    Other,
+    Primary,
 }
 
 impl ClientType {
     pub(super) fn takes(self, client: &Client) -> bool {
         match self {
-            ClientType::Normal => !client.is_replica,
+            ClientType::Normal => !client.is_replica && !client.subscriptions.any(),
             ClientType::Replica => client.is_replica,
-            ClientType::Other => false,
+            ClientType::Pubsub => !client.is_replica && client.subscriptions.any(),
+            ClientType::Primary => false,
         }
     }
 }
@@ -120,7 +122,8 @@ pub(super) fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(ClientType::Normal),
         b"slave" | b"replica" => Ok(ClientType::Replica),
-        b"master" | b"pubsub" => Ok(ClientType::Other),
+        b"pubsub" => Ok(ClientType::Pubsub),
+        b"master" => Ok(ClientType::Primary),
         _ => {
             let word = errors::printable(word);
             Err(CommandError::owned(format!("ERR Unknown client type '{word}'")))
@@ -152,11 +155,13 @@ fn flags(client: &Client) -> String {
     let letters = [
         (client.monitor, 'O'),
         (client.is_replica, 'S'),
+        (client.subscriptions.any(), 'P'),
         (client.transaction.is_some(), 'x'),
         (client.blocked.is_some(), 'b'),
         (client.watch_broken, 'd'),
         (client.close_after_reply, 'c'),
         (client.peer.unix, 'U'),
+        (client.readonly, 'r'),
         (client.no_evict, 'e'),
         (client.no_touch, 'T'),
     ];
@@ -177,7 +182,7 @@ fn line(client: &Client, running: &Running<'_>, now: Time) -> String {
     // Writing to a string cannot fail.
     let _infallible = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} \
          qbuf={} qbuf-free=0 argv-mem={} multi-mem={multi_bytes} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id.0,
@@ -189,6 +194,9 @@ fn line(client: &Client, running: &Running<'_>, now: Time) -> String {
         seconds_since(client.last_interaction),
         flags(client),
         client.db,
+        client.subscriptions.channels,
+        client.subscriptions.patterns,
+        client.subscriptions.shards,
         client.query_bytes,
         running.argument_bytes,
         usize::from(client.output_bytes > 0),

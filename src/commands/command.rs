@@ -67,7 +67,7 @@ pub enum Flag {
     Fast,
     /// Before authentication too.
     NoAuth,
-    /// Reaches replicas though it does not write.
+    /// Reaches replicas though it does not write; not reported by COMMAND.
     MayReplicate,
     /// Works without keys although it has key arguments.
     NoMandatoryKeys,
@@ -81,8 +81,8 @@ pub enum Flag {
     Movablekeys,
     /// Runs while a script is too busy.
     AllowBusy,
-    /// Changes which databases or transactions the client is in; not reported by COMMAND.
-    Internal,
+    /// Runs while data are loaded, though stock's does not; not reported by COMMAND.
+    AlsoLoading,
 }
 
 /// Groups of COMMAND DOCS.
@@ -102,6 +102,8 @@ pub enum Group {
     Transactions,
     /// Publish and subscribe.
     Pubsub,
+    /// The cluster.
+    Cluster,
 }
 
 impl Group {
@@ -115,6 +117,7 @@ impl Group {
             Group::Server => "server",
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
+            Group::Cluster => "cluster",
         }
     }
 }

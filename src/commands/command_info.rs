@@ -125,7 +125,7 @@ pub(super) fn words<W: AsRef<str>>(reply: &mut Reply<'_>, words: &[W]) {
 }
 
 /// Flags by the names that COMMAND INFO shows, in stock's order. The others are not shown.
-const FLAG_NAMES: [(Flag, &str); 19] = [
+const FLAG_NAMES: [(Flag, &str); 18] = [
     (Flag::Write, "write"),
     (Flag::Readonly, "readonly"),
     (Flag::Denyoom, "denyoom"),
@@ -140,7 +140,6 @@ const FLAG_NAMES: [(Flag, &str); 19] = [
     (Flag::Asking, "asking"),
     (Flag::Fast, "fast"),
     (Flag::NoAuth, "no_auth"),
-    (Flag::MayReplicate, "may_replicate"),
     (Flag::NoAsyncLoading, "no_async_loading"),
     (Flag::NoMulti, "no_multi"),
     (Flag::Movablekeys, "movablekeys"),

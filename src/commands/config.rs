@@ -144,6 +144,9 @@ pub(super) fn wait_for_job(ctx: &mut Context<'_>) -> CommandResult {
 fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.state.stats.reset();
     ctx.state.keyspace.stats = Default::default();
+    if let Some(membership) = &mut ctx.state.cluster {
+        membership.slot_costs.clear();
+    }
     let persistence = &mut ctx.state.persistence;
     persistence.delayed_syncs_before = persistence.delayed_syncs;
     ctx.reply.ok();

@@ -2,6 +2,7 @@
 
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
+use crate::pubsub::Counts;
 use crate::resp::{Args, CommandError, errors, number};
 use crate::state::client::ReplyMode;
 
@@ -19,7 +20,13 @@ const PING: Command = Command {
 };
 
 fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let looks_like_message = ctx.client.subscriptions.any() && !ctx.client.resp3;
     match args.len() {
+        1 | 2 if looks_like_message => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(args.get(1).unwrap_or_default());
+        }
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(&args[1]),
         _ => return Err(errors::wrong_arity("ping")),
@@ -107,7 +114,9 @@ const RESET: Command = Command {
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     super::transaction::end(ctx);
+    ctx.state.pubsub.leave(ctx.client.id.0);
     let client = &mut *ctx.client;
+    client.subscriptions = Counts::default();
     ctx.state.monitors -= usize::from(std::mem::take(&mut client.monitor));
     client.db = 0;
     client.resp3 = false;
@@ -115,6 +124,8 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     client.name.clear();
     client.no_evict = false;
     client.no_touch = false;
+    client.readonly = false;
+    client.asking = false;
     client.reply_mode = ReplyMode::On;
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");

@@ -5,7 +5,7 @@ use super::table::{Entry, table};
 use super::{Group, categories};
 
 /// Groups in the order of the document.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group::Connection,
     Group::Generic,
     Group::String,
@@ -13,6 +13,7 @@ const GROUPS: [Group; 7] = [
     Group::Transactions,
     Group::Pubsub,
     Group::Server,
+    Group::Cluster,
 ];
 
 /// The whole document.
@@ -46,6 +47,7 @@ fn title(group: Group) -> &'static str {
         Group::Server => "The server",
         Group::Transactions => "Transactions",
         Group::Pubsub => "Messages",
+        Group::Cluster => "The cluster",
     }
 }
 

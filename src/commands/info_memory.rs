@@ -95,13 +95,19 @@ pub(super) fn memory(source: &Source<'_>, out: &mut String) {
         "mem_total_replication_buffers": 0,
         "mem_clients_slaves": 0,
         "mem_clients_normal": figures.clients,
-        "mem_cluster_links": 0,
+        "mem_cluster_links": link_bytes(state),
         "mem_aof_buffer": figures.log_buffer,
         "mem_allocator": if cfg!(feature = "jemalloc") { "jemalloc-5.3.1" } else { "libc" },
         "active_defrag_running": 0,
         "lazyfree_pending_objects": stats.lazyfree_pending,
         "lazyfreed_objects": stats.lazyfreed_objects.saturating_sub(stats.lazyfreed_before),
     );
+}
+
+/// What waits to be sent to other nodes of the cluster.
+fn link_bytes(state: &State) -> usize {
+    let waiting = state.cluster.iter().flat_map(|membership| &membership.link_bytes);
+    waiting.map(|(_, bytes)| bytes).sum()
 }
 
 /// There are no script engines; libraries of functions are kept as text.

@@ -2,6 +2,7 @@
 
 use super::info::{Source, fields, ratio};
 use super::table::{Entry, table};
+use crate::pubsub::Kind;
 use crate::resp::number::push_f64;
 
 pub(super) fn stats(source: &Source<'_>, out: &mut String) {
@@ -39,9 +40,9 @@ pub(super) fn stats(source: &Source<'_>, out: &mut String) {
         "current_eviction_exceeded_time": exceeding_us / 1000,
         "keyspace_hits": keys.hits,
         "keyspace_misses": keys.misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "pubsubshard_channels": 0,
+        "pubsub_channels": state.pubsub.topics(Kind::Channel),
+        "pubsub_patterns": state.pubsub.topics(Kind::Pattern),
+        "pubsubshard_channels": state.pubsub.topics(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
         "migrate_cached_sockets": 0,

@@ -22,6 +22,15 @@ pub fn for_each_key(
     whole
 }
 
+/// The keys of a request, and what routes like one, as far as they can be read.
+pub fn keys_of<'a>(
+    command: &'static Command,
+    args: Args<'a>,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let indexes = command.keys.iter().filter_map(move |spec| positions(spec.find, args)).flatten();
+    indexes.filter_map(move |index| args.get(index))
+}
+
 fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
     match find {
         Find::Range { first, last, step } => {

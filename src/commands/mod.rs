@@ -12,6 +12,13 @@ pub mod categories;
 pub mod client;
 mod client_control;
 mod client_list;
+pub mod cluster;
+mod cluster_map;
+mod cluster_nodes;
+mod cluster_slots;
+mod cluster_stats;
+#[cfg(test)]
+mod cluster_tests;
 pub mod command;
 mod command_docs;
 pub mod command_info;
@@ -52,6 +59,8 @@ pub mod monitor;
 pub mod object;
 pub mod persistence;
 pub mod pubsub;
+#[cfg(test)]
+mod pubsub_tests;
 pub mod replication;
 pub mod scan;
 pub mod server;
@@ -62,12 +71,14 @@ pub mod string;
 pub mod string_number;
 pub mod string_options;
 pub mod string_range;
+pub mod subscribe;
 pub mod table;
 pub mod transaction;
 
 pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
 pub use context::{Context, Then};
+pub use keys::keys_of;
 pub use table::{Entry, Table, table};
 
 /// The lists of all families.
@@ -89,6 +100,7 @@ pub const FAMILIES: &[&[Command]] = &[
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command_info::COMMANDS,
     config::COMMANDS,
     debug::COMMANDS,
@@ -102,6 +114,7 @@ pub const FAMILIES: &[&[Command]] = &[
     failover::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
+    subscribe::COMMANDS,
     info::COMMANDS,
     transaction::COMMANDS,
 ];

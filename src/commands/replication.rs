@@ -3,6 +3,7 @@
 use super::client_control::parse_timeout;
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
+use crate::cluster::core::Guard;
 use crate::config::PrimaryAddress;
 use crate::replication::replicas::{Announced, Replica, Stage};
 use crate::replication::resync::Asked;
@@ -323,6 +324,13 @@ fn feed(ctx: &mut Context<'_>, asked: Option<Asked>) -> CommandResult {
     if ctx.state.replication.replicas.has(id.0) {
         ctx.client.answers_nothing = true;
         return Ok(());
+    }
+    let guard = ctx.state.cluster.as_ref().map(|one| one.core.guard());
+    if guard.is_some_and(|guard| guard != Guard::Clear) {
+        // Whoever has more than this node must not lose it to a full sync.
+        return Err(
+            "NOMASTERLINK Can't SYNC while it is not known whether a replica has more".into()
+        );
     }
     if let Some(primary) = &ctx.state.replication.primary {
         if ctx.state.replication.failover.is_some() {

@@ -205,6 +205,7 @@ pub struct Values {
     pub cluster_replica_no_failover: bool,
     pub cluster_replica_validity_factor: u32,
     pub cluster_require_full_coverage: bool,
+    pub cluster_slot_stats_enabled: bool,
     pub cluster_suspect_refused: bool,
     pub cluster_fast_election: bool,
     pub cluster_primary_guard: bool,

@@ -481,6 +481,29 @@ impl Connection {
         });
     }
 
+    /// Fetches what waits in the client's mailbox and sends it, from any thread.
+    pub(super) fn fetch(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
+        self.home.spawn(async move {
+            // The connection's next requests may have been faster: then they have taken the mail along.
+            let Some(mail) = shared.node.lock().take_mail(connection.id) else { return };
+            if connection.closing.load(Ordering::SeqCst) || connection.fed.load(Ordering::SeqCst) {
+                return;
+            }
+            if connection.unsent.load(Ordering::Relaxed) >= PUSHED_BYTES_MAX {
+                return driver::with_node(&shared, |node| node.output_is_endless(connection.id));
+            }
+            connection.output_bytes_max.store(mail.output_bytes_max, Ordering::Relaxed);
+            SCRATCH.with_borrow_mut(|scratch| {
+                let bytes = &mut scratch.replies;
+                bytes.clear();
+                mail.write_to(bytes);
+                connection.send(&shared, bytes, mail.hold);
+                bytes.shrink_to(OUTPUT_KEPT * 4);
+            });
+        });
+    }
+
     fn limits(&self, shared: &Shared) -> RequestLimits {
         RequestLimits {
             bulk_bytes_max: shared.bulk_bytes_max.load(Ordering::Relaxed),

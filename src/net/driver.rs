@@ -45,6 +45,11 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                     connection.push(shared, bytes);
                 }
             }
+            Output::Deliver { client } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.fetch(shared);
+                }
+            }
             Output::Resume { client } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
                     connection.resume();

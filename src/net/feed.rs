@@ -116,6 +116,7 @@ impl Feeding<'_> {
             None => Decision::Full(Why::Asked),
         };
         let id = stream.id.clone();
+        node.state.stream.is_told = true;
         let counts = &mut node.state.replication.counts;
         match &decision {
             Decision::Continue { from, source } => {

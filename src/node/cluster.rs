@@ -5,8 +5,8 @@ use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
 use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
-use crate::state;
 use crate::state::cluster::Membership;
+use crate::state::{self, ClientId};
 
 use super::{Node, propagate};
 
@@ -35,8 +35,8 @@ impl Node {
     /// Takes note of what has happened on the bus, or of the time.
     pub fn step_cluster(&mut self, time: Time, input: Input<'_>) {
         self.state.time = time;
-        let is_saved = match input {
-            Input::Saved { is_saved, .. } => Some(is_saved),
+        let saved = match input {
+            Input::Saved { is_saved, number } => Some((is_saved, number)),
             _ => None,
         };
         if self.state.replication.primary.as_ref().is_some_and(|one| one.link.is_online()) {
@@ -46,8 +46,8 @@ impl Node {
         let Some(membership) = &mut self.state.cluster else { return };
         membership.core.step(time, facts, input);
         self.settle_cluster();
-        if let Some(is_saved) = is_saved {
-            self.config_is_saved(is_saved);
+        if let Some((is_saved, number)) = saved {
+            self.config_is_saved(is_saved, number);
         }
         self.end_cluster_pause(time);
     }
@@ -74,15 +74,24 @@ impl Node {
         let state = &mut self.state;
         match output {
             Output::Follow { host, port } => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = Some((host, port));
+                }
                 let host = host.as_str().to_owned();
                 state.set_primary(Some(PrimaryAddress { host, port }));
             }
             Output::Promote => {
+                if let Some(membership) = &mut state.cluster {
+                    membership.follows = None;
+                }
                 state.set_primary(None);
                 state.resume_paused();
             }
             Output::DropKeys(slots) => self.drop_keys(&slots),
-            Output::GaveUp(slots) => self.gave_up(&slots),
+            // What listens for them here would listen in vain.
+            Output::GaveUp(slots) => {
+                slots.into_iter().for_each(|slot| state.drop_shard_channels(slot))
+            }
             Output::Flush => self.flush_everything(),
             Output::Pause => {
                 let until_ms = state.time.mono_us / 1000 + PAUSE_MS;
@@ -107,11 +116,14 @@ impl Node {
         }
     }
 
-    /// The configuration is on disk, or cannot be written: clients whose commands wait for that are told.
-    fn config_is_saved(&mut self, is_saved: bool) {
+    /// The configuration is on disk up to save `number`, or cannot be written: clients whose commands wait for that are
+    /// told. Those whose change came while the file was being written wait for the next one.
+    fn config_is_saved(&mut self, is_saved: bool, number: u64) {
         const FAILED: &[u8] = b"-ERR error saving the cluster node config: see the log\r\n";
         let Some(membership) = &mut self.state.cluster else { return };
-        for (client, bytes) in std::mem::take(&mut membership.waiters) {
+        let is_over = |waiter: &mut (u64, ClientId, Vec<u8>)| !is_saved || waiter.0 <= number;
+        let over: Vec<_> = membership.waiters.extract_if(.., is_over).collect();
+        for (_, client, bytes) in over {
             let bytes = if is_saved { bytes } else { FAILED.to_vec() };
             self.answer_job(client, bytes);
         }
@@ -165,12 +177,4 @@ impl Node {
         propagate::flush_each(state);
         self.tell_watchers();
     }
-
-    /// Slots are served elsewhere from now on: what waits for them here waits in vain.
-    fn gave_up(&mut self, slots: &[Slot]) {
-        let _ = slots;
-    }
-
-    /// A message has come over the bus.
-    fn deliver(&mut self, _sharded: bool, _channel: &[u8], _message: &[u8]) {}
 }

@@ -6,6 +6,7 @@ use crate::commands::{Context, Entry, Flag, Then, table};
 use crate::config::{CommandNames, Reached};
 use crate::resp::{Args, CommandError, Reply, Requests, errors};
 use crate::state::client::{Blocked, Client, ReplyMode};
+use crate::state::cluster::SlotCost;
 use crate::state::{ClientId, State};
 
 use super::Node;
@@ -56,10 +57,11 @@ impl Node {
     ) -> Outcome {
         let closed = Outcome { status: Status::Close, ..Outcome::default() };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
+        // What was published before these requests run is told before their replies.
+        let mut observed = self.own_mail(&mut client, out);
         self.state.time = clock.now();
         client.last_interaction = self.state.time;
         let before = self.state.stream.end;
-        let mut observed = 0;
         let mut started_us = self.state.time.mono_us;
         let mut executed = from;
         while executed < requests.len() && !client.close_after_reply && client.blocked.is_none() {
@@ -107,7 +109,9 @@ impl Node {
         clock: &mut dyn Clock,
     ) -> Ran {
         let position = out.len();
-        let ran = match gates::pass(&mut self.state, client, args) {
+        let gate = gates::pass(&mut self.state, client, args);
+        let asks_on = !client.asking || matches!(gate, Gate::Postponed) || is_asking(&gate);
+        let ran = match gate {
             Gate::Open(entry) => Ran::Until(self.run_unit(client, entry, args, out, time, clock)),
             Gate::Queued => {
                 Reply::new(out, client.resp3).simple("QUEUED");
@@ -117,10 +121,55 @@ impl Node {
                 self.refuse(client, entry, &error, out);
                 Ran::Until(time.mono_us)
             }
+            Gate::Redirected(entry, error) => {
+                self.redirect(client, entry, &error, out);
+                Ran::Until(time.mono_us)
+            }
             Gate::Postponed => Ran::Postponed,
         };
+        if !asks_on && client.transaction.is_none() {
+            client.asking = false;
+        }
         silence(client, out, position);
+        // What a request publishes to its own client follows the reply, whatever it holds back of that.
+        self.own_mail(client, out);
         ran
+    }
+
+    /// Appends what waits in the mailbox of the client that executes. Returns the log offset that it waits for; what the
+    /// client has published itself waits for no more than the reply does.
+    #[inline]
+    fn own_mail(&mut self, client: &mut Client, out: &mut Vec<u8>) -> u64 {
+        if !self.state.clients.has_mail() {
+            return 0;
+        }
+        let Some(mail) = self.state.take_own_mail(client) else { return 0 };
+        if client.is_replica {
+            return 0;
+        }
+        mail.write_to(out);
+        mail.hold
+    }
+
+    /// The request's keys are not served here.
+    #[cold]
+    fn redirect(
+        &mut self,
+        client: &mut Client,
+        entry: &Entry,
+        error: &CommandError,
+        out: &mut Vec<u8>,
+    ) {
+        self.state.stats.command(entry.id).rejected += 1;
+        self.state.stats.count_error(error.code());
+        // That keys are missing may follow from writes that nobody has been told of yet.
+        self.state.keyspace.observe_all();
+        if entry.command.name == "exec" {
+            end_transaction(&mut self.state, client);
+        } else if let Some(transaction) = &mut client.transaction {
+            transaction.refused = true;
+        }
+        Reply::new(out, client.resp3).error(error);
     }
 
     fn refuse(
@@ -159,23 +208,40 @@ impl Node {
         time: Time,
         clock: &mut dyn Clock,
     ) -> u64 {
-        let before = self.state.stream.end;
+        let (before, reply_from) = (self.state.stream.end, out.len());
         self.state.keyspace.no_touch = client.no_touch;
         self.state.keyspace.begin(time.unix_ms(), before + 1);
         let ran = call(&mut self.state, client, entry, args, out, time);
+        let mut cluster_changed = false;
         match ran.then {
             Then::Nothing => {}
-            Then::Exec => self.exec(client, out, time, clock),
+            Then::Exec => cluster_changed = self.exec(client, out, time, clock),
             Then::SettingsChanged => self.apply_settings(),
-            Then::ClusterChanged => self.settle_cluster(),
+            Then::ClusterChanged => cluster_changed = true,
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
-        if self.state.stream.end > before {
-            client.write_offset = self.state.stream.end;
+        if cluster_changed {
+            self.settle_cluster();
         }
+        let end = self.state.stream.end;
+        if end > before {
+            client.write_offset = end;
+        }
+        let observed = self.state.keyspace.observed.min(end);
+        self.state.settle_messages(if end > before { end } else { observed });
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
         account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+        if self.state.config.cluster_slot_stats_enabled
+            && let Some(slot) = client.slot
+        {
+            let request =
+                args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
+            let reply = out.len().saturating_sub(reply_from);
+            let cost =
+                SlotCost { cpu_us: elapsed_us, bytes_in: request as u64, bytes_out: reply as u64 };
+            self.state.add_slot_cost(slot, cost);
+        }
         now_us
     }
 
@@ -287,6 +353,15 @@ fn note_slow(state: &mut State, client: &Client, entry: &Entry, args: Args<'_>, 
     let max = usize::try_from(state.config.slowlog_max_len).unwrap_or(usize::MAX);
     let from = (client.peer.address.as_str(), &client.name[..]);
     state.slowlog.push(state.time.unix_s(), elapsed_us, words.into_iter(), from, max);
+}
+
+/// Whether the request is ASKING itself.
+#[cold]
+fn is_asking(gate: &Gate) -> bool {
+    match gate {
+        Gate::Open(entry) | Gate::Refused(Some(entry), _) => entry.command.name == "asking",
+        _ => false,
+    }
 }
 
 /// Takes back the reply of a client that wants none.

@@ -17,6 +17,8 @@ pub(super) enum Gate {
     Queued,
     /// Answer an error; a transaction being queued is spoilt.
     Refused(Option<&'static Entry>, CommandError),
+    /// The same where the keys are not served here: an EXEC ends with just that error.
+    Redirected(&'static Entry, CommandError),
     /// The client is blocked; the request is to be tried again when it goes on.
     Postponed,
 }
@@ -28,6 +30,12 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
         Ok(entry) => entry,
         Err((entry, error)) => return Gate::Refused(entry, error),
     };
+    if let Err(error) = check_client(state, client, entry) {
+        return Gate::Refused(Some(entry), error);
+    }
+    if let Err(error) = super::routing::route(state, client, entry, args) {
+        return Gate::Redirected(entry, error);
+    }
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
@@ -46,8 +54,9 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     Gate::Open(entry)
 }
 
+/// Whether the client may run the command at all.
 #[inline]
-fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+fn check_client(state: &State, client: &Client, entry: &Entry) -> Result<(), CommandError> {
     let flags = entry.flags;
     if flags.has(Flag::Protected) {
         protected(state, client, entry)?;
@@ -58,6 +67,13 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     if !client.authenticated && !flags.has(Flag::NoAuth) {
         return Err(errors::NOAUTH);
     }
+    Ok(())
+}
+
+/// Whether the node can run the command now.
+#[inline]
+fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    let flags = entry.flags;
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
     if state.config.maxmemory > 0 {
@@ -80,6 +96,9 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
     if writes && lacks_replicas(state) {
         return Err(errors::NOREPLICAS);
     }
+    if client.subscriptions.any() && !client.resp3 && !runs_for_subscribers(entry) {
+        return Err(for_subscribers_not(entry));
+    }
     if is_stale(state)
         && (!flags.has(Flag::Stale) || queued.is_some_and(|queued| queued.needs_primary))
     {
@@ -89,6 +108,7 @@ fn check(state: &mut State, client: &Client, entry: &'static Entry) -> Result<()
         .persistence
         .loading
         .is_some_and(|loading| !loading.serves || flags.has(Flag::NoAsyncLoading))
+        && !flags.has(Flag::AlsoLoading)
         && (!flags.has(Flag::Loading) || queued.is_some_and(|queued| queued.needs_data))
     {
         return Err(errors::LOADING);
@@ -113,6 +133,31 @@ fn lacks_replicas(state: &State) -> bool {
 fn is_stale(state: &State) -> bool {
     !state.config.replica_serve_stale_data
         && state.replication.primary.as_ref().is_some_and(|primary| !primary.link.is_online())
+}
+
+/// Commands that a client may use in RESP2 while it listens to anything: there, messages cannot be told from replies.
+#[inline]
+fn runs_for_subscribers(entry: &Entry) -> bool {
+    matches!(
+        entry.full_name.as_str(),
+        "ping"
+            | "subscribe"
+            | "ssubscribe"
+            | "psubscribe"
+            | "unsubscribe"
+            | "sunsubscribe"
+            | "punsubscribe"
+            | "quit"
+            | "reset"
+    )
+}
+
+#[cold]
+fn for_subscribers_not(entry: &Entry) -> CommandError {
+    CommandError::owned(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        entry.full_name
+    ))
 }
 
 #[cold]
@@ -176,7 +221,7 @@ fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
     let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
     let writes = entry.flags.has(Flag::Write)
         || entry.flags.has(Flag::MayReplicate)
-        || queued.is_some_and(|queued| queued.writes);
+        || queued.is_some_and(|queued| queued.writes || queued.may_replicate);
     writes || pause.is_some_and(|pause| !pause.writes_only)
 }
 
@@ -195,6 +240,7 @@ fn runs_inside_multi(entry: &Entry) -> bool {
 fn queue(client: &mut Client, entry: &'static Entry, args: Args<'_>) {
     let Some(transaction) = &mut client.transaction else { return };
     transaction.writes |= entry.flags.has(Flag::Write);
+    transaction.may_replicate |= entry.flags.has(Flag::MayReplicate);
     transaction.grows |= entry.flags.has(Flag::Denyoom);
     transaction.needs_data |= !entry.flags.has(Flag::Loading);
     transaction.needs_primary |= !entry.flags.has(Flag::Stale);

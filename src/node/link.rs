@@ -45,7 +45,7 @@ impl Node {
             auth: (&config.masteruser, &config.masterauth),
             port: if announced_port == 0 { config.port } else { announced_port },
             ip: &config.replica_announce_ip,
-            id: &stream.id,
+            id: stream.known_id(),
             offset: stream.end,
             failover: replication.failover.is_some(),
         };
@@ -76,10 +76,17 @@ impl Node {
         );
         self.state.outputs.push(super::note(text));
         self.state.failover_succeeded();
-        let Some(id) = id.filter(|id| *id != self.state.stream.id) else { return };
+        // Without a new one the primary has agreed to the one it was asked with.
+        let known = self.state.stream.known_id().to_owned();
+        let id = id.unwrap_or(known);
+        if id == self.state.stream.id {
+            self.state.stream.is_told = true;
+            return;
+        }
         let end = self.state.stream.end;
         self.state.outputs.push(super::note(format!("Master replication ID changed to {id}")));
         self.state.stream.change_id(id, end);
+        self.state.stream.is_told = true;
         // Those who follow this node have to hear of the id.
         self.state.detach_replicas();
     }
@@ -174,6 +181,7 @@ fn apply(
         let end = requests.end_of(unit.end - 1);
         state.stream.append(&bytes[start..end]);
         state.stream.db = Some(primary.client.db);
+        state.settle_messages(state.stream.end);
         (index, start) = (unit.end, end);
     }
     Ok(followed)

@@ -16,6 +16,7 @@ mod prefetch;
 mod propagate;
 pub mod replay;
 mod replicas;
+mod routing;
 mod settings;
 mod tick;
 mod transactions;
@@ -25,6 +26,7 @@ use crate::commands::table;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::state::client::Peer;
+use crate::state::messages::Mail;
 use crate::state::output::Note;
 use crate::state::run::Run;
 use crate::state::{ClientId, Output, State};
@@ -85,7 +87,19 @@ impl Node {
             self.state.keyspace.unwatch(id.0);
         }
         self.state.monitors -= usize::from(client.monitor);
+        self.state.pubsub.leave(id.0);
         self.replica_is_gone(id);
+    }
+
+    /// A message has come over the bus: sends it to the clients of this node that listen to its channel.
+    pub fn deliver(&mut self, sharded: bool, channel: &[u8], message: &[u8]) {
+        self.state.publish(sharded, channel, message);
+        self.state.settle_messages(0);
+    }
+
+    /// Empties the mailbox of a client, for its connection to send.
+    pub fn take_mail(&mut self, id: ClientId) -> Option<Mail> {
+        self.state.take_mail(id)
     }
 
     /// What the driver is to do, in order.
@@ -107,5 +121,7 @@ fn warning(text: String) -> Output {
 /// What protected mode answers to strangers.
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere: set a password with 'requirepass' in the configuration file or 'CONFIG SET requirepass' from a loopback client, or turn the protection off with 'protected-mode no' if the network around this node can be trusted. \r\n";
 
+#[cfg(test)]
+pub(crate) mod cluster_tests;
 #[cfg(test)]
 pub(crate) mod tests;

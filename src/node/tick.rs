@@ -1,7 +1,7 @@
 //! What happens by itself: pauses that end, expiry, rates, save points, automatic rewrites, idle clients.
 
 use crate::clock::Time;
-use crate::state::{Output, State};
+use crate::state::{Client, Output, State};
 
 use super::{Node, propagate};
 
@@ -72,9 +72,11 @@ impl Node {
             return;
         }
         let State { clients, outputs, .. } = &mut self.state;
+        // Those who only listen have nothing to say.
+        let listens = |client: &Client| client.monitor || client.subscriptions.any();
         for client in clients
             .iter()
-            .filter(|client| client.blocked.is_none() && !client.monitor && !client.is_replica)
+            .filter(|client| client.blocked.is_none() && !listens(client) && !client.is_replica)
         {
             if time.mono_us.saturating_sub(client.last_interaction.mono_us) > timeout_us {
                 outputs.push(Output::Close { client: client.id });

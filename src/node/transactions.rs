@@ -9,21 +9,23 @@ use super::Node;
 use super::dispatch::{account, call, resolve};
 
 impl Node {
-    /// Runs the client's queue. All effects join the unit that is open; nobody sees half of it.
+    /// Runs the client's queue. All effects join the unit that is open; nobody sees half of it. Whether the cluster was
+    /// changed: what follows is to be done when the unit is complete.
     pub(super) fn exec(
         &mut self,
         client: &mut Client,
         out: &mut Vec<u8>,
         time: Time,
         clock: &mut dyn Clock,
-    ) {
-        let Some(transaction) = client.transaction.take() else { return };
+    ) -> bool {
+        let Some(transaction) = client.transaction.take() else { return false };
         if std::mem::take(&mut client.watching) {
             self.state.keyspace.unwatch(client.id.0);
         }
         Reply::new(out, client.resp3).array(transaction.queue.len());
         client.in_exec = true;
         let mut started_us = time.mono_us;
+        let mut cluster_changed = false;
         for queued in &transaction.queue {
             let raw = queued.canonical.then(|| (0, u32::try_from(queued.bytes.len()).unwrap_or(0)));
             let args = Args::new(&queued.bytes, &queued.ranges, raw);
@@ -34,8 +36,10 @@ impl Node {
             }
             let db = client.db;
             let called = call(&mut self.state, client, entry, args, out, time);
-            if called.then == Then::SettingsChanged {
-                self.apply_settings();
+            match called.then {
+                Then::SettingsChanged => self.apply_settings(),
+                Then::ClusterChanged => cluster_changed = true,
+                Then::Nothing | Then::Exec => {}
             }
             if called.own_effect {
                 super::propagate::own_effect(&mut self.state, db, args);
@@ -46,5 +50,6 @@ impl Node {
             started_us = now_us;
         }
         client.in_exec = false;
+        cluster_changed
     }
 }

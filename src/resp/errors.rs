@@ -80,6 +80,18 @@ errors! {
     NOREPLICAS = "NOREPLICAS Not enough good replicas to write.";
     /// On a replica without its primary that must not show old data.
     MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    /// Keys of one request in more than one slot.
+    CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot";
+    /// Some keys of a slot on the move are here, some are not.
+    TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot";
+    /// A slot that nobody owns.
+    SLOT_NOT_SERVED = "CLUSTERDOWN Hash slot not served";
+    /// The cluster does not serve.
+    CLUSTERDOWN = "CLUSTERDOWN The cluster is down";
+    /// The cluster serves reads only.
+    CLUSTERDOWN_READS = "CLUSTERDOWN The cluster is down and only accepts read commands";
+    /// A command of the cluster outside of cluster mode.
+    CLUSTER_DISABLED = "ERR This instance has cluster support disabled";
     /// RESTORE over an existing key.
     BUSYKEY = "BUSYKEY Target key name already exists.";
     /// A string that would grow past `proto-max-bulk-len`.

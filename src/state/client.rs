@@ -1,6 +1,8 @@
 //! What a node knows of one client.
 
 use crate::clock::Time;
+use crate::keyspace::Slot;
+use crate::pubsub::Counts;
 use crate::replication::replicas::Announced;
 
 /// Number of a connection; grows, never reused.
@@ -80,6 +82,8 @@ pub struct Transaction {
     pub refused: bool,
     /// Whether a queued command may write.
     pub writes: bool,
+    /// Whether a queued command may reach replicas, though it does not write.
+    pub may_replicate: bool,
     /// Whether a queued command is refused when memory is full.
     pub grows: bool,
     /// Whether a queued command is refused while data are loaded.
@@ -132,10 +136,18 @@ pub struct Client {
     pub watch_broken: bool,
     /// Watches all commands (MONITOR).
     pub monitor: bool,
+    /// How much it listens to; `pubsub` knows what.
+    pub subscriptions: Counts,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// READONLY: a replica may answer its reads.
+    pub readonly: bool,
+    /// ASKING: its next command may use a slot that is on its way here.
+    pub asking: bool,
+    /// Slot of the keys of the request that runs now, in cluster mode.
+    pub slot: Option<Slot>,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Why its next request waits.
@@ -187,8 +199,12 @@ impl Client {
             watching: false,
             watch_broken: false,
             monitor: false,
+            subscriptions: Counts::default(),
             no_evict: false,
             no_touch: false,
+            readonly: false,
+            asking: false,
+            slot: None,
             reply_mode: ReplyMode::On,
             blocked: None,
             write_offset: 0,
@@ -208,8 +224,10 @@ impl Client {
         }
     }
 
-    /// Bytes of memory that the connection takes: itself, its buffers, its queue.
+    /// Bytes of memory that the connection takes: itself, its buffers, its queue, its subscriptions.
     pub fn memory_usage(&self) -> usize {
+        /// What both sides keep of one subscription, but for the name, which others may share.
+        const SUBSCRIPTION_BYTES: usize = 64;
         let queue = self.transaction.as_ref().map_or(0, |transaction| {
             transaction
                 .queue
@@ -219,6 +237,8 @@ impl Client {
         });
         let texts = self.name.len() + self.lib_name.len() + self.lib_ver.len();
         let addresses = self.peer.address.len() + self.peer.local_address.len();
-        size_of::<Self>() + queue + texts + addresses + self.query_bytes + self.output_bytes
+        let subscriptions = self.subscriptions.total() * SUBSCRIPTION_BYTES;
+        let buffers = self.query_bytes + self.output_bytes;
+        size_of::<Self>() + queue + texts + addresses + subscriptions + buffers
     }
 }

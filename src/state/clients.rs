@@ -3,15 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::client::{Blocked, Client, ClientId, Peer, ReplyMode, Timeout};
+use super::messages::Mailbox;
 use super::{Output, State};
 use crate::clock::Time;
 
-/// The clients. While a command runs, its client is out of here ([`Clients::take`]) and in the command's hands.
+/// The clients. While a command runs, its client is out of here ([`Clients::take`]) and in the command's hands; its mailbox
+/// stays.
 #[derive(Debug, Default)]
 pub struct Clients {
     /// Ordered by number, which is the order of connecting: CLIENT LIST shows it so.
-    by_id: BTreeMap<ClientId, Option<Box<Client>>>,
+    by_id: BTreeMap<ClientId, Seat>,
     last: u64,
+    /// How many mailboxes are not empty.
+    pub(super) mailboxes_filled: usize,
+}
+
+/// The place of one client.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// Nothing while the client executes.
+    pub(super) client: Option<Box<Client>>,
+    pub(super) mailbox: Mailbox,
 }
 
 impl Clients {
@@ -19,45 +31,61 @@ impl Clients {
     pub fn connect(&mut self, peer: Peer, authenticated: bool, time: Time) -> ClientId {
         self.last += 1;
         let id = ClientId(self.last);
-        self.by_id.insert(id, Some(Box::new(Client::new(id, peer, authenticated, time))));
+        let client = Some(Box::new(Client::new(id, peer, authenticated, time)));
+        self.by_id.insert(id, Seat { client, mailbox: Mailbox::default() });
         id
     }
 
     /// Removes a client for good.
     pub fn disconnect(&mut self, id: ClientId) -> Option<Box<Client>> {
-        self.by_id.remove(&id).flatten()
+        let seat = self.by_id.remove(&id)?;
+        self.mailboxes_filled -= usize::from(!seat.mailbox.is_empty());
+        seat.client
     }
 
     /// Takes a client out while it executes; [`Clients::put`] brings it back.
     pub fn take(&mut self, id: ClientId) -> Option<Box<Client>> {
-        self.by_id.get_mut(&id)?.take()
+        self.by_id.get_mut(&id)?.client.take()
     }
 
     /// Brings a client back.
     pub fn put(&mut self, client: Box<Client>) {
-        if let Some(place) = self.by_id.get_mut(&client.id) {
-            *place = Some(client);
+        if let Some(seat) = self.by_id.get_mut(&client.id) {
+            seat.client = Some(client);
         }
+    }
+
+    /// Clients that are not executing now and have `limit` or more bytes of messages waiting.
+    pub(super) fn mailboxes(&self, limit: usize) -> impl Iterator<Item = (ClientId, usize)> {
+        let full = move |(id, seat): (&ClientId, &Seat)| {
+            let bytes = seat.mailbox.bytes();
+            (bytes >= limit && seat.client.is_some()).then_some((*id, bytes))
+        };
+        self.by_id.iter().filter_map(full)
+    }
+
+    pub(super) fn seat_mut(&mut self, id: ClientId) -> Option<&mut Seat> {
+        self.by_id.get_mut(&id)
     }
 
     /// A client that is not executing now.
     pub fn get(&self, id: ClientId) -> Option<&Client> {
-        self.by_id.get(&id)?.as_deref()
+        self.by_id.get(&id)?.client.as_deref()
     }
 
     /// A client that is not executing now.
     pub fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
-        self.by_id.get_mut(&id)?.as_deref_mut()
+        self.by_id.get_mut(&id)?.client.as_deref_mut()
     }
 
     /// All clients that are not executing now, in order of connecting.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.by_id.values().filter_map(Option::as_deref)
+        self.by_id.values().filter_map(|seat| seat.client.as_deref())
     }
 
     /// All clients that are not executing now, in order of connecting.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.by_id.values_mut().filter_map(Option::as_deref_mut)
+        self.by_id.values_mut().filter_map(|seat| seat.client.as_deref_mut())
     }
 
     /// How many are connected, the one executing included.

@@ -1,7 +1,10 @@
 //! What a node in cluster mode keeps for it, beyond the state machine itself.
 
+use sha1::{Digest, Sha1};
+
 use super::{ClientId, Output, State};
-use crate::cluster::{self, Cluster, Facts};
+use crate::cluster::{self, Cluster, Facts, Host, NodeId};
+use crate::keyspace::{SLOT_COUNT, Slot};
 use crate::state::client::{Blocked, Client};
 use crate::state::output::Note;
 
@@ -12,12 +15,28 @@ pub struct Membership {
     pub core: Cluster,
     /// What the driver of the bus is to do, in order.
     pub bus: Vec<cluster::Output>,
-    /// Clients whose commands are answered once the configuration is on disk, and what they are told then.
-    pub waiters: Vec<(ClientId, Vec<u8>)>,
+    /// Where the node's replication goes.
+    pub follows: Option<(Host, u16)>,
+    /// Clients whose commands are answered once the configuration is on disk: up to which save
+    /// ([`Cluster::saves_wanted`]), who, and what they are told then.
+    pub waiters: Vec<(u64, ClientId, Vec<u8>)>,
     /// A replica takes over: writes wait until then (monotonic milliseconds).
     pub paused_until_ms: Option<u64>,
     /// Bytes that wait for each connection of the bus, told by the driver.
     pub link_bytes: Vec<(cluster::core::LinkId, usize)>,
+    /// What each slot has cost, where `cluster-slot-stats-enabled` asks for that.
+    pub slot_costs: Vec<SlotCost>,
+}
+
+/// What the requests of a slot have cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlotCost {
+    /// Time in microseconds.
+    pub cpu_us: u64,
+    /// Bytes of the requests.
+    pub bytes_in: u64,
+    /// Bytes of the replies.
+    pub bytes_out: u64,
 }
 
 impl Membership {
@@ -27,10 +46,18 @@ impl Membership {
         Self {
             core,
             bus: Vec::new(),
+            follows: None,
             waiters: Vec::new(),
             paused_until_ms: None,
             link_bytes: Vec::new(),
+            slot_costs: Vec::new(),
         }
+    }
+
+    /// What the requests of a slot have cost so far.
+    #[must_use]
+    pub fn slot_cost(&self, slot: Slot) -> SlotCost {
+        self.slot_costs.get(slot.index()).copied().unwrap_or_default()
     }
 }
 
@@ -43,7 +70,7 @@ impl State {
         let counts = primary.is_none() || self.replication.shares_history;
         Facts {
             offset: if counts { self.stream.end } else { 0 },
-            follows: primary.map(|primary| (primary.address.host.clone(), primary.address.port)),
+            follows: self.cluster.as_ref().and_then(|one| one.follows),
             is_linked: primary.is_some_and(|primary| primary.link.is_online()),
             data_age_ms: primary.map_or(0, |primary| {
                 let link = &primary.link;
@@ -66,12 +93,39 @@ impl State {
         Some(result)
     }
 
+    /// A name nobody has for the node, and one for its shard, without asking the system for randomness: they follow from
+    /// the ids that the process began with, and from the names the node had.
+    #[must_use]
+    pub fn fresh_node_ids(&self) -> Option<(NodeId, NodeId)> {
+        let me = self.cluster.as_ref()?.core.peers().me();
+        let fresh = |what: &[u8]| {
+            let mut hash = Sha1::new();
+            for part in [what, self.fresh_id().as_bytes(), me.id.as_bytes(), me.shard.as_bytes()] {
+                hash.update(part);
+            }
+            let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            NodeId::new(digits.as_bytes())
+        };
+        Some((fresh(b"node")?, fresh(b"shard")?))
+    }
+
+    /// Adds what a request has cost to the account of its slot.
+    #[cold]
+    pub fn add_slot_cost(&mut self, slot: Slot, cost: SlotCost) {
+        let Some(membership) = &mut self.cluster else { return };
+        membership.slot_costs.resize(SLOT_COUNT, SlotCost::default());
+        let sum = &mut membership.slot_costs[slot.index()];
+        sum.cpu_us += cost.cpu_us;
+        sum.bytes_in += cost.bytes_in;
+        sum.bytes_out += cost.bytes_out;
+    }
+
     /// Holds the reply `bytes` of a client's command back until the configuration is on disk. Whether that is not so yet.
     pub fn wait_for_config(&mut self, client: &mut Client, bytes: Vec<u8>) -> bool {
         let Some(membership) = self.cluster.as_mut().filter(|one| one.core.is_saving()) else {
             return false;
         };
-        membership.waiters.push((client.id, bytes));
+        membership.waiters.push((membership.core.saves_wanted(), client.id, bytes));
         client.blocked = Some(Blocked::Job);
         true
     }

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod cluster;
 pub mod freeing;
 pub mod latency;
+pub mod messages;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;
@@ -23,6 +24,7 @@ pub use stream::Stream;
 use crate::clock::Time;
 use crate::config::{CommandNames, Config};
 use crate::keyspace::Keyspace;
+use crate::pubsub::PubSub;
 
 /// Everything a node knows. Commands get it behind the node's lock, the client they run for aside.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct State {
     pub freeing: freeing::Freeing,
     /// Connected clients.
     pub clients: Clients,
+    /// Who listens to which channels.
+    pub pubsub: PubSub,
     /// Counters of INFO and COMMANDSTATS.
     pub stats: stats::Stats,
     /// Commands that took long.
@@ -105,6 +109,7 @@ impl State {
             stream: Stream::new(run.first_replication_id.clone()),
             freeing: freeing::Freeing::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             stats: stats::Stats::default(),
             slowlog: slowlog::SlowLog::default(),
             latency: latency::Latency::default(),

@@ -14,6 +14,11 @@ pub enum Output {
         /// Whole replies.
         bytes: Vec<u8>,
     },
+    /// Messages wait in a client's mailbox: have its connection fetch them.
+    Deliver {
+        /// Whose.
+        client: ClientId,
+    },
     /// A client that was blocked goes on with its requests.
     Resume {
         /// Which.

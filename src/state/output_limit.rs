@@ -37,8 +37,9 @@ impl Client {
 
 impl State {
     /// The limits of a client. Connections that MONITOR count as ordinary ones, as in stock servers since 3.0.
-    pub fn output_limit(&self, _client: &Client) -> OutputLimit {
-        self.config.client_output_buffer_limit.normal
+    pub fn output_limit(&self, client: &Client) -> OutputLimit {
+        let limits = &self.config.client_output_buffer_limit;
+        if client.subscriptions.any() { limits.pubsub } else { limits.normal }
     }
 
     /// Judges `bytes` of waiting output of client `id`, and counts it where the connection is to be closed.

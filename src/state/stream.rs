@@ -33,6 +33,8 @@ pub struct Stream {
     pub id: String,
     /// The id before, and the offset up to which it is valid.
     pub former: Option<(String, u64)>,
+    /// Whether another node may know of the id. If not, and nothing was written under it, the one before says the same.
+    pub is_told: bool,
     /// Offset after the last byte.
     pub end: u64,
     /// Bytes not yet taken: whole execution units, maybe with timestamp lines between them.
@@ -57,6 +59,7 @@ impl Stream {
         Self {
             id,
             former: None,
+            is_told: false,
             end: 0,
             pending: Vec::new(),
             cut: None,
@@ -100,9 +103,19 @@ impl Stream {
     pub fn change_id(&mut self, id: String, common: u64) {
         let former = std::mem::replace(&mut self.id, id);
         self.former = Some((former, common));
+        self.is_told = false;
         if self.recording {
             let (id, former) = (self.id.clone(), self.former.clone());
             self.new_ids.push(NewId { at: self.pending.len(), offset: self.end, id, former });
+        }
+    }
+
+    /// The id to go on with at another node: one that is known there, if any is.
+    #[must_use]
+    pub fn known_id(&self) -> &str {
+        match &self.former {
+            Some((id, common)) if !self.is_told && *common == self.end => id,
+            _ => &self.id,
         }
     }
 
@@ -162,5 +175,19 @@ mod tests {
         let mut stream = Stream::new("a".repeat(40));
         stream.select(11);
         assert_eq!((stream.end, stream.pending.len()), (24, 0));
+    }
+
+    #[test]
+    fn an_id_that_nobody_knows_gives_way_to_the_one_before() {
+        let mut stream = Stream::new("a".repeat(40));
+        stream.select(0);
+        assert_eq!(stream.known_id(), "a".repeat(40));
+        stream.change_id("b".repeat(40), stream.end);
+        assert_eq!(stream.known_id(), "a".repeat(40), "nothing was written since");
+        let mut told = Stream { is_told: true, ..Stream::new(String::new()) };
+        (told.id, told.former, told.end) = ("b".repeat(40), stream.former.clone(), stream.end);
+        assert_eq!(told.known_id(), "b".repeat(40), "somebody may have gone on under it");
+        stream.select(1);
+        assert_eq!(stream.known_id(), "b".repeat(40), "the history has parted");
     }
 }

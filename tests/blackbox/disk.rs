@@ -136,6 +136,46 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_disk_keeps_subscribers_from_knowing_more_than_the_log() {
+    on_small_disk("a_full_disk_keeps_subscribers_from_knowing_more_than_the_log", 4, |disk| {
+        let settings = ["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
+        let server = Server::start(disk.path(), &settings);
+        let mut subscriber = server.client();
+        subscriber.run(&[words("SUBSCRIBE written")]);
+        let ballast = disk.fill(300_000);
+        let mut client = server.client();
+        client.set_patience(500);
+        let mut written = 0;
+        loop {
+            let lines = format!("MULTI\n{}\nPUBLISH written {written}\nEXEC", set(written));
+            let requests: Vec<_> = lines.lines().map(words).collect();
+            let bytes: Vec<u8> = requests.iter().flat_map(crate::peer::encode).collect();
+            client.send(&bytes).unwrap();
+            let Some(last) = (0..4).map(|_| client.reply().ok()).last().flatten() else { break };
+            assert!(last.starts_with(b"*2\r\n"), "{}", last.escape_ascii());
+            written += 1;
+        }
+        wait_for_info(&server, "aof_last_write_status", "err");
+        for number in 0..written {
+            let message = subscriber.reply().unwrap();
+            assert!(message.ends_with(format!("\r\n{number}\r\n").as_bytes()), "{number}");
+        }
+        // A message that shows nothing new is told to those who wait for nothing.
+        let mut other = server.client();
+        other.run(&[words("SUBSCRIBE written")]);
+        assert_eq!(server.ask("PUBLISH written aside"), ":2\r\n");
+        assert!(other.reply().unwrap().ends_with(b"\r\naside\r\n"));
+        subscriber.set_patience(200);
+        assert!(subscriber.reply().is_err(), "the write is not in the log");
+        fs::remove_file(&ballast).unwrap();
+        subscriber.set_patience(20_000);
+        let message = subscriber.reply().unwrap();
+        assert!(message.ends_with(format!("\r\n{written}\r\n").as_bytes()));
+        assert!(subscriber.reply().unwrap().ends_with(b"\r\naside\r\n"));
+    });
+}
+
+#[test]
 fn a_node_killed_on_a_full_disk_comes_back_with_everything() {
     on_small_disk("a_node_killed_on_a_full_disk_comes_back_with_everything", 4, |disk| {
         let mut server = Server::start(disk.path(), &["--appendfsync", "always"]);

@@ -17,6 +17,7 @@ mod files;
 mod limits;
 mod listening;
 mod protocol;
+mod pubsub;
 mod replay;
 mod startup;
 mod stock;

@@ -62,7 +62,8 @@ fn check(command: &Command, stock: &Tree) {
     let name = command.name;
     let stock = stock.list();
     assert_eq!(Tree::Number(command.arity.shown()), stock[1], "arity of {name}");
-    let reported = command.flags.iter().filter(|flag| **flag != Flag::Internal);
+    let hidden = [Flag::AlsoLoading, Flag::MayReplicate];
+    let reported = command.flags.iter().filter(|flag| !hidden.contains(flag));
     let flags: BTreeSet<String> = reported.map(|flag| shown(format!("{flag:?}"))).collect();
     assert_eq!(flags, texts(&stock[2]), "flags of {name}");
     let known = command.tips.iter().filter(|tip| !NEW_TIPS.contains(&(name, **tip)));

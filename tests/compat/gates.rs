@@ -173,6 +173,22 @@ fn gates_stand_in_the_order_of_stock() {
 }
 
 #[test]
+fn gates_stand_in_that_order_for_those_who_listen() {
+    let listens = [PASSWORD, "SUBSCRIBE a"];
+    let mut sides = Sides::start(|_| {}, &[]);
+    sides.play_all(&listens);
+    sides.break_snapshots();
+    sides.play_all(&listens);
+    sides.pause(false);
+    sides.play_all(&listens);
+    sides.end();
+    let mut sides =
+        Sides::start(|config| config.values_mut().maxmemory = 1, &["CONFIG SET maxmemory 1"]);
+    sides.play_all(&listens);
+    sides.end();
+}
+
+#[test]
 fn gates_stand_in_that_order_without_memory() {
     let mut sides =
         Sides::start(|config| config.values_mut().maxmemory = 1, &["CONFIG SET maxmemory 1"]);

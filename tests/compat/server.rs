@@ -23,12 +23,15 @@ fn all_names() -> Vec<&'static str> {
     names
 }
 
-/// Commands that came with 7.2.
-const NEWER: [&str; 3] = ["client|no-touch", "client|setinfo", "waitaof"];
+/// Commands that came with 7.2, and one of Valkey.
+const NEWER: [&str; 5] =
+    ["client|no-touch", "client|setinfo", "cluster|myshardid", "cluster|slot-stats", "waitaof"];
 
 /// Facts that differ between 7.0 at hand and 7.2: command and fact, stock, ours.
 const CHANGED: &[&str] = &[
     "client|setname tips: [] | [\"request_policy:all_nodes\", \"response_policy:all_succeeded\"]",
+    "cluster|shards flags: [\"stale\"] | [\"loading\", \"stale\"]",
+    "cluster|slots flags: [\"stale\"] | [\"loading\", \"stale\"]",
     "command|getkeys arity: Number(-4) | Number(-3)",
     "command|getkeysandflags arity: Number(-4) | Number(-3)",
     "config|resetstat tips: [] | [\"request_policy:all_nodes\", \"response_policy:all_succeeded\"]",

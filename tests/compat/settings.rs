@@ -11,14 +11,19 @@ use highwater::config::{Client, Config, Source, load, sources};
 use crate::peer::{PROGRAM, Stock, installed};
 use crate::tree::Tree;
 
-/// Settings that 7.2 added, and our own.
-const NEWER: [&str; 6] = [
+/// Settings that 7.2 added, one of Valkey, and our own.
+const NEWER: [&str; 10] = [
     "cluster-announce-human-nodename",
     "locale-collate",
     "rdb-version",
     "set-max-listpack-entries",
     "set-max-listpack-value",
+    // Valkey's.
+    "cluster-slot-stats-enabled",
     // Ours alone.
+    "cluster-fast-election",
+    "cluster-primary-guard",
+    "cluster-suspect-refused",
     "repl-backlog-disk-size",
 ];
 

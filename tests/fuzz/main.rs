@@ -81,7 +81,7 @@ macro_rules! targets {
     };
 }
 
-targets! { config dump inline log lzf manifest packed requests snapshot }
+targets! { config dump inline log lzf manifest nodes_conf packed requests snapshot wire }
 
 #[test]
 fn every_target_is_played_and_can_be_run_by_cargo_fuzz() {

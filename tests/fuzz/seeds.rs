@@ -1,5 +1,7 @@
 //! Makes the seeds: small inputs that reach each form a decoder knows.
 
+mod wire;
+
 use std::path::{Path, PathBuf};
 
 use highwater_persistence::snapshot::lzf::Compressor;
@@ -24,9 +26,11 @@ pub(crate) fn made(target: &str) -> Vec<Seed> {
         "log" => named(LOG),
         "lzf" => lzf(),
         "manifest" => named(MANIFEST),
+        "nodes_conf" => named(NODES_CONF),
         "packed" => packed(),
         "requests" => named(REQUESTS),
         "snapshot" => snapshot(),
+        "wire" => wire::made(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -42,8 +46,10 @@ pub(crate) fn fixtures(target: &str) -> Vec<Vec<u8>> {
     match target {
         "log" => read(".aof").into_iter().map(|bytes| [&[0][..], &bytes].concat()).collect(),
         "manifest" => read(".manifest"),
+        "nodes_conf" => read(".conf"),
         // The large ones hold the same again and again.
         "snapshot" => read(".rdb").into_iter().filter(|bytes| bytes.len() < 8192).collect(),
+        "wire" => read(".bin"),
         _ => Vec::new(),
     }
 }
@@ -87,6 +93,17 @@ const MANIFEST: &[(&str, &[u8])] = &[
     ("ours", b"file a.2.base.rdb seq 2 type b\nfile a.1.base.rdb seq 1 type h\n\
         file a.3.incr.aof seq 3 type i startoffset 100 annotated yes\nfile a.4.incr.aof seq 4 type i\n"),
     ("quoted", b"# a comment\nfile \"a \\x01\\\"b\" seq 1 type b\nfile 'c d' seq 18446744073709551615 type i\n"),
+];
+
+const NODES_CONF: &[(&str, &[u8])] = &[
+    ("new", b"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567 :0@0 myself,master - 0 0 0 connected\n\
+        vars currentEpoch 0 lastVoteEpoch 0\n"),
+    ("moving", b"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567 ::1:1@2,h,tls-port=3,new=a:b myself,slave \
+        1a1b2c3d4e5f60718293a4b5c6d7e8f901234567 1 2 3 disconnected 0-5 7 [9->-1a1b2c3d4e5f60718293a4b5c6d7e8f901234567]\n"),
+    ("quoted", b"\n\"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567\" 'h:1' noflags - 0 0 0 connected\n\
+        2a1b2c3d4e5f60718293a4b5c6d7e8f901234567 h:1 myself,fail?,fail,handshake,noaddr,nofailover - 0 0 0 connected\n"),
+    ("variables", b"vars currentEpoch 9223372036854775807 new 1 lastVoteEpoch 2\n\
+        0a1b2c3d4e5f60718293a4b5c6d7e8f901234567 h:1@2,,nodename=n,tcp-port=4 myself - 0 0 0 connected\n"),
 ];
 
 const REQUESTS: &[(&str, &[u8])] = &[

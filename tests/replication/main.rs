@@ -23,6 +23,7 @@ mod bad_input;
 mod counts;
 mod handover;
 mod histories;
+mod pubsub;
 mod resuming;
 mod roles;
 mod rounds;

@@ -2,7 +2,6 @@
 //! was told.
 
 use highwater::clock::ManualClock;
-use highwater::cluster::core::PeerIx;
 use highwater::keyspace::{Access, Slot};
 use highwater::resp::inline::encode;
 use highwater::resp::{RequestLimits, RequestParser, Requests};
@@ -175,37 +174,17 @@ impl World {
         self.run_request(at, client);
     }
 
-    /// Whether a node takes a write: what its redirection gate says.
-    fn may_write(&self, at: usize, number: u64) -> Result<(), Option<usize>> {
-        let core = self.core(at).expect("it runs");
-        let slot = self.slot_of(number);
-        if core.slots().owner(slot) != Some(PeerIx::ME) || !core.peers().me().is_primary() {
-            return Err(self.owner_by(at, number).filter(|owner| *owner != at));
-        }
-        if !core.is_ok() || core.slots().migrating_to(slot).is_some() {
-            return Err(None);
-        }
-        Ok(())
-    }
-
     /// Runs what has not run of a writer's request.
     pub(crate) fn run_request(&mut self, at: usize, client: ClientId) {
         let Some(Connection::Writer(asking)) = self.machines[at].connections.get(&client) else {
             return;
         };
-        let (request, done, bytes) = (asking.request.clone(), asking.done, asking.bytes.clone());
+        let (done, bytes) = (asking.done, asking.bytes.clone());
         let mut requests = Requests::default();
         let limits = RequestLimits::default();
         RequestParser::default().parse(&bytes, limits, &mut requests).expect("requests");
         if done >= requests.len() {
             return;
-        }
-        if done == 0
-            && let Err(elsewhere) = self.may_write(at, request.number)
-        {
-            self.machines[at].connections.remove(&client);
-            self.with(at, |node, _| node.disconnect(client));
-            return self.redirected(request, elsewhere);
         }
         let mut clock = ManualClock(self.time(at));
         let mut out = Vec::new();
@@ -249,6 +228,7 @@ impl World {
             return;
         }
         let request = asking.request.clone();
+        let elsewhere = self.named_by(replies[0]);
         let outcome = match (replies[0].starts_with('-'), replies.get(1)) {
             (true, _) => Outcome::Refused,
             (false, None) => Outcome::Acked(0),
@@ -260,7 +240,19 @@ impl World {
         write.by = at;
         self.machines[at].connections.remove(&client);
         self.with(at, |node, _| node.disconnect(client));
-        self.tell(&request, outcome);
+        match elsewhere {
+            Some(_) => self.redirected(request, elsewhere),
+            None => self.tell(&request, outcome),
+        }
+    }
+
+    /// Where a redirection leads.
+    fn named_by(&self, reply: &str) -> Option<usize> {
+        let address = reply.strip_prefix("-MOVED ")?.split(' ').nth(1)?;
+        let (host, port) = address.rsplit_once(':')?;
+        self.machines.iter().position(|machine| {
+            machine.host.as_str() == host && machine.ports.client.to_string() == port
+        })
     }
 
     fn tell(&mut self, request: &Request, outcome: Outcome) {

@@ -61,7 +61,7 @@ impl World {
             Output::Bus => self.pump(at),
             Output::LinkChanged => self.end_old_session(at),
             Output::Note(note) => self.trace(at, &note.text),
-            Output::StartSnapshot | Output::StartRewrite => {}
+            Output::StartSnapshot | Output::StartRewrite | Output::Deliver { .. } => {}
             other => unreachable!("nobody asks for {other:?} here"),
         }
     }

@@ -249,7 +249,7 @@ impl World {
         let mut stream = Stream::new(ids.id);
         stream.former = ids.former;
         stream.end = end;
-        stream.recording = true;
+        (stream.recording, stream.is_told) = (true, true);
         stream.db = is_replica.then_some(db);
         (keyspace, stream)
     }

@@ -37,7 +37,7 @@ enum Event {
 /// A node and what its driver knows.
 struct Member {
     core: Cluster,
-    follows: Option<(String, u16)>,
+    follows: Option<(Host, u16)>,
     is_up: bool,
     sent_bytes: u64,
 }
@@ -108,7 +108,7 @@ impl Many {
     }
 
     fn facts(&self, at: usize) -> Facts {
-        let follows = self.members[at].follows.clone();
+        let follows = self.members[at].follows;
         Facts { is_linked: follows.is_some(), follows, ..Facts::default() }
     }
 
@@ -146,7 +146,7 @@ impl Many {
                 Output::Close { link } => self.close(at, link),
                 Output::Send { link, packet } => self.send(at, link, packet),
                 Output::Follow { host, port } => {
-                    self.members[at].follows = Some((host.to_string(), port));
+                    self.members[at].follows = Some((host, port));
                 }
                 Output::Promote => self.members[at].follows = None,
                 _ => {}

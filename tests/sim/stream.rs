@@ -3,7 +3,6 @@
 
 use highwater::clock::ManualClock;
 use highwater::cluster::Host;
-use highwater::cluster::core::Guard;
 use highwater::replication::link::Action;
 use highwater::replication::replicas::Stage;
 use highwater::replication::resync::{self, Decision, History, Reach, Why};
@@ -292,12 +291,6 @@ impl World {
         let mut requests = Requests::default();
         let limits = RequestLimits::default();
         RequestParser::default().parse(&unread, limits, &mut requests).expect("requests");
-        let is_psync = |index| requests.get(index, &unread)[0].eq_ignore_ascii_case(b"psync");
-        let guard = self.core(at).map(|core| core.guard());
-        if (0..requests.len()).any(is_psync) && guard != Some(Guard::Clear) {
-            let refusal = b"-NOMASTERLINK it is not known yet whether this node has everything\r\n";
-            return self.send_to(pipe, 0, Message::Bytes(refusal.to_vec()));
-        }
         let mut clock = ManualClock(self.time(at));
         let mut out = Vec::new();
         let node = self.machines[at].node.as_mut().expect("it runs");
@@ -326,6 +319,7 @@ impl World {
             None => Decision::Full(Why::Asked),
         };
         let (pipe, id) = (fed.pipe, stream.id.clone());
+        node.state.stream.is_told = true;
         let mut messages = Vec::new();
         let from = match decision {
             Decision::Continue { from, .. } => {

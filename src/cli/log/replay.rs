@@ -2,7 +2,7 @@
 //!
 //! The base goes first, a snapshot in it as commands that build it up (`base.rs`). Commands go out in groups, and their
 //! replies are read before the next group. What replication put into the stream for its own sake (REPLCONF, PING) stays
-//! out.
+//! out, and so do messages: who was to hear them has heard them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -119,8 +119,7 @@ impl<'a> Player<'a> {
             },
             EntryKind::Annotation(_) => Ok(()),
             EntryKind::Command { args, .. } => {
-                let name = args.name();
-                if name.eq_ignore_ascii_case(b"replconf") || name.eq_ignore_ascii_case(b"ping") {
+                if is_of_the_moment(args.name()) {
                     return Ok(());
                 }
                 self.wait_for_rate()?;
@@ -276,6 +275,12 @@ fn read_reply(input: &mut impl BufRead, depth: usize) -> Result<Option<String>, 
         }
         _ => Err(format!("no reply of a server: {}", line.escape_ascii())),
     }
+}
+
+/// Commands of a stream that change no data.
+fn is_of_the_moment(name: &[u8]) -> bool {
+    let names: [&[u8]; 4] = [b"replconf", b"ping", b"publish", b"spublish"];
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cluster::{Body, Epoch, Header, NodeId};
 const WAIT_TIMEOUTS: u64 = 2;
 const WAIT_MIN_MS: u64 = 2000;
 
-/// The next try begins after so many times the wait for votes.
+/// Stock's next try begins after so many times the wait for votes; with quick elections it begins after that wait.
 const RETRY_WAITS: u64 = 2;
 
 /// Stock's delay before an election: this, as much again at random, and [`RANK_MS`] for each replica that has more.
@@ -55,7 +55,8 @@ impl Cluster {
         let now_ms = self.now_ms();
         let wait_ms = (WAIT_TIMEOUTS * self.settings.timeout_ms).max(WAIT_MIN_MS);
         let began = self.election.at_ms;
-        if began.is_none_or(|at_ms| now_ms > at_ms + RETRY_WAITS * wait_ms) {
+        let retry_ms = if self.settings.fast_election { wait_ms } else { RETRY_WAITS * wait_ms };
+        if began.is_none_or(|at_ms| now_ms > at_ms + retry_ms) {
             self.schedule(primary);
         }
         let Some(at_ms) = self.election.at_ms else { return };
@@ -208,6 +209,7 @@ impl Cluster {
         slots.iter().for_each(|slot| self.assign(slot, Some(PeerIx::ME)));
         self.peers.me_mut().set(flags::MIGRATE_TO);
         self.election = Election::default();
+        self.status.is_elected = true;
         // The claim is on disk before anybody hears of it, and before a write is taken.
         self.persist();
         self.update_status();

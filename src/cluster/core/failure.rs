@@ -125,6 +125,18 @@ impl Cluster {
         self.election_step();
     }
 
+    /// A failed node has got slots by an election, or an operator: it is up.
+    pub(super) fn trust_again(&mut self, place: PeerIx) {
+        let peer = &mut self.peers[place];
+        if peer.has_failed() {
+            peer.clear(flags::FAIL);
+            let shown = peer.shown();
+            self.note(format!(
+                "Clear FAIL state for node {shown}: it claims slots in a newer epoch."
+            ));
+        }
+    }
+
     /// A node that had failed answers. A primary whose slots nobody took has to wait.
     pub(super) fn may_have_recovered(&mut self, place: PeerIx) {
         let waited_ms = self.now_ms().saturating_sub(self.peers[place].failed_ms);

@@ -61,7 +61,12 @@ impl Cluster {
         if !is_usable || self.is_forgotten(&entry.id) {
             return;
         }
-        let told = flags::PRIMARY | flags::REPLICA | flags::PFAIL | flags::FAIL | flags::NOFAILOVER;
+        let told = flags::PRIMARY
+            | flags::REPLICA
+            | flags::PFAIL
+            | flags::FAIL
+            | flags::MIGRATE_TO
+            | flags::NOFAILOVER;
         let mut peer = Peer::new(entry.id, entry.flags & told, self.now_ms());
         (peer.host, peer.ports) = (entry.ip, entry.ports);
         peer.failed_ms = self.now_ms();

@@ -1,7 +1,7 @@
 //! A primary that comes back with less than its replicas have must not make them throw away the rest.
 //!
-//! After a start a primary with slots and replicas serves nobody until it has heard from them, or for [`ASK_MS`]. If one
-//! of them has more of the log it *steps back*: it says so in its headers, and gives nobody a full sync. A replica of ours
+//! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens. If a replica
+//! of its has more of the log it *steps back*: it says so in its headers, and gives nobody a full sync. A replica of ours
 //! that has everything it could have then asks for votes at once, as in a manual failover; the vote is that of the
 //! specification, so stock nodes give it too. Where no such replica comes forward the primary falls silent, and is replaced
 //! as one that has failed.
@@ -44,9 +44,8 @@ impl Cluster {
 
     /// The node has started with what the configuration file says.
     pub(super) fn begin_guard(&mut self) {
-        let me = self.peers.me();
-        let has_replicas = self.peers.replicas(PeerIx::ME).next().is_some();
-        if self.settings.guards_replicas && me.votes() && has_replicas {
+        // Whether it has replicas may have been learned too late to be in the file.
+        if self.settings.guards_replicas && self.peers.me().votes() {
             self.guard = Guard::Asking { until_ms: self.now_ms() + ASK_MS };
         }
     }
@@ -79,15 +78,7 @@ impl Cluster {
                 self.facts.offset
             ));
             self.guard = Guard::Behind { since_ms: self.now_ms() };
-        } else if self.have_all_replicas_answered() {
-            self.guard = Guard::Clear;
         }
-    }
-
-    fn have_all_replicas_answered(&self) -> bool {
-        self.peers
-            .replicas(PeerIx::ME)
-            .all(|(_, peer)| peer.heard_ms.is_some() || peer.is(flags::FAIL | flags::NOADDR))
     }
 
     pub(super) fn guard_step(&mut self) {

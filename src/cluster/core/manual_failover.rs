@@ -21,7 +21,7 @@ pub const MF_TIMEOUT_MS: u64 = 5000;
 pub(super) struct Manual {
     until_ms: u64,
     /// Of a primary: who takes over.
-    replica: Option<PeerIx>,
+    pub(super) replica: Option<PeerIx>,
     /// Of a replica: what the primary had when its clients stopped.
     offset: Option<u64>,
     /// Of a replica: votes may be asked for.

@@ -12,11 +12,17 @@ const HANDSHAKE_MIN_MS: u64 = 1000;
 /// How long a node that an operator had forgotten is not learned of through gossip.
 pub(super) const FORGET_MS: u64 = 60_000;
 
+/// Between two lines about another node with this one's name.
+const TWIN_MS: u64 = 30_000;
+
 /// The most nodes that are kept away at a time; each stands in every heartbeat.
 const FORGOTTEN_MAX: usize = 1000;
 
 /// The most handshakes under way, so that strangers cannot fill the memory.
 const HANDSHAKES_MAX: usize = 4096;
+
+/// The most nodes that are asked for their names on one stranger's word: a tenth of a cluster is in a packet.
+const STRANGERS_MAX: usize = 1000;
 
 impl Cluster {
     /// Begins a handshake with whoever listens there. Nothing happens if one is under way.
@@ -64,7 +70,7 @@ impl Cluster {
 
     /// A stranger that sent MEET tells of others: each is asked itself.
     pub(super) fn meet_all(&mut self, gossip: &[Gossip]) {
-        for entry in gossip {
+        for entry in gossip.iter().take(STRANGERS_MAX) {
             let is_usable = entry.flags & (flags::NOADDR | flags::HANDSHAKE) == 0
                 && !entry.ip.is_unknown()
                 && entry.ports.bus != 0;
@@ -85,6 +91,9 @@ impl Cluster {
             // It is known already, maybe at another address.
             let handshake = self.peers[place].clone();
             self.remove(place);
+            if known == place {
+                return None;
+            }
             let host = if header.ip.is_unknown() { handshake.host } else { header.ip };
             self.set_address(known, host, header.ports);
             return None;
@@ -123,19 +132,27 @@ impl Cluster {
 
     /// The node hears itself: it was told to meet its own address, or another node bears its name.
     pub(super) fn met_myself(&mut self, id: LinkId, link: &Link, header: &Header, kind: Heartbeat) {
+        if kind != Heartbeat::Pong {
+            self.send_heartbeat(id, Heartbeat::Pong);
+        }
         let mine = self.settings.ports.bus;
-        if header.ports.bus != mine {
+        let now_ms = self.now_ms();
+        if header.ports.bus != mine && now_ms >= self.twin_due_ms {
+            self.twin_due_ms = now_ms + TWIN_MS;
             let other = if header.ip.is_unknown() { link.remote } else { header.ip };
             self.warn(format!(
                 "The node at {other}@{} has the same node ID as this one ({}): was its folder copied from here? Remove the cluster configuration file from one of the two while it is stopped.",
                 header.ports.bus, header.sender
             ));
-        } else if kind != Heartbeat::Pong {
-            // The question came from this node; the answer ends its handshake.
-            return self.send_heartbeat(id, Heartbeat::Pong);
+        }
+        // Where the question came from this node itself, the answer ends its handshake.
+        if header.ports.bus == mine && kind != Heartbeat::Pong {
+            return;
         }
         match link.peer.filter(|peer| *peer != PeerIx::ME) {
             Some(handshake) if self.peers[handshake].is(flags::HANDSHAKE) => self.remove(handshake),
+            // Where another node was thought to be there is this one.
+            Some(expected) if !link.is_inbound => self.lose_address(expected),
             _ => self.close(id),
         }
     }
@@ -193,6 +210,9 @@ impl Cluster {
         let owned: Vec<_> = self.slots.set_of(place).iter().collect();
         owned.into_iter().for_each(|slot| self.assign(slot, None));
         self.slots.close_with(place);
+        if self.manual.as_ref().is_some_and(|manual| manual.replica == Some(place)) {
+            self.end_manual_failover();
+        }
         self.peers.remove(place);
     }
 
@@ -228,6 +248,7 @@ impl Cluster {
             self.out.push(Output::Flush);
         }
         self.slots.close_all();
+        self.give_up_own();
         for slot in crate::keyspace::Slot::all() {
             self.assign(slot, None);
         }
@@ -235,8 +256,9 @@ impl Cluster {
             self.remove(place);
         }
         self.forgotten.clear();
-        self.manual = None;
+        self.end_manual_failover();
         self.election = Election::default();
+        self.guard = super::Guard::Clear;
         if let Some((id, shard)) = new {
             (self.current_epoch, self.last_vote_epoch) = (Epoch(0), Epoch(0));
             self.peers.rename(PeerIx::ME, id);

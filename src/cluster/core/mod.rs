@@ -94,7 +94,7 @@ pub struct Facts {
     /// End of the node's log.
     pub offset: u64,
     /// Where the replica's link goes, if the node is one.
-    pub follows: Option<(String, u16)>,
+    pub follows: Option<(Host, u16)>,
     /// The stream of the primary is being followed.
     pub is_linked: bool,
     /// Since when nothing was heard of the primary in milliseconds; nothing ever: no limit.
@@ -194,6 +194,8 @@ pub struct Cluster {
     /// Packets by type: sent, received.
     counts: [[u64; crate::cluster::packet::KINDS.len()]; 2],
     clogged_links: u64,
+    /// Not before then is another node with this one's name mentioned again.
+    twin_due_ms: u64,
     ticks: u64,
     /// How often something had to be on disk before anything more was said or taken.
     saves_wanted: u64,
@@ -228,6 +230,7 @@ impl Cluster {
             forgotten: BTreeMap::new(),
             counts: [[0; 11]; 2],
             clogged_links: 0,
+            twin_due_ms: 0,
             ticks: 0,
             saves_wanted: 0,
             saves_done: 0,

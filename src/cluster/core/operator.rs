@@ -54,8 +54,11 @@ impl Cluster {
         if let Some(free) = slots.iter().find(|slot| self.slots.owner(**slot).is_none()) {
             return Err(format!("Slot {} is already unassigned", free.number()));
         }
+        let own = |slot: &Slot| self.slots.owner(*slot) == Some(PeerIx::ME);
+        let given_up: Vec<Slot> = slots.iter().copied().filter(own).collect();
         slots.iter().for_each(|slot| self.assign(*slot, None));
         self.persist();
+        self.give_up(given_up);
         Ok(())
     }
 
@@ -67,8 +70,7 @@ impl Cluster {
         if self.facts.has_keys {
             return Err("DB must be empty to perform CLUSTER FLUSHSLOTS.".to_owned());
         }
-        let own: Vec<Slot> = self.slots.set_of(PeerIx::ME).iter().collect();
-        own.into_iter().for_each(|slot| self.assign(slot, None));
+        self.give_up_own();
         self.persist();
         Ok(())
     }

@@ -37,12 +37,13 @@ impl Cluster {
 
     /// Who sends: whose connection it is, or whose name it bears.
     fn sender_of(&mut self, id: LinkId, link: &Link, header: &Header) -> Option<PeerIx> {
-        if let Some(peer) = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE)) {
-            if self.peers[peer].id == header.sender {
-                return Some(peer);
-            }
+        let known = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE));
+        if known.is_some_and(|peer| self.peers[peer].id == header.sender) {
+            return known;
         }
-        let sender = self.peers.find(&header.sender)?;
+        // The name of a handshake is made up: nobody bears it.
+        let is_name = |place: &PeerIx| !self.peers[*place].is(flags::HANDSHAKE);
+        let sender = self.peers.find(&header.sender).filter(is_name)?;
         if link.is_inbound && link.peer.is_none() && sender != PeerIx::ME {
             self.bind_link(id, sender);
         }
@@ -64,11 +65,12 @@ impl Cluster {
     }
 
     fn light_packet(&mut self, id: LinkId, link: &Link, body: &Body) {
-        let is_known = link.peer.is_some_and(|peer| !self.peers[peer].is(flags::HANDSHAKE));
-        if !is_known {
+        let Some(sender) = link.peer.filter(|peer| !self.peers[*peer].is(flags::HANDSHAKE)) else {
             // The first packet of a connection has to say whose it is.
             return self.close(id);
-        }
+        };
+        let now_ms = self.now_ms();
+        self.peers[sender].heard_ms = Some(now_ms);
         self.deliver(body);
     }
 
@@ -106,6 +108,9 @@ impl Cluster {
             (Body::Publish { .. }, Some(_)) => self.deliver(body),
             (Body::VoteRequest, Some(sender)) => self.vote_request(sender, header),
             (Body::Vote, Some(sender)) => self.hear_vote(sender, header),
+            (Body::Update { config_epoch, .. }, _) if *config_epoch > EPOCH_MAX => {
+                self.warn(format!("Node {} tells an epoch out of range", header.sender));
+            }
             (Body::Update { config_epoch, owner, slots }, Some(_)) => {
                 self.hear_update(*config_epoch, owner, slots);
             }
@@ -154,6 +159,7 @@ impl Cluster {
         }
         self.hear_role(sender, header);
         self.hear_claims(sender, header);
+        self.follow_grandparent();
         self.resolve_collision(sender, header);
     }
 
@@ -185,6 +191,10 @@ impl Cluster {
 
     /// Publishes a message to other nodes: to all, or to those of the node's own shard.
     pub fn publish(&mut self, sharded: bool, channel: &[u8], message: &[u8]) {
+        if !crate::cluster::wire::fits(channel, message) {
+            return self
+                .warn("A message is too long for the bus: it stays on this node".to_owned());
+        }
         let body = Body::Publish { sharded, channel: channel.into(), message: message.into() };
         let (shard, claimant) = (self.peers.me().shard, self.claimant());
         self.broadcast(body, |place, peer| {

@@ -12,7 +12,10 @@ impl Cluster {
         let me = self.peers.me_mut();
         me.clear(flags::PRIMARY | flags::MIGRATE_TO);
         me.set(flags::REPLICA);
-        me.primary = Some(primary);
+        let former = me.primary.replace(primary);
+        if let Some(former) = former.filter(|former| *former != primary) {
+            self.unmark_target(former);
+        }
         self.move_to_shard(PeerIx::ME, shard);
         let target = &mut self.peers[primary];
         target.orphaned_ms = None;
@@ -24,6 +27,8 @@ impl Cluster {
         self.primary_gives_up = false;
         self.persist();
         self.follow_primary();
+        // Who asks for a failover of this node now must not take it for a primary any more.
+        self.tell(|_, _| true);
     }
 
     /// This node is a primary from now on. Whoever followed with it is not asked.
@@ -39,12 +44,11 @@ impl Cluster {
     pub(super) fn follow_primary(&mut self) {
         let Some(primary) = self.peers.me().primary else { return };
         let Some((host, port)) = self.address_of(primary) else { return };
-        let follows = self.facts.follows.as_ref();
-        if follows.is_some_and(|(to, at)| to == host.as_str() && *at == port) {
+        if self.facts.follows == Some((host, port)) {
             return;
         }
         // Told once: the facts of the next step say that it was heard.
-        self.facts.follows = Some((host.to_string(), port));
+        self.facts.follows = Some((host, port));
         self.out.push(Output::Follow { host, port });
     }
 
@@ -96,16 +100,19 @@ impl Cluster {
     }
 
     /// A primary has become a replica. Its slots go to its new primary if that is its successor, to nobody otherwise: a
-    /// claim to them will come.
+    /// claim to them will come. This node makes its claims itself.
     fn demote(&mut self, sender: PeerIx, primary: Option<PeerIx>, header: &Header) {
         let heir = primary.filter(|heir| {
-            self.peers[*heir].shard == self.peers[sender].shard
+            *heir != PeerIx::ME
+                && self.peers[*heir].shard == self.peers[sender].shard
                 && header.config_epoch > self.peers[sender].config_epoch
         });
         let owned: Vec<_> = self.slots.set_of(sender).iter().collect();
         if !owned.is_empty() {
             owned.into_iter().for_each(|slot| self.assign(slot, heir));
             if let Some(heir) = heir {
+                // It counts for the majority from now on, whether or not it has been heard itself.
+                self.mark_primary(heir);
                 let epoch = &mut self.peers[heir].config_epoch;
                 *epoch = (*epoch).max(header.config_epoch);
             }

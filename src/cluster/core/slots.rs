@@ -66,6 +66,16 @@ impl Slots {
         !self.migrating.is_empty() || !self.importing.is_empty()
     }
 
+    /// The slots on the move, ascending: whether they go or come, and the other node.
+    #[must_use]
+    pub fn open(&self) -> Vec<(Slot, bool, PeerIx)> {
+        let going = self.migrating.iter().map(|(slot, target)| (*slot, true, *target));
+        let coming = self.importing.iter().map(|(slot, source)| (*slot, false, *source));
+        let mut open: Vec<_> = going.chain(coming).collect();
+        open.sort_unstable_by_key(|(slot, ..)| *slot);
+        open
+    }
+
     /// How many have an owner.
     #[must_use]
     pub fn assigned(&self) -> usize {
@@ -103,9 +113,11 @@ impl Slots {
         ranges
     }
 
-    /// Whether exactly the slots of `claimed` belong to `owner`. Asked for each heartbeat: a comparison of 2 KiB.
+    /// Whether exactly the slots of `claimed` belong to `owner`, who has claimed all of them before. Asked for each
+    /// heartbeat: 2 KiB are compared.
     pub(super) fn are_exactly(&self, claimed: &SlotSet, owner: PeerIx) -> bool {
-        self.own_set(owner).map_or_else(|| claimed.is_empty(), |set| set.as_ref() == claimed)
+        let is_same = self.own_set(owner).map_or(claimed.is_empty(), |set| set.as_ref() == claimed);
+        is_same && !self.unclaimed.meets(claimed)
     }
 
     /// Changes the owner. Counting is the caller's ([`super::Cluster::assign`]).

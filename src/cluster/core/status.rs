@@ -18,6 +18,8 @@ pub(super) struct Status {
     pub(super) is_ok: bool,
     /// When it was first looked at.
     first_ms: Option<u64>,
+    /// The node has been elected since its start: nobody has gone on without it.
+    pub(super) is_elected: bool,
     /// When the node was last without a majority.
     minority_ms: Option<u64>,
 }
@@ -35,7 +37,8 @@ impl Cluster {
         let now_ms = self.now_ms();
         let first_ms = *self.status.first_ms.get_or_insert(now_ms);
         let is_primary = self.peers.me().is_primary();
-        if is_primary && !self.status.is_ok && now_ms - first_ms < START_MS {
+        let is_young = now_ms - first_ms < START_MS && !self.status.is_elected;
+        if is_primary && !self.status.is_ok && is_young {
             return;
         }
         let covered = !self.settings.needs_all_slots || self.is_covered();

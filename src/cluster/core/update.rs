@@ -15,13 +15,32 @@ impl Cluster {
             return;
         }
         if let Some(former) = former {
-            self.peers[former].slot_count -= 1;
+            let peer = &mut self.peers[former];
+            peer.slot_count -= 1;
+            if peer.slot_count == 0 {
+                // The election that this node voted in has come to its end: the next one is another matter.
+                peer.voted_ms = None;
+            }
         }
         if let Some(owner) = owner {
             self.peers[owner].slot_count += 1;
             if self.peers[owner].slot_count == 1 {
                 self.mark_target(owner);
             }
+        }
+    }
+
+    /// The node has no slots any more.
+    pub(super) fn give_up_own(&mut self) {
+        let own: Vec<Slot> = self.slots.set_of(PeerIx::ME).iter().collect();
+        own.iter().for_each(|slot| self.assign(*slot, None));
+        self.give_up(own);
+    }
+
+    /// What waits for slots here waits in vain.
+    pub(super) fn give_up(&mut self, slots: Vec<Slot>) {
+        if !slots.is_empty() {
+            self.out.push(Output::GaveUp(slots));
         }
     }
 
@@ -47,6 +66,9 @@ impl Cluster {
             (owner != sender && wins && !self.slots.is_unclaimed(*slot)).then_some(owner)
         };
         let Some(owner) = header.slots.iter().find_map(|slot| newer(&slot)) else { return };
+        if self.save_failed {
+            return;
+        }
         let Some(link) = self.peers[sender].link() else { return };
         let (shown, by) = (self.peers[sender].shown(), self.peers[owner].shown());
         self.note(format!(
@@ -124,10 +146,9 @@ impl Cluster {
         if !changed {
             return;
         }
+        self.trust_again(claimant);
         self.persist();
-        if !given_up.is_empty() {
-            self.out.push(Output::GaveUp(given_up));
-        }
+        self.give_up(given_up);
         self.after_claim((claimant, claimed.len()), own, taken_from_own, dirty);
     }
 
@@ -141,19 +162,29 @@ impl Cluster {
     ) {
         let lost_all = taken > 0 && self.peers[own].slot_count == 0;
         let inherits = self.settings.allows_replica_moves || claims == taken;
-        let grandparent = self.peers.me().primary.and_then(|primary| self.peers[primary].primary);
         if lost_all && inherits {
             let shown = self.peers[claimant].shown();
             self.note(format!(
                 "Configuration change detected. Reconfiguring myself as a replica of {shown}"
             ));
             self.become_replica_of(claimant);
-        } else if let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) {
-            let shown = self.peers[grandparent].shown();
-            self.note(format!("My master is a replica itself: following {shown} from now on"));
-            self.become_replica_of(grandparent);
+        } else if self.follow_grandparent() {
+            // Its keys are replaced anyway.
         } else if !dirty.is_empty() {
             self.out.push(Output::DropKeys(dirty));
         }
+    }
+
+    /// A replica whose primary has become a replica itself follows that one's primary. Whether it is so.
+    pub(super) fn follow_grandparent(&mut self) -> bool {
+        let primary = self.peers.me().primary;
+        let grandparent = primary.and_then(|primary| self.peers[primary].primary);
+        let Some(grandparent) = grandparent.filter(|place| *place != PeerIx::ME) else {
+            return false;
+        };
+        let shown = self.peers[grandparent].shown();
+        self.note(format!("My master is a replica itself: following {shown} from now on"));
+        self.become_replica_of(grandparent);
+        true
     }
 }

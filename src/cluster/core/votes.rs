@@ -41,7 +41,7 @@ impl Cluster {
                 header.current_epoch, self.current_epoch
             ));
         }
-        if self.last_vote_epoch == self.current_epoch {
+        if self.last_vote_epoch >= self.current_epoch {
             return Err(format!("already voted for epoch {}", self.current_epoch));
         }
         let peer = &self.peers[sender];
@@ -62,7 +62,8 @@ impl Cluster {
             }
         }
         for slot in header.slots.iter() {
-            let Some(owner) = self.slots.owner(slot) else { continue };
+            let owner = self.slots.owner(slot).filter(|_| !self.slots.is_unclaimed(slot));
+            let Some(owner) = owner else { continue };
             let epoch = self.peers[owner].config_epoch;
             if epoch > header.config_epoch {
                 return Err(format!(

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Decoded, Dropped, GOSSIP_BYTES, HEADER_BYTES, MODULE_BYTES, NUMBER_END, PUBLISH_BYTES,
-    UPDATE_BYTES, VERSION, WireError, array, extension, frame_length, gossip_place, header_bytes,
-    is_light, kind, more, own, place, u16_at, u32_at, u64_at,
+    Decoded, Dropped, EXTENSIONS_BYTES_MAX, GOSSIP_BYTES, HEADER_BYTES, MODULE_BYTES, NUMBER_END,
+    PUBLISH_BYTES, UPDATE_BYTES, VERSION, WireError, array, extension, frame_length, gossip_place,
+    header_bytes, is_light, kind, more, own, place, u16_at, u32_at, u64_at,
 };
 use crate::cluster::packet::{Body, Extension, Gossip, Header, Heartbeat, Packet, Ports};
 use crate::cluster::{Epoch, Host, NodeId, SlotSet};
@@ -60,6 +60,10 @@ fn check_length(start: &[u8], data: &[u8], kind: u16) -> Result<Vec<Extension>, 
                         .map_err(|length| Dropped::Extension { kind, length })?;
                     extensions.push(extension);
                     end += length;
+                    if end - gossip > EXTENSIONS_BYTES_MAX {
+                        let length = u32::try_from(length).unwrap_or(u32::MAX);
+                        return Err(Dropped::Extension { kind, length });
+                    }
                 }
             }
             end as u64

@@ -2,7 +2,7 @@
 
 use super::{
     EXTENSIONS_BYTES_MAX, GOSSIP_BYTES, HEADER_BYTES, MODULE_BYTES, SIGNATURE, VERSION, extension,
-    fits, is_light, kind, more, own, place,
+    fits, frame_length, is_light, kind, more, own, place,
 };
 use crate::cluster::packet::{Body, Gossip, Header, KINDS, Packet};
 use crate::cluster::{Host, NodeId, SlotSet};
@@ -22,7 +22,7 @@ pub fn encode(packet: &Packet, out: &mut Vec<u8>) {
     write_body(&packet.body, out);
     let length = u32::try_from(out.len() - start).expect("parts of packets are bounded");
     out[start + place::LENGTH..][..4].copy_from_slice(&length.to_be_bytes());
-    debug_assert_eq!(super::frame_length(&out[start..]), Ok(Some(out.len() - start)));
+    assert_eq!(frame_length(&out[start..]), Ok(Some(out.len() - start)), "it can be read");
 }
 
 fn write_header(header: &Header, body: &Body, out: &mut Vec<u8>) {

@@ -1,11 +1,11 @@
-//! Packets as bytes. `docs/format.md` shows where what stands.
+//! Packets as bytes.
 //!
 //! [`frame_length`] finds the end of a packet before memory is taken for it, [`decode`] reads a whole one, [`encode`]
 //! writes one. What is wrong with a packet matters: a stream that is out of step cannot be read on, so its link is closed
 //! ([`WireError`]); a packet that is merely not understood is dropped and the link lives ([`Dropped`]), for nodes of other
 //! versions send such packets all the time.
 //!
-//! All numbers are big endian. Spec: cluster, "Cluster bus".
+//! All numbers are big endian. Spec: cluster, "Cluster bus"; `docs/format.md`, section 8.
 
 mod decode;
 mod encode;
@@ -174,7 +174,7 @@ pub enum Dropped {
         /// How long it would have to be.
         expected: u64,
     },
-    /// An extension whose length is no multiple of 8, or reaches beyond the packet.
+    /// An extension whose length is no multiple of 8, or reaches beyond the packet or beyond [`EXTENSIONS_BYTES_MAX`].
     Extension {
         /// Type of the packet.
         kind: u16,

@@ -108,7 +108,7 @@ fn fields_of_the_header_stand_where_stock_has_them() {
     assert_eq!((field(2168, 10), field(2178, 36)), (&b"10.0.0.1\0\0"[..], &[0; 36][..]));
     assert_eq!((field(2214, 2), field(2216, 30)), (&[0, 1][..], &[0; 30][..]));
     assert_eq!(field(2246, 4), [0x1f, 0x0f, 0x46, 0x1e]);
-    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 0, 0]);
+    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 1, 0]);
 }
 
 #[test]
@@ -293,6 +293,11 @@ fn extensions_of_wrong_length_drop_the_packet() {
     check(b"\0\0\0\x09\0\0\0\0a", 9);
     check(b"\0\0\0\x10\0\0\0\0", 16);
     check(b"\xff\xff\xff\xf8\0\0\0\0", 0xffff_fff8);
+    // As much as there is room for, and more.
+    let many =
+        |number: u16| with_extensions(number, &b"\0\0\0\x08\0\x09\0\0".repeat(number.into()));
+    assert_eq!(good(&many(8192)), ping(vec![], vec![Extension::Unknown(9); 8192]));
+    assert_eq!(dropped(&many(8193)), Dropped::Extension { kind: 0, length: 8 });
     // Without the flag there are none, whatever the count says.
     let shard = [&b"\0\0\0\x30\0\x03\0\0"[..], &[b'd'; 40]].concat();
     let unflagged = changed(with_extensions(1, &shard), 2253, &[0]);

@@ -45,6 +45,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::number("cluster-announce-bus-port", "0", (0, 65535), number!(cluster_announce_bus_port), "Bus port that other nodes are told; 0 for the real one."),
     Row::text("cluster-announce-hostname", "", text!(cluster_announce_hostname), "Host name that clients are told.").checked(hostname),
     Row::text("cluster-announce-human-nodename", "", text!(cluster_announce_human_nodename), "Name of this node in log lines.").checked(nodename),
+    Row::flag("cluster-slot-stats-enabled", "no", flag!(cluster_slot_stats_enabled), "Counts time and traffic of each slot for CLUSTER SLOT-STATS."),
     Row::flag("cluster-suspect-refused", "yes", flag!(cluster_suspect_refused), "Suspects a node on this host at once when its bus port refuses connections."),
     Row::flag("cluster-fast-election", "yes", flag!(cluster_fast_election), "Derives the delay before an election from cluster-node-timeout, down from half a second."),
     Row::flag("cluster-primary-guard", "yes", flag!(cluster_primary_guard), "A restarted primary whose log is behind that of its replicas lets them take over."),

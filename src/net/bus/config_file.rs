@@ -46,6 +46,11 @@ pub(super) fn open(config: &Config) -> Result<(Cluster, ConfigFile), String> {
         format!("Unrecoverable error: corrupted cluster config file \"{name}\": {error}")
     };
     let conf = NodesConf::parse(&bytes).map_err(|error| wrong(&error))?;
+    if !conf.has_vars {
+        tracing::warn!(
+            "{name} has no line with this node's epochs: it may have been cut, and a vote given before may be unknown"
+        );
+    }
     let cluster = Cluster::from_conf(&conf, settings, seed, now).map_err(|error| wrong(&error))?;
     let id = cluster.peers().me().id;
     tracing::info!("Node configuration loaded, I'm {id}");

@@ -93,6 +93,7 @@ fn load_log(
     let mut stream = stream_of(&plan, &writer);
     if is_replica(shared, config) {
         stream.db = Some(loader.replay.db());
+        stream.is_told = true;
     }
     let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
     if !plan.is_empty() {
@@ -187,6 +188,7 @@ fn resume(stream: &mut Stream, facts: &SnapshotFacts, is_replica: bool) {
     stream.end = offset;
     if is_replica {
         stream.id = id;
+        stream.is_told = true;
         stream.db = facts.db;
     } else {
         stream.former = Some((id, offset));

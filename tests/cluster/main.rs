@@ -1,0 +1,25 @@
+//! Clusters of processes: ours, stock's, and both in one. Killed, paused, restarted, moved; with clients writing all along.
+//!
+//! Needs Debian's Redis 7.0 (`scripts/test` sees to that). Everything listens on loopback and lives in temporary folders.
+//! `SEED` asks for other random tests, `ROUNDS` for more of each.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
+
+mod member;
+#[path = "../compat/peer.rs"]
+#[allow(dead_code, reason = "servers are started by `member` here")]
+mod peer;
+#[path = "../replication/seeds.rs"]
+#[allow(dead_code, reason = "not every helper is needed here")]
+mod seeds;
+#[path = "../blackbox/server.rs"]
+#[allow(dead_code, reason = "not every test does everything to a server")]
+mod server;
+mod shards;
+mod writers;
+
+mod failover;
+mod folders;
+mod guard;
+mod messages;
+mod restarts;

@@ -1,0 +1,144 @@
+//! A node of a cluster: a process with a folder and a port that outlive it.
+
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::server::Server;
+
+/// Distance of the bus port from the client port.
+const BUS: u16 = 10_000;
+
+/// Which program a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ours,
+    Stock,
+}
+
+/// A node.
+pub(crate) struct Member {
+    pub(crate) kind: Kind,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
+    settings: Vec<String>,
+    server: Option<Server>,
+}
+
+impl Member {
+    /// Starts a node that knows nobody.
+    pub(crate) fn start(kind: Kind, settings: &[&str]) -> Member {
+        let settings = settings.iter().map(|&word| word.to_owned()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let mut member = Member { kind, port: free_ports(), folder, settings, server: None };
+        member.restart();
+        member
+    }
+
+    /// Starts the process, which must not run.
+    pub(crate) fn restart(&mut self) {
+        self.server = None;
+        let mut server = self.spawn();
+        assert!(server.answers(), "it does not start:\n{}", server.said());
+        self.server = Some(server);
+    }
+
+    /// Starts the process without waiting for anything.
+    pub(crate) fn spawn(&self) -> Server {
+        let folder = self.folder.path().to_str().expect("temporary folders have plain names");
+        let port = self.port.to_string();
+        let mut words = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", folder];
+        words.extend(["--save", "", "--appendonly", "yes", "--enable-debug-command", "yes"]);
+        words.extend(["--cluster-enabled", "yes", "--repl-diskless-sync-delay", "0"]);
+        words.extend(self.settings.iter().map(String::as_str));
+        match self.kind {
+            Kind::Ours => Server::run("redis-server", self.port, &words),
+            Kind::Stock => {
+                let mut command = Command::new("redis-server");
+                command.args(&words).stdin(Stdio::null());
+                Server::of(command, self.port)
+            }
+        }
+    }
+
+    /// Starts at another port from the next start on.
+    pub(crate) fn move_away(&mut self) {
+        self.port = free_ports();
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.server.as_mut().expect("it runs").kill();
+        self.server = None;
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) fn stop(&mut self) {
+        let status = self.server.as_mut().expect("it runs").terminate();
+        assert!(status.success(), "{}", self.said());
+        self.server = None;
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// SIGSTOP, or SIGCONT.
+    pub(crate) fn pause(&self, pauses: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("it has an id");
+        kill_process(pid, if pauses { Signal::STOP } else { Signal::CONT }).expect("it runs");
+    }
+
+    pub(crate) fn id(&self) -> String {
+        let reply = self.ask("CLUSTER MYID");
+        reply.lines().nth(1).unwrap_or_else(|| panic!("{reply}")).to_owned()
+    }
+
+    /// A field of CLUSTER INFO.
+    pub(crate) fn cluster_info(&self, field: &str) -> String {
+        let text = self.ask("CLUSTER INFO");
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no field {field} in\n{text}")).to_owned()
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.info("role") == "master"
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the files are kept in {}", self.folder.path().display());
+            self.folder.disable_cleanup(true);
+        }
+    }
+}
+
+impl Deref for Member {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+}
+
+/// A port that is free together with that of the bus.
+fn free_ports() -> u16 {
+    let mut random = fastrand::Rng::new();
+    for _ in 0..1000 {
+        let port = random.u16(11_000..21_000);
+        let held = [port, port + BUS].map(|port| TcpListener::bind(("127.0.0.1", port)));
+        if held.iter().all(Result::is_ok) {
+            return port;
+        }
+    }
+    panic!("no pair of ports is free")
+}

@@ -1,0 +1,40 @@
+//! Nodes restart into their cluster by themselves, at another address too.
+
+use std::time::Duration;
+
+use crate::member::Kind;
+use crate::shards::Shards;
+use crate::writers::{Writers, check};
+
+#[test]
+fn a_whole_cluster_comes_back_after_kill_9_of_all() {
+    let mut shards = Shards::of_ours(&["--appendfsync", "always"]);
+    let ports: Vec<u16> = shards.members.iter().map(|member| member.port).collect();
+    let writers = Writers::start(&ports, 3);
+    std::thread::sleep(Duration::from_millis(500));
+    let ids: Vec<String> = shards.members.iter().map(|member| member.id()).collect();
+    shards.members.iter_mut().for_each(crate::member::Member::kill);
+    let written = writers.stop();
+    shards.members.iter_mut().for_each(crate::member::Member::restart);
+    shards.heal();
+    let after: Vec<String> = shards.members.iter().map(|member| member.id()).collect();
+    assert_eq!(ids, after, "nodes keep their names");
+    let (confirmed, missing) = check(&ports, &written);
+    assert!(confirmed > 20, "only {confirmed} writes were confirmed");
+    assert_eq!(missing, 0, "the log held everything that was acknowledged");
+}
+
+#[test]
+fn a_node_comes_back_at_another_port() {
+    for kind in [Kind::Ours, Kind::Stock] {
+        let mut kinds = [Kind::Ours; 6];
+        kinds[0] = kind;
+        let mut shards = Shards::make(&kinds, 1, &[]);
+        for index in [0, 4] {
+            shards.members[index].stop();
+            shards.members[index].move_away();
+            shards.members[index].restart();
+            shards.heal();
+        }
+    }
+}

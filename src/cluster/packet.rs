@@ -175,6 +175,16 @@ pub struct Packet {
     pub body: Body,
 }
 
+impl Packet {
+    /// Whether a primary claims slots in an epoch past `kept`, the newest that its file holds of its own: such a packet
+    /// must not leave where saving has failed. A node that forgets its claim would let others down who believe it.
+    #[must_use]
+    pub fn claims_past(&self, kept: Epoch) -> bool {
+        let claims = |header: &Header| header.primary.is_none() && !header.slots.is_empty();
+        self.header.as_deref().is_some_and(|header| claims(header) && header.config_epoch > kept)
+    }
+}
+
 /// Types of packets as statistics name them.
 pub const KINDS: [&str; 11] = [
     "ping",

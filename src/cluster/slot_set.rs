@@ -58,6 +58,12 @@ impl SlotSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Whether any slot is in both.
+    #[must_use]
+    pub fn meets(&self, other: &SlotSet) -> bool {
+        self.0.iter().zip(&other.0).any(|(one, other)| one & other != 0)
+    }
+
     /// All slots in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         self.0.iter().enumerate().flat_map(|(index, &word)| {
@@ -137,5 +143,6 @@ mod tests {
         assert_eq!(ranges, [(0, 2), (63, 65), (100, 100), (16383, 16383)]);
         assert_eq!((set.len(), set.is_empty(), SlotSet::EMPTY.is_empty()), (8, false, true));
         assert_eq!(Slot::all().collect::<SlotSet>().len(), SLOT_COUNT);
+        assert!(set.meets(&slots(&[7, 65])) && !set.meets(&slots(&[3, 66])));
     }
 }

@@ -85,8 +85,10 @@ impl Cluster {
         }
         // The sender may just have been told to be forgotten by itself.
         let Some(peer) = self.peers.at(sender) else { return };
+        // A replica is in its primary's shard, also while one of the two has not heard of the other's yet: a file in which
+        // they differ is refused by stock.
         let inherited = peer.primary.map(|primary| self.peers[primary].shard);
-        let shard = shard.or(inherited).unwrap_or(peer.shard);
+        let shard = inherited.or(shard).unwrap_or(peer.shard);
         let same = peer.hostname == hostname && peer.nodename == nodename && peer.shard == shard;
         if same {
             return;
@@ -94,22 +96,23 @@ impl Cluster {
         let peer = &mut self.peers[sender];
         hostname.clone_into(&mut peer.hostname);
         nodename.clone_into(&mut peer.nodename);
-        peer.shard = shard;
-        self.adopt_shard(sender, shard);
+        let mine = self.peers.me().shard;
+        self.move_to_shard(sender, shard);
+        if self.peers.me().shard != mine {
+            self.persist();
+        }
         self.save_soon();
     }
 
-    /// The replicas of a primary, this node maybe among them, are in its shard.
-    fn adopt_shard(&mut self, primary: PeerIx, shard: NodeId) {
-        let mut mine = false;
-        for (place, peer) in self.peers.iter_mut() {
-            if peer.primary == Some(primary) && peer.shard != shard {
-                peer.shard = shard;
-                mine |= place == PeerIx::ME;
-            }
-        }
-        if mine {
-            self.persist();
-        }
+    /// A node is in a shard, and so are its replicas, this node maybe among them, and theirs.
+    pub(super) fn move_to_shard(&mut self, place: PeerIx, shard: NodeId) {
+        self.peers[place].shard = shard;
+        let strayed: Vec<PeerIx> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.primary == Some(place) && peer.shard != shard)
+            .map(|(replica, _)| replica)
+            .collect();
+        strayed.into_iter().for_each(|replica| self.move_to_shard(replica, shard));
     }
 }

@@ -270,11 +270,6 @@ impl Peers {
         numbered.filter_map(|(place, peer)| Some((place, peer.as_ref()?)))
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerIx, &mut Peer)> {
-        let numbered = (0..).map(PeerIx).zip(&mut self.places);
-        numbered.filter_map(|(place, peer)| Some((place, peer.as_mut()?)))
-    }
-
     /// The places of all nodes but this one.
     pub(super) fn others(&self) -> Vec<PeerIx> {
         self.iter().map(|(place, _)| place).filter(|place| *place != PeerIx::ME).collect()

@@ -12,11 +12,11 @@ impl Cluster {
         let me = self.peers.me_mut();
         me.clear(flags::PRIMARY | flags::MIGRATE_TO);
         me.set(flags::REPLICA);
-        me.shard = shard;
         let former = me.primary.replace(primary);
         if let Some(former) = former.filter(|former| *former != primary) {
             self.unmark_target(former);
         }
+        self.move_to_shard(PeerIx::ME, shard);
         let target = &mut self.peers[primary];
         target.orphaned_ms = None;
         target.set(flags::MIGRATE_TO);
@@ -90,9 +90,8 @@ impl Cluster {
         }
         let place = primary.expect("looked at above");
         let shard = self.peers[place].shard;
-        let peer = &mut self.peers[sender];
-        peer.primary = Some(place);
-        peer.shard = shard;
+        self.peers[sender].primary = Some(place);
+        self.move_to_shard(sender, shard);
         self.peers[place].set(flags::MIGRATE_TO);
         if let Some(former) = former {
             self.unmark_target(former);

@@ -21,8 +21,8 @@ pub struct Slots {
     /// Slots that are on their way here.
     pub(super) importing: BTreeMap<Slot, PeerIx>,
     assigned: usize,
-    /// The set last asked for, and whose it is.
-    cached: Option<(PeerIx, Arc<SlotSet>)>,
+    /// The slots of each node that has had any, by its number; shared with packets.
+    sets: Vec<Option<Arc<SlotSet>>>,
 }
 
 impl Default for Slots {
@@ -33,7 +33,7 @@ impl Default for Slots {
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
             assigned: 0,
-            cached: None,
+            sets: Vec::new(),
         }
     }
 }
@@ -85,21 +85,16 @@ impl Slots {
     /// The slots of a node.
     #[must_use]
     pub fn set_of(&self, owner: PeerIx) -> SlotSet {
-        let number = owner.number();
-        let owned = Slot::all().zip(&*self.owners).filter(|(_, owner)| **owner == number);
-        owned.map(|(slot, _)| slot).collect()
+        self.own_set(owner).map_or(SlotSet::EMPTY, |set| set.as_ref().clone())
     }
 
     /// The same, shared with packets.
-    pub(super) fn shared_set_of(&mut self, owner: PeerIx) -> Arc<SlotSet> {
-        match &self.cached {
-            Some((cached, set)) if *cached == owner => Arc::clone(set),
-            _ => {
-                let set = Arc::new(self.set_of(owner));
-                self.cached = Some((owner, Arc::clone(&set)));
-                set
-            }
-        }
+    pub(super) fn shared_set_of(&self, owner: PeerIx) -> Arc<SlotSet> {
+        self.own_set(owner).map_or_else(Arc::default, Arc::clone)
+    }
+
+    fn own_set(&self, owner: PeerIx) -> Option<&Arc<SlotSet>> {
+        self.sets.get(usize::from(owner.number()))?.as_ref()
     }
 
     /// Runs of consecutive slots with one owner: first, last, owner; ascending.
@@ -118,11 +113,11 @@ impl Slots {
         ranges
     }
 
-    /// Whether exactly the slots of `claimed` belong to `owner`, who has `count`, and has claimed all of them before.
-    pub(super) fn are_exactly(&self, claimed: &SlotSet, owner: PeerIx, count: usize) -> bool {
-        let number = owner.number();
-        let is_its = |slot: Slot| self.owners[slot.index()] == number && !self.unclaimed.has(slot);
-        claimed.len() == count && claimed.iter().all(is_its)
+    /// Whether exactly the slots of `claimed` belong to `owner`, who has claimed all of them before. Asked for each
+    /// heartbeat: 2 KiB are compared.
+    pub(super) fn are_exactly(&self, claimed: &SlotSet, owner: PeerIx) -> bool {
+        let is_same = self.own_set(owner).map_or(claimed.is_empty(), |set| set.as_ref() == claimed);
+        is_same && !self.unclaimed.meets(claimed)
     }
 
     /// Changes the owner. Counting is the caller's ([`super::Cluster::assign`]).
@@ -132,8 +127,22 @@ impl Slots {
         self.assigned =
             self.assigned + usize::from(owner.is_some()) - usize::from(former.is_some());
         self.unclaimed.remove(slot);
-        self.cached = None;
+        if let Some(former) = former {
+            self.change_set(former, |set| set.remove(slot));
+        }
+        if let Some(owner) = owner {
+            self.change_set(owner, |set| set.insert(slot));
+        }
         former
+    }
+
+    fn change_set(&mut self, owner: PeerIx, change: impl FnOnce(&mut SlotSet)) {
+        let index = usize::from(owner.number());
+        if self.sets.len() <= index {
+            self.sets.resize(index + 1, None);
+        }
+        // Where packets on their way share it, they keep what it was.
+        change(Arc::make_mut(self.sets[index].get_or_insert_default()));
     }
 
     /// The owner has stopped claiming `slot`.

@@ -9,6 +9,10 @@ const TICKS_A_SECOND: u64 = 10;
 /// Nodes of which the one that has been silent longest is pinged each second.
 const SAMPLE: usize = 5;
 
+/// A node that is heard of and does not answer a question for so many timeouts is asked again over another connection.
+/// Differs: stock waits for ever, and goes on suspecting a node that it suspected.
+const UNANSWERED_TIMEOUTS: u64 = 2;
+
 impl Cluster {
     pub(super) fn tick(&mut self) {
         self.ticks += 1;
@@ -79,7 +83,10 @@ impl Cluster {
         let silent_ms = since(peer.heard_ms);
         if let (Some(link), Some(waits_ms)) = (peer.out_link, waits_ms) {
             let is_old = now_ms.saturating_sub(link.since_ms) > timeout_ms;
-            if is_old && waits_ms > timeout_ms / 2 && silent_ms > timeout_ms / 2 {
+            let is_silent = waits_ms > timeout_ms / 2 && silent_ms > timeout_ms / 2;
+            // It is there, but the answer never comes: it was swallowed, and is not asked for again over this connection.
+            let is_owed = waits_ms > UNANSWERED_TIMEOUTS * timeout_ms;
+            if is_old && (is_silent || is_owed) {
                 // Maybe it is the connection: the next one tells.
                 self.close_out_link(place);
             }

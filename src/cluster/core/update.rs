@@ -49,8 +49,7 @@ impl Cluster {
         let peer = &self.peers[sender];
         let is_primary = peer.is_primary();
         let Some(claimant) = (if is_primary { Some(sender) } else { peer.primary }) else { return };
-        let count = self.peers[claimant].slot_count;
-        if self.slots.are_exactly(&header.slots, claimant, count) {
+        if self.slots.are_exactly(&header.slots, claimant) {
             return;
         }
         if is_primary {

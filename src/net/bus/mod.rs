@@ -18,7 +18,7 @@ use super::driver::with_node;
 use super::shared::Shared;
 use crate::clock;
 use crate::cluster::core::LinkId;
-use crate::cluster::{Cluster, Input, Output, Packet, wire};
+use crate::cluster::{Body, Cluster, Epoch, Input, Output, Packet, wire};
 use crate::config::Config;
 use config_file::ConfigFile;
 use link::Sender;
@@ -86,7 +86,16 @@ impl Prepared {
                     tokio::spawn(listen::accept(Arc::clone(&shared), listener));
                 }
                 tokio::spawn(tick(Arc::clone(&shared)));
-                Driver { shared, file: Arc::new(Mutex::new(file)), save_due: None }.run().await;
+                let kept =
+                    shared.node.lock().state.cluster.as_ref().map(|one| own_epoch(&one.core));
+                let driver = Driver {
+                    shared,
+                    file: Arc::new(Mutex::new(file)),
+                    save_due: None,
+                    has_failed: false,
+                    kept: kept.unwrap_or_default(),
+                };
+                driver.run().await;
             });
         });
     }
@@ -134,6 +143,10 @@ struct Driver {
     file: Arc<Mutex<ConfigFile>>,
     /// When a change that is no promise is to be saved.
     save_due: Option<tokio::time::Instant>,
+    /// The last save failed: what the file does not hold must not be told.
+    has_failed: bool,
+    /// The node's own epoch as the file holds it.
+    kept: Epoch,
 }
 
 impl Driver {
@@ -165,14 +178,14 @@ impl Driver {
         // One write holds all promises that are in force when it begins, so one serves for all in the list.
         let promises = outputs.iter().filter(|output| **output == Output::Persist).count();
         let mut is_saved = promises == 0;
+        let mut has_tried = false;
         let mut encoded = Encoded::default();
-        let mut failed = false;
         for output in outputs {
             match output {
-                Output::Persist if is_saved || failed => {}
+                Output::Persist if is_saved || has_tried => {}
                 Output::Persist => {
                     is_saved = self.save().await;
-                    failed = !is_saved;
+                    has_tried = true;
                 }
                 Output::SaveSoon => {
                     self.save_due.get_or_insert(tokio::time::Instant::now() + SAVE_SOON);
@@ -182,7 +195,7 @@ impl Driver {
                 }
                 Output::Close { link } => self.shared.bus.remove(link),
                 // A promise that is not on disk is not made.
-                Output::Send { packet, .. } if failed && is_promise(&packet) => {}
+                Output::Send { packet, .. } if self.has_failed && self.is_promise(&packet) => {}
                 Output::Send { link, packet } => {
                     let bytes = encoded.of(&packet);
                     if let Some(sender) = self.shared.bus.links.lock().get(&link) {
@@ -196,10 +209,11 @@ impl Driver {
 
     /// Writes the configuration as it is now. Whether it is on disk.
     async fn save(&mut self) -> bool {
-        let (conf, number) = {
+        let (conf, number, epoch) = {
             let node = self.shared.node.lock();
             let Some(membership) = &node.state.cluster else { return false };
-            (membership.core.to_conf(), membership.core.saves_wanted())
+            let core = &membership.core;
+            (core.to_conf(), core.saves_wanted(), own_epoch(core))
         };
         self.save_due = None;
         let file = Arc::clone(&self.file);
@@ -211,16 +225,25 @@ impl Driver {
             );
         }
         let is_saved = result.is_ok();
+        self.has_failed = !is_saved;
+        if is_saved {
+            self.kept = epoch;
+        }
         with_node(&self.shared, |node| {
             node.step_cluster(clock::now(), Input::Saved { is_saved, number });
         });
         is_saved
     }
+
+    /// Whether the node must keep to what a packet says, and could forget it.
+    fn is_promise(&self, packet: &Packet) -> bool {
+        let promises = matches!(packet.body, Body::Vote | Body::VoteRequest | Body::Update { .. });
+        promises || packet.claims_past(self.kept)
+    }
 }
 
-fn is_promise(packet: &Packet) -> bool {
-    use crate::cluster::Body;
-    matches!(packet.body, Body::Vote | Body::VoteRequest | Body::Update { .. })
+fn own_epoch(core: &Cluster) -> Epoch {
+    core.peers().me().config_epoch
 }
 
 /// The bytes of the packet last sent: those that go to many are encoded once.

@@ -249,7 +249,7 @@ impl World {
         let mut stream = Stream::new(ids.id);
         stream.former = ids.former;
         stream.end = end;
-        (stream.recording, stream.is_told) = (true, true);
+        (stream.recording, stream.is_told) = (true, is_replica);
         stream.db = is_replica.then_some(db);
         (keyspace, stream)
     }

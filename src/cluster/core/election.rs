@@ -11,7 +11,9 @@ use crate::cluster::{Body, Epoch, Header, NodeId};
 const WAIT_TIMEOUTS: u64 = 2;
 const WAIT_MIN_MS: u64 = 2000;
 
-/// Stock's next try begins after so many times the wait for votes; with quick elections it begins after that wait.
+/// Stock's next try begins after so many times the wait for votes. With quick elections it begins after once to twice that
+/// wait, at random: voters hold back as long, so candidates that try again after a fixed time may find the same ones
+/// holding back for ever.
 const RETRY_WAITS: u64 = 2;
 
 /// Stock's delay before an election: this, as much again at random, and [`RANK_MS`] for each replica that has more.
@@ -26,6 +28,8 @@ const DELAY_SHARE: u64 = 30;
 pub(super) struct Election {
     /// When votes are asked for.
     at_ms: Option<u64>,
+    /// How long after that the next try begins.
+    retry_ms: u64,
     /// The epoch they are asked for in, once they are.
     epoch: Option<Epoch>,
     voters: BTreeSet<NodeId>,
@@ -55,9 +59,8 @@ impl Cluster {
         let now_ms = self.now_ms();
         let wait_ms = (WAIT_TIMEOUTS * self.settings.timeout_ms).max(WAIT_MIN_MS);
         let began = self.election.at_ms;
-        let retry_ms = if self.settings.fast_election { wait_ms } else { RETRY_WAITS * wait_ms };
-        if began.is_none_or(|at_ms| now_ms > at_ms + retry_ms) {
-            self.schedule(primary);
+        if began.is_none_or(|at_ms| now_ms > at_ms + self.election.retry_ms) {
+            self.schedule(primary, wait_ms);
         }
         let Some(at_ms) = self.election.at_ms else { return };
         if self.election.epoch.is_none() && !self.is_asked_for() {
@@ -120,7 +123,7 @@ impl Cluster {
         true
     }
 
-    fn schedule(&mut self, primary: PeerIx) {
+    fn schedule(&mut self, primary: PeerIx, wait_ms: u64) {
         let now_ms = self.now_ms();
         let rank = self.rank(primary);
         let (delay_ms, rank) = if self.is_asked_for() {
@@ -129,8 +132,13 @@ impl Cluster {
             let base_ms = self.scaled_ms(DELAY_MS);
             (base_ms + self.rng.u64(0..base_ms.max(1)) + rank * self.scaled_ms(RANK_MS), rank)
         };
+        let retry_ms = match self.settings.fast_election {
+            true => wait_ms + self.rng.u64(0..=wait_ms),
+            false => RETRY_WAITS * wait_ms,
+        };
         self.election = Election {
             at_ms: Some(now_ms + delay_ms),
+            retry_ms,
             rank,
             complaint: self.election.complaint,
             ..Election::default()

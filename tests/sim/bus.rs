@@ -109,7 +109,7 @@ impl World {
         let core = self.core(at).expect("it runs");
         let (conf, number) = (core.to_conf(), core.saves_wanted());
         let text = conf.write();
-        if self.rng.u8(..8) == 0 {
+        if self.rng.u8(..self.plan.reload_share) == 0 {
             self.check_reload(at, &conf, &text);
         }
         let promises = Promises::of(&conf);
@@ -319,8 +319,8 @@ impl World {
                 self.with(at, |node, time| node.step_cluster(time, Input::Closed { link }));
                 self.close(number, side);
             }
-            (Kind::Replication, message) if side == 0 => self.from_primary(at, number, message),
-            (Kind::Replication, message) => self.from_replica(at, number, message),
+            (Kind::Replication, message) if side == 0 => self.primary_says(at, number, message),
+            (Kind::Replication, message) => self.replica_says(at, number, message),
             (Kind::Bus, other) => unreachable!("{other:?} on the bus"),
         }
     }

@@ -28,6 +28,13 @@ impl World {
         self.machine_of(peer.host, peer.ports.bus)
     }
 
+    /// A running replica, and its primary.
+    pub(crate) fn some_replica(&self) -> (usize, usize) {
+        let follows = |at: usize| self.primary_of(at).filter(|primary| *primary != at);
+        let mut found = (0..self.machines.len()).filter_map(|at| Some((at, follows(at)?)));
+        found.next().expect("there are replicas")
+    }
+
     /// Machines that run and are primaries with slots.
     pub(crate) fn primaries(&self) -> Vec<usize> {
         let votes = |at: &usize| self.core(*at).is_some_and(|core| core.peers().me().votes());

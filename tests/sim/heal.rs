@@ -17,6 +17,9 @@ const HEALS_IN_MS: u64 = 20_000;
 /// Between two looks.
 const LOOK_MS: u64 = 500;
 
+/// First slots and owners of ranges; nodes and whom they follow.
+type View = (Vec<(u16, NodeId)>, Vec<(NodeId, Option<NodeId>)>);
+
 impl World {
     /// Nothing goes wrong any more.
     pub(crate) fn end_faults(&mut self) {
@@ -50,6 +53,27 @@ impl World {
             eprintln!("not all have everything");
         }
         self.check_equal();
+    }
+
+    /// Lets time pass until somebody has taken the place of a dead primary.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub(crate) fn until_elected(&mut self, former: usize) {
+        let (host, bus) = (self.machines[former].host, self.machines[former].ports.bus);
+        let limit_ms = HEALS_IN_TIMEOUTS * self.plan.timeout_ms + HEALS_IN_MS;
+        let limit_us = self.now_us + limit_ms * 1000;
+        let observer = self.primaries()[0];
+        while self
+            .core(observer)
+            .expect("it runs")
+            .peers()
+            .iter()
+            .any(|(_, peer)| peer.host == host && peer.ports.bus == bus && peer.votes())
+        {
+            assert!(self.now_us < limit_us, "nobody is elected in {limit_ms} ms");
+            self.run_for(LOOK_MS);
+        }
     }
 
     /// Lets time pass until the cluster is whole.
@@ -139,7 +163,7 @@ impl World {
     }
 
     /// Who owns what, in a node's view, and who follows whom.
-    fn view(&self, at: usize) -> (Vec<(u16, NodeId)>, Vec<(NodeId, Option<NodeId>)>) {
+    fn view(&self, at: usize) -> View {
         let core = self.core(at).expect("it runs");
         let peers = core.peers();
         let ranges = core.slots().ranges();

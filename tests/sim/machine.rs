@@ -189,7 +189,7 @@ impl World {
         (machine.life, machine.born_us) = (machine.life + 1, now_us);
         machine.is_off = false;
         let mut node = self.blank(at);
-        let cluster = self.from_disk(at);
+        let cluster = self.cluster_on_disk(at);
         let is_replica = cluster.peers().me().is_replica();
         self.check.begins(at, &cluster);
         self.trace(at, &format!("starts as {:?}, replica: {is_replica}", cluster.peers().me().id));
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// What `nodes.conf` says; a new one where there is none.
-    fn from_disk(&mut self, at: usize) -> Cluster {
+    fn cluster_on_disk(&mut self, at: usize) -> Cluster {
         let settings = Settings::of(&self.machines[at].config(&self.plan));
         let (seed, time) = (self.rng.u64(..), self.time(at));
         match &self.machines[at].disk.conf {
@@ -288,10 +288,10 @@ impl World {
         machine.is_syncing = false;
         machine.loading = None;
         // What was being written has got there, or has not.
-        if let Some(text) = std::mem::take(&mut machine.bus).being_saved() {
-            if self.rng.bool() {
-                self.machines[at].disk.conf = Some(text);
-            }
+        if let Some(text) = std::mem::take(&mut machine.bus).being_saved()
+            && self.rng.bool()
+        {
+            self.machines[at].disk.conf = Some(text);
         }
         let machine = &mut self.machines[at];
         machine.links.clear();

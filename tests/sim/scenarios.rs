@@ -180,6 +180,99 @@ fn a_node_that_was_mute_is_trusted_again() {
     });
 }
 
+/// A takeover that cannot be saved is told to nobody (`check.rs` looks), and is forgotten with its process.
+#[test]
+fn a_takeover_that_cannot_be_saved_is_not_told() {
+    play("a_takeover_that_cannot_be_saved", 10, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World::formed(Plan::random(&mut rng, 3, 1), seed);
+        let (at, primary) = world.some_replica();
+        world.machines[at].disk.is_full = true;
+        world.operate(at, |core| core.fail_over(false, true));
+        let wait_ms = rng.u64(..3000);
+        world.run_for(wait_ms);
+        let id = world.core(primary).expect("it runs").peers().me().id;
+        for other in (0..world.machines.len()).filter(|other| *other != at) {
+            let peers = world.core(other).expect("it runs").peers();
+            assert!(peers.get(&id).expect("it is known").votes(), "#{other} believes #{at}");
+        }
+        world.kill(at);
+        world.heal();
+    });
+}
+
+/// All nodes of a shard are in one, also while some of them are away: what is written meanwhile is read back.
+#[test]
+fn a_replica_is_in_the_shard_of_its_primary() {
+    play("a_replica_is_in_the_shard", 10, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { reload_share: 1, writers: 0, ..Plan::random(&mut rng, 3, 2) };
+        let mut world = World::formed(plan, seed);
+        world.kill(6);
+        world.operate(3, |core| core.fail_over(true, false));
+        let wait_ms = rng.u64(500..4000);
+        world.run_for(wait_ms);
+        let other = world.core(1).expect("it runs").peers().me().id;
+        world.operate(0, |core| drop(core.replicate(&other)));
+        world.operate(3, |core| drop(core.fail_over(true, false)));
+        world.run_for(2000);
+        world.start(6);
+        world.heal();
+    });
+}
+
+/// A replica is forgotten by all, stays away for the minute that is meant to, and is met again by one.
+#[test]
+fn a_forgotten_node_is_met_again() {
+    play("a_forgotten_node_is_met_again", 10, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { writers: 1, ..Plan::random(&mut rng, 3, 1) };
+        let mut world = World::formed(plan, seed);
+        let (replica, _) = world.some_replica();
+        let others: Vec<usize> = (0..world.machines.len()).filter(|at| *at != replica).collect();
+        let id = world.core(replica).expect("it runs").peers().me().id;
+        for at in &others {
+            assert_eq!(world.operate(*at, |core| core.forget(&id)), Some(Ok(())));
+        }
+        world.run_for(50_000);
+        let knows = |at: &&usize| world.core(**at).is_some_and(|core| core.peers().len() == 6);
+        assert_eq!(others.iter().filter(knows).count(), 0, "nobody learns of it by gossip");
+        world.run_for(11_000);
+        let (host, ports) = (world.machines[replica].host, world.machines[replica].ports);
+        let by = others[rng.usize(..others.len())];
+        world.operate(by, |core| core.meet(host, ports.client, ports.bus));
+        world.heal();
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// Two replicas of a dead primary each reach one of the two voters, at different times. Once both reach both, one wins
+/// within the bound: voters that hold back for one do not keep the other from winning for ever.
+#[test]
+fn candidates_do_not_keep_each_other_from_winning() {
+    play("candidates_do_not_keep_each_other", 20, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { writers: 0, ..Plan::random(&mut rng, 3, 2) };
+        let mut world = World::formed(plan, seed);
+        let (first, primary) = world.some_replica();
+        let replicas = (0..world.machines.len()).filter(|at| *at != primary && *at != first);
+        let mut others = replicas.filter(|at| world.primary_of(*at) == Some(primary));
+        let second = others.next().expect("there are two");
+        let voters: Vec<usize> =
+            world.primaries().into_iter().filter(|at| *at != primary).collect();
+        world.kill(primary);
+        world.net.block(first, voters[0], true);
+        world.net.block(second, voters[1], true);
+        let parted_ms = world.plan.timeout_ms * 3;
+        world.run_for(parted_ms);
+        world.join();
+        let wait_ms = rng.u64(..500);
+        world.run_for(wait_ms);
+        world.until_elected(primary);
+        world.heal();
+    });
+}
+
 /// Everything goes wrong, all the time. What holds with every step and in the end holds here, too; but nothing is promised
 /// to writers, except that nothing is done twice, or done and denied.
 #[test]

@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Something has come from the primary.
-    pub(crate) fn from_primary(&mut self, at: usize, pipe: u64, message: Message) {
+    pub(crate) fn primary_says(&mut self, at: usize, pipe: u64, message: Message) {
         let session = self.machines[at].session.as_mut().filter(|session| session.pipe == pipe);
         let Some(session) = session else { return };
         match message {
@@ -279,7 +279,7 @@ impl World {
     }
 
     /// Something has come from a replica.
-    pub(crate) fn from_replica(&mut self, at: usize, pipe: u64, message: Message) {
+    pub(crate) fn replica_says(&mut self, at: usize, pipe: u64, message: Message) {
         let Some(known) = self.net.pipes.get(&pipe) else { return };
         let client = ClientId(known.ends[1].id);
         let Message::Bytes(bytes) = message else { return self.drop_connection(at, client) };

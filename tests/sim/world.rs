@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) writers: usize,
     /// Of a thousand saves so many fail.
     pub(crate) failing_saves: u32,
+    /// Of so many saves one is read back.
+    pub(crate) reload_share: u8,
 }
 
 impl Plan {
@@ -64,6 +66,7 @@ impl Plan {
             policy: Policy::Everysec,
             writers: 3,
             failing_saves: 0,
+            reload_share: 8,
         }
     }
 

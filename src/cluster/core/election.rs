@@ -103,6 +103,11 @@ impl Cluster {
             self.complain("The cluster configuration file cannot be written.");
             return false;
         }
+        if self.facts.is_loading {
+            // What it has is not known yet, and neither is the history that it would go on with.
+            self.complain("The data are still being loaded.");
+            return false;
+        }
         if by_hand {
             return true;
         }

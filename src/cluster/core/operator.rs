@@ -234,6 +234,9 @@ impl Cluster {
         let Some(primary) = self.peers.me().primary else {
             return Err("I'm a replica but my master is unknown to me".to_owned());
         };
+        if self.facts.is_loading {
+            return Err("I'm still loading my data".to_owned());
+        }
         let unreachable = self.peers[primary].has_failed() || self.peers[primary].link().is_none();
         if unreachable && !force && !takeover {
             return Err("Master is down or failed, please use CLUSTER FAILOVER FORCE".to_owned());

@@ -18,7 +18,7 @@ fn is_acked(outcome: Outcome) -> bool {
 
 #[test]
 fn a_killed_primary_is_replaced() {
-    play("a_killed_primary_is_replaced", 20, |seed| {
+    play("a_killed_primary_is_replaced", 8, |seed| {
         let mut rng = Rng::with_seed(seed);
         let mut world = World::formed(Plan::random(&mut rng, 3, 1), seed);
         world.run_for(2000);
@@ -32,10 +32,12 @@ fn a_killed_primary_is_replaced() {
 }
 
 /// What a replica has acknowledged survives, as long as a shard is whole again before it fails the next time: a process
-/// killed, a power cut, a process stopped for a while, one machine cut off from all others.
+/// killed, a power cut, a process stopped for a while; where a shard has one replica, also one machine cut off from all
+/// others. (With two, a primary that comes back may have a write acknowledged by the one while the other is being elected:
+/// replication is asynchronous, and WAIT asks for no majority.)
 #[test]
 fn one_failure_at_a_time_loses_nothing_that_a_replica_has() {
-    play("one_failure_at_a_time", 60, |seed| {
+    play("one_failure_at_a_time", 24, |seed| {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
         let mut world = World::formed(Plan::random(&mut rng, 3, replicas), seed);
@@ -47,6 +49,7 @@ fn one_failure_at_a_time_loses_nothing_that_a_replica_has() {
             match rng.u8(..4) {
                 0 | 1 => world.crash(at, (least_ms, most_ms)),
                 2 => world.stop_for(at, (least_ms, most_ms)),
+                _ if replicas > 1 => {}
                 _ => world.part_for(&[at], false, (least_ms, most_ms)),
             }
             world.run_for(most_ms);
@@ -61,7 +64,7 @@ fn one_failure_at_a_time_loses_nothing_that_a_replica_has() {
 /// `everysec` when its process is killed.
 #[test]
 fn a_node_that_is_not_replaced_comes_back_with_all_it_acknowledged() {
-    play("a_node_that_is_not_replaced", 40, |seed| {
+    play("a_node_that_is_not_replaced", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let mut world = World::formed(Plan::random(&mut rng, 3, 0), seed);
         for _ in 0..rng.usize(1..6) {
@@ -85,7 +88,7 @@ fn a_node_that_is_not_replaced_comes_back_with_all_it_acknowledged() {
 /// survives, since the replica takes over.
 #[test]
 fn a_primary_that_lost_its_log_does_not_wipe_its_replicas() {
-    play("a_primary_that_lost_its_log", 40, |seed| {
+    play("a_primary_that_lost_its_log", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
         let mut plan = Plan::random(&mut rng, 3, replicas);
@@ -109,7 +112,7 @@ fn a_primary_that_lost_its_log_does_not_wipe_its_replicas() {
 /// CLUSTER FAILOVER while all is well loses nothing that was acknowledged, replicated or not.
 #[test]
 fn a_failover_by_hand_loses_nothing() {
-    play("a_failover_by_hand", 40, |seed| {
+    play("a_failover_by_hand", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
         let mut world = World::formed(Plan::random(&mut rng, 3, replicas), seed);
@@ -133,7 +136,7 @@ fn a_failover_by_hand_loses_nothing() {
 /// The power is cut everywhere at once: the cluster comes back as it was, with all that was acknowledged under `always`.
 #[test]
 fn a_power_cut_everywhere_loses_nothing_synced() {
-    play("a_power_cut_everywhere", 40, |seed| {
+    play("a_power_cut_everywhere", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let mut plan = Plan::random(&mut rng, 3, 1);
         plan.policy = Policy::Always;
@@ -156,7 +159,7 @@ fn a_power_cut_everywhere_loses_nothing_synced() {
 /// others.
 #[test]
 fn strangers_become_a_cluster() {
-    play("strangers_become_a_cluster", 20, |seed| {
+    play("strangers_become_a_cluster", 8, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 2, ..Plan::random(&mut rng, 3, 1) };
         let mut world = World::strangers(plan, seed);
@@ -169,7 +172,7 @@ fn strangers_become_a_cluster() {
 /// What a node says is swallowed for a while, though its connections stay: it is trusted again when it is heard again.
 #[test]
 fn a_node_that_was_mute_is_trusted_again() {
-    play("a_node_that_was_mute", 20, |seed| {
+    play("a_node_that_was_mute", 8, |seed| {
         let mut rng = Rng::with_seed(seed);
         let mut world = World::formed(Plan::random(&mut rng, 3, 1), seed);
         world.machines[0].is_mute = true;
@@ -183,7 +186,7 @@ fn a_node_that_was_mute_is_trusted_again() {
 /// A takeover that cannot be saved is told to nobody (`check.rs` looks), and is forgotten with its process.
 #[test]
 fn a_takeover_that_cannot_be_saved_is_not_told() {
-    play("a_takeover_that_cannot_be_saved", 10, |seed| {
+    play("a_takeover_that_cannot_be_saved", 5, |seed| {
         let mut rng = Rng::with_seed(seed);
         let mut world = World::formed(Plan::random(&mut rng, 3, 1), seed);
         let (at, primary) = world.some_replica();
@@ -204,7 +207,7 @@ fn a_takeover_that_cannot_be_saved_is_not_told() {
 /// All nodes of a shard are in one, also while some of them are away: what is written meanwhile is read back.
 #[test]
 fn a_replica_is_in_the_shard_of_its_primary() {
-    play("a_replica_is_in_the_shard", 10, |seed| {
+    play("a_replica_is_in_the_shard", 5, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { reload_share: 1, writers: 0, ..Plan::random(&mut rng, 3, 2) };
         let mut world = World::formed(plan, seed);
@@ -224,7 +227,7 @@ fn a_replica_is_in_the_shard_of_its_primary() {
 /// A replica is forgotten by all, stays away for the minute that is meant to, and is met again by one.
 #[test]
 fn a_forgotten_node_is_met_again() {
-    play("a_forgotten_node_is_met_again", 10, |seed| {
+    play("a_forgotten_node_is_met_again", 5, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 1, ..Plan::random(&mut rng, 3, 1) };
         let mut world = World::formed(plan, seed);
@@ -246,11 +249,34 @@ fn a_forgotten_node_is_met_again() {
     });
 }
 
+/// A replica is killed and started again; while it loads its log its primary is killed. It stands when it has loaded: what
+/// it goes on with is a history of its own, and has all that it acknowledged.
+#[test]
+fn a_replica_that_is_loading_does_not_stand() {
+    play("a_replica_that_is_loading", 8, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { load_us: (1_000_000, 4_000_000), ..Plan::random(&mut rng, 3, 1) };
+        let mut world = World::formed(plan, seed);
+        let before_ms = rng.u64(200..2000);
+        world.run_for(before_ms);
+        let (replica, primary) = world.some_replica();
+        world.kill(replica);
+        world.start(replica);
+        let loaded_ms = rng.u64(..1000);
+        world.run_for(loaded_ms);
+        world.kill(primary);
+        world.until_elected(primary);
+        assert_eq!(world.node(replica).expect("it runs").state.persistence.loading, None);
+        world.heal();
+        world.check_writes(|write| is_replicated(write.outcome));
+    });
+}
+
 /// Two replicas of a dead primary each reach one of the two voters, at different times. Once both reach both, one wins
 /// within the bound: voters that hold back for one do not keep the other from winning for ever.
 #[test]
 fn candidates_do_not_keep_each_other_from_winning() {
-    play("candidates_do_not_keep_each_other", 20, |seed| {
+    play("candidates_do_not_keep_each_other", 8, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 0, ..Plan::random(&mut rng, 3, 2) };
         let mut world = World::formed(plan, seed);
@@ -277,7 +303,7 @@ fn candidates_do_not_keep_each_other_from_winning() {
 /// to writers, except that nothing is done twice, or done and denied.
 #[test]
 fn anything_may_go_wrong() {
-    play("anything_may_go_wrong", 100, |seed| {
+    play("anything_may_go_wrong", 40, |seed| {
         let mut rng = Rng::with_seed(seed);
         let (primaries, replicas) = (3 + 2 * usize::from(rng.u8(..5) == 0), rng.usize(1..=2));
         let mut plan = Plan::random(&mut rng, primaries, replicas);

@@ -1,7 +1,7 @@
 //! Large clusters: how long they take to form, to notice a failure and to replace what failed, and what their nodes send
 //! when all is well. State machines alone, without keys, logs and clients.
 //!
-//! `NODES=1000 cargo test --release --test sim large -- --nocapture` prints the figures of `docs/performance.md`.
+//! `NODES=1000 cargo test --profile sim --test sim large -- --nocapture` prints the figures of `docs/performance.md`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -277,7 +277,7 @@ fn play(count: usize, timeout_ms: u64) -> String {
 
 #[test]
 fn a_large_cluster_forms_and_replaces_a_primary() {
-    let count = usize::try_from(number("NODES").unwrap_or(100)).expect("a number of nodes");
+    let count = usize::try_from(number("NODES").unwrap_or(40)).expect("a number of nodes");
     let timeout_ms = number("TIMEOUT_MS").unwrap_or(5000);
     eprintln!("{}", play(count, timeout_ms));
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
+mod claims;
 mod member;
 #[path = "../compat/peer.rs"]
 #[allow(dead_code, reason = "servers are started by `member` here")]
@@ -23,3 +24,4 @@ mod folders;
 mod guard;
 mod messages;
 mod restarts;
+mod rounds;

@@ -19,6 +19,7 @@ mod server;
 mod shards;
 mod writers;
 
+mod clients;
 mod failover;
 mod folders;
 mod guard;

@@ -89,6 +89,11 @@ impl Member {
         self.server.is_some()
     }
 
+    /// Whether somebody listens at its port.
+    pub(crate) fn accepts(&self) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
     /// SIGSTOP, or SIGCONT.
     pub(crate) fn pause(&self, pauses: bool) {
         use rustix::process::{Pid, Signal, kill_process};

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
 mod claims;
+mod hosts;
 mod member;
 #[path = "../compat/peer.rs"]
 #[allow(dead_code, reason = "servers are started by `member` here")]
@@ -24,5 +25,6 @@ mod failover;
 mod folders;
 mod guard;
 mod messages;
+mod namespaces;
 mod restarts;
 mod rounds;

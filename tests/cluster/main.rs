@@ -28,3 +28,4 @@ mod messages;
 mod namespaces;
 mod restarts;
 mod rounds;
+mod tools;

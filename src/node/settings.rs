@@ -22,8 +22,7 @@ impl Node {
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
         if let Some(membership) = &mut self.state.cluster {
-            membership.core.settings = Settings::of(&self.state.config);
-            membership.core.settings_changed();
+            membership.core.change_settings(Settings::of(&self.state.config));
         }
         self.state.settle_role();
     }

@@ -183,6 +183,16 @@ impl Cluster {
         }
     }
 
+    /// Takes other settings.
+    pub fn change_settings(&mut self, settings: Settings) {
+        let announced = std::mem::replace(&mut self.settings, settings).announced_host;
+        if !announced.is_unknown() && self.settings.announced_host.is_unknown() {
+            // It is found out as after a start: from the next question that somebody asks.
+            self.peers.me_mut().host = Host::UNKNOWN;
+        }
+        self.settings_changed();
+    }
+
     /// Settings have changed: what others are told follows.
     pub fn settings_changed(&mut self) {
         let announced = self.settings.announced_host;

@@ -107,7 +107,8 @@ impl Hosts {
             let folder = tempfile::tempdir().unwrap();
             let mut command = hosts.on(hosts.host_of(place));
             command.arg(&link).args(["--port", &place.port().to_string()]).arg("--dir");
-            command.arg(folder.path()).args(["--bind", "0.0.0.0", "--protected-mode", "no"]);
+            command.arg(folder.path()).args(["--protected-mode", "no"]);
+            command.args(["--bind", &place.ip().to_string(), "127.0.0.1"]);
             command.args(["--save", "", "--appendonly", "yes", "--cluster-enabled", "yes"]);
             command.args(settings).stdin(Stdio::null());
             let server = Server::of(command, place.port());

@@ -20,6 +20,7 @@ mod server;
 mod shards;
 mod writers;
 
+mod addresses;
 mod clients;
 mod failover;
 mod folders;

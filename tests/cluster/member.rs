@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::server::Server;
 
 /// Distance of the bus port from the client port.
-const BUS: u16 = 10_000;
+pub(crate) const BUS: u16 = 10_000;
 
 /// The file that CONFIG REWRITE writes to; what stands on the command line goes before it.
 const CONFIG: &str = "redis.conf";

@@ -184,7 +184,8 @@ impl Hosts {
                 let replication = ask(place, "INFO replication")?;
                 let follows = replication.contains("role:master")
                     || replication.contains("master_link_status:up");
-                let is_whole = info.contains("cluster_state:ok") && !nodes.contains("fail");
+                let is_whole = info.contains("cluster_state:ok")
+                    && ![",fail", " fail"].iter().any(|flag| nodes.contains(flag));
                 (is_whole && follows).then_some(())
             };
             self.places().into_iter().try_for_each(is_well)?;

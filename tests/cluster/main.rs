@@ -29,4 +29,5 @@ mod messages;
 mod namespaces;
 mod restarts;
 mod rounds;
+mod settings;
 mod tools;

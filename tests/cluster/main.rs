@@ -27,6 +27,7 @@ mod folders;
 mod guard;
 mod messages;
 mod namespaces;
+mod replies;
 mod restarts;
 mod rounds;
 mod settings;

@@ -1,6 +1,7 @@
 //! Clusters of processes: ours, stock's, and both in one. Killed, paused, restarted, moved; with clients writing all along.
 //!
-//! Needs Debian's Redis 7.0 (`scripts/test` sees to that). Everything listens on loopback and lives in temporary folders.
+//! Needs Debian's Redis 7.0, iproute2 and a Python with its `redis` package in `target/venv` (`scripts/test` sees to that).
+//! Everything listens on loopback, or in network namespaces that are made for it, and lives in temporary folders.
 //! `SEED` asks for other random tests, `ROUNDS` for more of each.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]

@@ -19,7 +19,7 @@ use crate::shards::Shards;
 use crate::writers::{Writers, check};
 
 /// Rounds of each test.
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 5;
 /// A pause in which a node is given up: longer than the timeout, and than what noticing it takes.
 const PAUSE_MS: std::ops::Range<u64> = 1_700..3_000;
 
@@ -58,7 +58,7 @@ impl Trouble {
         let ports: Vec<u16> = self.shards.members.iter().map(|member| member.port).collect();
         let watcher = Watcher::start(&ports);
         let writers = Writers::start(&ports, 3);
-        for _ in 0..self.random.usize(1..5) {
+        for _ in 0..self.random.usize(2..8) {
             std::thread::sleep(Duration::from_millis(self.random.u64(50..500)));
             self.step();
         }

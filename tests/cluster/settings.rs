@@ -35,13 +35,12 @@ fn a_shard_that_is_gone_stops_the_others_only_where_full_coverage_is_asked_for()
     let mut shards = Shards::make(&[Ours, Stock, Ours], 0, &["--save", ""]);
     let keys: Vec<String> = (0..3).map(|index| key_of(&shards, index)).collect();
     let (id, address) = (shards.members[2].id(), shards.members[2].address());
-    for index in 0..2 {
-        assert_eq!(shards.members[index].ask(&format!("SET {} x", keys[index])), "+OK\r\n");
+    for (member, key) in shards.members.iter().zip(&keys).take(2) {
+        assert_eq!(member.ask(&format!("SET {key} x")), "+OK\r\n");
     }
     shards.members[2].kill();
-    for index in 0..2 {
-        let member = &shards.members[index];
-        let (read, write) = (format!("GET {}", keys[index]), format!("SET {} x", keys[index]));
+    for (member, key) in shards.members.iter().zip(&keys).take(2) {
+        let (read, write) = (format!("GET {key}"), format!("SET {key} x"));
         wait_for_fail(&id, member);
         wait_for("a refusal", || member.ask(&read).starts_with("-CLUSTERDOWN").then_some(()));
         assert_eq!(member.ask(&write), "-CLUSTERDOWN The cluster is down\r\n");

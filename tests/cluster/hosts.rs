@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -41,9 +42,13 @@ fn ip(line: &str) {
 
 impl Net {
     fn make(hosts: usize) -> Net {
+        static MADE: AtomicU8 = AtomicU8::new(0);
+        let number = MADE.fetch_add(1, Ordering::SeqCst) % 2;
         let pid = std::process::id();
         let [.., high, low] = pid.to_be_bytes();
-        let net = Net { name: format!("hw{pid}"), hosts, prefix: [10, 200 + high % 50, low] };
+        let prefix = [10, 200 + high % 25 * 2 + number, low];
+        let net =
+            Net { name: format!("hw{pid}{}", ["a", "b"][usize::from(number)]), hosts, prefix };
         let bridge = &net.name;
         ip(&format!("link add {bridge} type bridge"));
         ip(&format!("addr add {}/24 dev {bridge}", net.address(200)));

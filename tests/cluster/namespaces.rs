@@ -6,6 +6,7 @@ use highwater::clock::mono_us;
 use highwater::keyspace::Slot;
 
 use crate::hosts::{Cut, Hosts, ask};
+use crate::seeds::play;
 use crate::server::wait_for;
 use crate::shards::TIMEOUT_MS;
 use crate::writers::{ClusterClient, Writers, check_with};
@@ -54,14 +55,44 @@ fn cut_off(hosts: &Hosts, cut: Cut) {
     hosts.heal();
 }
 
+/// Hosts, as far as they can be made.
+fn hosts() -> Option<Hosts> {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("only root can make hosts: nothing was tested");
+    }
+    is_root.then(|| Hosts::make(SETTINGS))
+}
+
 #[test]
 fn a_host_that_is_cut_off_takes_no_writes_and_follows_afterwards() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("only root can make hosts: nothing was tested");
-        return;
-    }
-    let hosts = Hosts::make(SETTINGS);
+    let Some(hosts) = hosts() else { return };
     cut_off(&hosts, Cut::Cable);
     cut_off(&hosts, Cut::Silence);
     cut_off(&hosts, Cut::Cable);
+}
+
+/// Goal: whoever is cut off, and for how long, what WAIT confirmed is there afterwards. Method: random cuts, one behind the
+/// other, some too short to be noticed, some of a host with two primaries; then all is connected, and has to heal.
+#[test]
+fn random_cuts_heal() {
+    play("random_cuts_heal", (0xC03, 3), |seed, rounds| {
+        let Some(hosts) = hosts() else { return };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let places = hosts.places();
+        for _ in 0..rounds {
+            let writers = Writers::start_with(3, || ClusterClient::at(&places));
+            for _ in 0..random.usize(1..4) {
+                std::thread::sleep(Duration::from_millis(random.u64(50..800)));
+                let host = random.usize(..3);
+                let cut = [Cut::Cable, Cut::Silence][random.usize(..2)];
+                hosts.cut(host, cut, true);
+                std::thread::sleep(Duration::from_millis(random.u64(100..4000)));
+                hosts.cut(host, cut, false);
+            }
+            hosts.heal();
+            let (confirmed, _) = check_with(&mut ClusterClient::at(&places), &writers.stop());
+            assert!(confirmed > 10, "only {confirmed} writes were confirmed");
+        }
+    });
 }

@@ -1,10 +1,13 @@
 //! Clusters of processes: ours, stock's, and both in one. Killed, paused, restarted, moved; with clients writing all along.
 //!
-//! Needs Debian's Redis 7.0 (`scripts/test` sees to that). Everything listens on loopback and lives in temporary folders.
+//! Needs Debian's Redis 7.0, iproute2 and a Python with its `redis` package in `target/venv` (`scripts/test` sees to that).
+//! Everything listens on loopback, or in network namespaces that are made for it, and lives in temporary folders.
 //! `SEED` asks for other random tests, `ROUNDS` for more of each.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
+mod claims;
+mod hosts;
 mod member;
 #[path = "../compat/peer.rs"]
 #[allow(dead_code, reason = "servers are started by `member` here")]
@@ -18,8 +21,15 @@ mod server;
 mod shards;
 mod writers;
 
+mod addresses;
+mod clients;
 mod failover;
 mod folders;
 mod guard;
 mod messages;
+mod namespaces;
+mod replies;
 mod restarts;
+mod rounds;
+mod settings;
+mod tools;

@@ -9,7 +9,10 @@ use tempfile::TempDir;
 use crate::server::Server;
 
 /// Distance of the bus port from the client port.
-const BUS: u16 = 10_000;
+pub(crate) const BUS: u16 = 10_000;
+
+/// The file that CONFIG REWRITE writes to; what stands on the command line goes before it.
+const CONFIG: &str = "redis.conf";
 
 /// Which program a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ impl Member {
     pub(crate) fn start(kind: Kind, settings: &[&str]) -> Member {
         let settings = settings.iter().map(|&word| word.to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(CONFIG), "").unwrap();
         let mut member = Member { kind, port: free_ports(), folder, settings, server: None };
         member.restart();
         member
@@ -49,7 +53,9 @@ impl Member {
     pub(crate) fn spawn(&self) -> Server {
         let folder = self.folder.path().to_str().expect("temporary folders have plain names");
         let port = self.port.to_string();
-        let mut words = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", folder];
+        let config = format!("{folder}/{CONFIG}");
+        let mut words =
+            vec![config.as_str(), "--port", &port, "--bind", "127.0.0.1", "--dir", folder];
         words.extend(["--save", "", "--appendonly", "yes", "--enable-debug-command", "yes"]);
         words.extend(["--cluster-enabled", "yes", "--repl-diskless-sync-delay", "0"]);
         words.extend(self.settings.iter().map(String::as_str));
@@ -87,6 +93,11 @@ impl Member {
 
     pub(crate) fn runs(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Whether somebody listens at its port.
+    pub(crate) fn accepts(&self) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
     }
 
     /// SIGSTOP, or SIGCONT.
@@ -131,7 +142,7 @@ impl Deref for Member {
 }
 
 /// A port that is free together with that of the bus.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     let mut random = fastrand::Rng::new();
     for _ in 0..1000 {
         let port = random.u16(11_000..21_000);

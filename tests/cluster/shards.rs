@@ -93,7 +93,10 @@ impl Shards {
                 return Some(format!("{port} does not follow its primary"));
             }
             let known = member.ask("CLUSTER NODES");
-            let failing = known.lines().find(|line| line.contains("fail"));
+            let failing = known.lines().find(|line| {
+                let flags = line.split(' ').nth(2).unwrap_or_default();
+                flags.split(',').any(|flag| flag.starts_with("fail"))
+            });
             let others_run = self.members.iter().all(Member::runs);
             if let Some(line) = failing.filter(|_| others_run) {
                 return Some(format!("{port} says: {line}"));

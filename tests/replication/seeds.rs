@@ -12,7 +12,10 @@ pub(crate) fn play(name: &str, (seed, rounds): (u64, u64), test: impl FnOnce(u64
     let seed = number("SEED").unwrap_or(seed);
     let rounds = number("ROUNDS").unwrap_or(rounds);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(seed, rounds))) {
-        eprintln!("again: SEED={seed} ROUNDS={rounds} cargo test --test replication {name}");
+        eprintln!(
+            "again: SEED={seed} ROUNDS={rounds} cargo test --test {} {name}",
+            env!("CARGO_CRATE_NAME")
+        );
         resume_unwind(panic);
     }
 }

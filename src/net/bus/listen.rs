@@ -21,7 +21,7 @@ const LOADING_POLL: Duration = Duration::from_millis(50);
 /// The port is out of range, or cannot be bound.
 pub(super) fn bind(config: &Config) -> Result<Vec<std::net::TcpListener>, String> {
     if config.cluster_port == 0 && config.port > u16::MAX - BUS_PORT_OFFSET {
-        return Err("Redis port number too high for cluster mode. Cluster bus port number is calculated by adding 10000 to the port number. Redis port number must be 55535 or less unless cluster-port is set.".to_owned());
+        return Err("Redis port number too high. Cluster communication port is 10,000 port numbers higher than your Redis port. Your Redis port number must be 55535 or less.".to_owned());
     }
     if config.port == 0 {
         return Err(

@@ -18,10 +18,14 @@ impl Node {
     /// primary.
     pub fn join_cluster(&mut self, time: Time, core: Cluster) {
         self.state.time = time;
+        let until_ms = core.data_until_ms();
+        let age_ms = until_ms.map(|until_ms| time.unix_ms().saturating_sub(until_ms));
+        let data_age = age_ms.map(|age_ms| (time.mono_ms(), age_ms));
         self.state.cluster = Some(Box::new(Membership::new(core)));
+        self.state.replication.data_age = data_age;
         self.state.change_cluster(|_| ());
         self.settle_cluster();
-        self.state.replication.shares_history = self.state.is_replica();
+        self.state.replication.data_age = data_age;
     }
 
     /// The data are loaded: slots with keys that are nobody's, or somebody else's, are dealt with.
@@ -39,9 +43,7 @@ impl Node {
             Input::Saved { is_saved, number } => Some((is_saved, number)),
             _ => None,
         };
-        if self.state.replication.primary.as_ref().is_some_and(|one| one.link.is_online()) {
-            self.state.replication.shares_history = true;
-        }
+        self.state.note_data_age();
         let facts = self.state.cluster_facts();
         let Some(membership) = &mut self.state.cluster else { return };
         membership.core.step(time, facts, input);
@@ -73,7 +75,10 @@ impl Node {
     fn settle(&mut self, output: Output) {
         let state = &mut self.state;
         match output {
-            Output::Follow { host, port } => {
+            Output::Follow { host, port, keeps_history } => {
+                if !keeps_history {
+                    state.replication.data_age = None;
+                }
                 if let Some(membership) = &mut state.cluster {
                     membership.follows = Some((host, port));
                 }
@@ -98,6 +103,7 @@ impl Node {
                 if let Some(membership) = &mut state.cluster {
                     membership.paused_until_ms = Some(until_ms);
                 }
+                state.settle_role();
             }
             Output::Unpause => self.unpause(),
             Output::Deliver { sharded, channel, message } => {
@@ -136,6 +142,7 @@ impl Node {
         if let Some(membership) = &mut self.state.cluster {
             membership.paused_until_ms = None;
         }
+        self.state.settle_role();
         self.state.resume_paused();
     }
 

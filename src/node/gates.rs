@@ -5,6 +5,7 @@ use crate::config::choices::ProtectedAction;
 use crate::resp::{Args, CommandError, errors};
 use crate::state::State;
 use crate::state::client::{Blocked, Client, Queued};
+use crate::state::cluster::Membership;
 
 use super::dispatch::resolve;
 
@@ -196,6 +197,12 @@ fn disk_error(state: &State) -> Option<CommandError> {
         return Some(CommandError::owned(format!(
             "MISCONF Errors writing to the AOF file: {reason}"
         )));
+    }
+    let is_unsaved = |one: &Membership| one.core.is_claiming() && one.core.has_failed_to_save();
+    if state.cluster.as_deref().is_some_and(is_unsaved) {
+        return Some(CommandError::new(
+            "MISCONF Errors writing the cluster configuration file: see the log",
+        ));
     }
     let failing = !state.persistence.last_save_ok
         && state.config.stop_writes_on_bgsave_error

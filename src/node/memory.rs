@@ -59,7 +59,8 @@ fn settle_garbage(state: &mut State) {
 #[cold]
 fn evict(state: &mut State) -> bool {
     // During a pause the dataset stands still, and while it is loaded it is as large as it is.
-    if state.pause.is_some() || state.persistence.loading.is_some() {
+    let stands_still = state.pause.is_some() || state.is_being_replaced();
+    if stands_still || state.persistence.loading.is_some() {
         return true;
     }
     settle_garbage(state);

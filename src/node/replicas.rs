@@ -22,7 +22,8 @@ impl Node {
             return;
         }
         self.state.replication.asks_for_acks = false;
-        if self.state.replication.replicas.online_count() > 0 && !self.state.is_replica() {
+        let is_primary = !self.state.is_replica() && !self.state.is_being_replaced();
+        if self.state.replication.replicas.online_count() > 0 && is_primary {
             self.state.stream.append(GETACK);
         }
     }

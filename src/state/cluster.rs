@@ -66,19 +66,29 @@ impl State {
     #[must_use]
     pub fn cluster_facts(&self) -> Facts {
         let primary = self.replication.primary.as_ref();
+        let is_replica =
+            self.cluster.as_ref().is_some_and(|one| one.core.peers().me().is_replica());
         let now_ms = self.time.mono_us / 1000;
-        let counts = primary.is_none() || self.replication.shares_history;
+        let age_ms =
+            self.replication.data_age.map(|(at_ms, age_ms)| age_ms + now_ms.saturating_sub(at_ms));
+        let counts = !is_replica || age_ms.is_some();
         Facts {
             offset: if counts { self.stream.end } else { 0 },
             follows: self.cluster.as_ref().and_then(|one| one.follows),
             is_linked: primary.is_some_and(|primary| primary.link.is_online()),
-            data_age_ms: primary.map_or(0, |primary| {
-                let link = &primary.link;
-                let age_s = link.silent_s(now_ms).or_else(|| link.down_s(now_ms));
-                age_s.unwrap_or(0).saturating_mul(1000)
-            }),
+            data_age_ms: age_ms.unwrap_or(u64::MAX),
+            data_until_ms: age_ms.map(|age_ms| self.time.unix_ms().saturating_sub(age_ms)),
             has_keys: !self.keyspace.is_empty(),
             is_loading: self.persistence.loading.is_some_and(|loading| !loading.serves),
+        }
+    }
+
+    /// Notes how old a replica's data are, while it follows its primary.
+    pub fn note_data_age(&mut self) {
+        let now_ms = self.time.mono_us / 1000;
+        let link = self.replication.primary.as_ref().map(|primary| &primary.link);
+        if let Some(silent_s) = link.and_then(|link| link.silent_s(now_ms)) {
+            self.replication.data_age = Some((now_ms, silent_s * 1000));
         }
     }
 
@@ -134,7 +144,7 @@ impl State {
     #[inline]
     #[must_use]
     pub fn cluster_holds_writes(&self) -> bool {
-        let holds = |one: &Membership| one.paused_until_ms.is_some() || one.core.is_saving();
+        let holds = |one: &Membership| one.paused_until_ms.is_some() || one.core.is_claiming();
         self.cluster.as_deref().is_some_and(holds)
     }
 

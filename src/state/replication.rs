@@ -55,8 +55,9 @@ pub struct Replication {
     pub primary: Option<Box<Primary>>,
     /// Grows with every change of `primary`: what belongs to a former one is told by that.
     pub generation: u64,
-    /// Of a replica: what it holds is a part of its primary's history, as far as it knows.
-    pub shares_history: bool,
+    /// Of a replica: when it was last looked how old its data were against its primary's (monotonic milliseconds), and how
+    /// old they were then, in milliseconds. None: what it holds may be of another history.
+    pub data_age: Option<(u64, u64)>,
     /// Attached replicas.
     pub replicas: Replicas,
     /// What memory holds of the stream.
@@ -96,10 +97,11 @@ impl State {
         let is_replica = replication.primary.is_some();
         self.replication.alone_since_ms = now_ms;
         if is_replica && !was_replica {
-            self.replication.shares_history = false;
+            self.replication.data_age = None;
             self.end_all_waits();
         }
         if was_replica && !is_replica {
+            self.replication.data_age = None;
             // Two nodes must never go on with one id: the history of this one is another from here on.
             let end = self.stream.end;
             let id = self.fresh_id();
@@ -123,11 +125,12 @@ impl State {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What the keyspace does with expired keys follows from the role: a replica leaves them to its primary.
+    /// What the keyspace does with expired keys follows from the role: a replica leaves them to its primary, a primary that
+    /// is being replaced to its successor.
     pub fn settle_role(&mut self) {
         use crate::keyspace::ExpireMode;
-        self.keyspace.expire_mode =
-            if self.is_replica() { ExpireMode::Hide } else { ExpireMode::Delete };
+        let hides = self.is_replica() || self.is_being_replaced();
+        self.keyspace.expire_mode = if hides { ExpireMode::Hide } else { ExpireMode::Delete };
     }
 
     /// A replica has taken over, and is this node's primary now.

@@ -102,7 +102,11 @@ impl Stream {
     /// From here on the history has another id; that of the former one is valid up to `common`.
     pub fn change_id(&mut self, id: String, common: u64) {
         let former = std::mem::replace(&mut self.id, id);
-        self.former = Some((former, common));
+        // An id that nobody was told of and under which nothing was written is forgotten: the one before it counts.
+        let is_empty = self.former.as_ref().is_some_and(|(_, end)| *end == common);
+        if self.is_told || !is_empty {
+            self.former = Some((former, common));
+        }
         self.is_told = false;
         if self.recording {
             let (id, former) = (self.id.clone(), self.former.clone());

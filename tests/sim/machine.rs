@@ -144,7 +144,8 @@ pub(crate) fn confs(plan: &Plan, rng: &mut Rng) -> Vec<String> {
         let mut nodes: Vec<NodeLine> = (0..machines.len()).map(line).collect();
         nodes[own].flags.insert(0, NodeFlag::Myself);
         let current_epoch = plan.primaries as u64;
-        NodesConf { nodes, current_epoch, last_vote_epoch: 0, has_vars: true }.write()
+        NodesConf { nodes, current_epoch, last_vote_epoch: 0, has_vars: true, data_until: 0 }
+            .write()
     };
     (0..machines.len()).map(conf).collect()
 }

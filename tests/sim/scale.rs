@@ -145,7 +145,7 @@ impl Many {
                 }
                 Output::Close { link } => self.close(at, link),
                 Output::Send { link, packet } => self.send(at, link, packet),
-                Output::Follow { host, port } => {
+                Output::Follow { host, port, .. } => {
                     self.members[at].follows = Some((host, port));
                 }
                 Output::Promote => self.members[at].follows = None,

@@ -224,7 +224,7 @@ impl Bench {
                 node.file = node.cluster.to_conf();
                 self.events.push_back(Event::Saved(name));
             }
-            Output::Follow { host, port } => {
+            Output::Follow { host, port, .. } => {
                 place = name_at(*host).to_string();
                 self.facts(name).follows = Some((*host, *port));
             }

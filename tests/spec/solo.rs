@@ -138,7 +138,7 @@ impl Solo {
                 let (name, link) = self.answer_to(link, &packet)?;
                 return Some(FollowUp::Answer(name, link));
             }
-            Output::Follow { host, port } => self.facts.follows = Some((host, port)),
+            Output::Follow { host, port, .. } => self.facts.follows = Some((host, port)),
             Output::Promote => self.facts.follows = None,
             _ => {}
         }

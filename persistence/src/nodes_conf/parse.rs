@@ -40,7 +40,7 @@ impl NodesConf {
 struct Reader {
     nodes: Vec<NodeLine>,
     ids: HashSet<String>,
-    vars: Option<(u64, u64)>,
+    vars: Option<(u64, u64, u64)>,
     taken: Slots,
 }
 
@@ -131,27 +131,29 @@ impl Reader {
         if !self.nodes.iter().any(|node| node.is(NodeFlag::Myself)) {
             return Err(Mistake::NoMyself);
         }
-        let (current_epoch, last_vote_epoch) = self.vars.unwrap_or_default();
+        let (current_epoch, last_vote_epoch, data_until) = self.vars.unwrap_or_default();
         let has_vars = self.vars.is_some();
-        Ok(NodesConf { nodes: self.nodes, current_epoch, last_vote_epoch, has_vars })
+        Ok(NodesConf { nodes: self.nodes, current_epoch, last_vote_epoch, has_vars, data_until })
     }
 }
 
-/// `currentEpoch` and `lastVoteEpoch`; other names are passed over, as stock does.
-fn read_vars(words: &[String]) -> Result<(u64, u64), Mistake> {
+/// `currentEpoch`, `lastVoteEpoch` and `dataUntil`, the last 0 where it is not there; other names are passed over, as stock does.
+fn read_vars(words: &[String]) -> Result<(u64, u64, u64), Mistake> {
     let (pairs, rest) = words.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(Mistake::Vars);
     }
-    let (mut current, mut last_vote) = (None, None);
+    let (mut current, mut last_vote, mut data_until) = (None, None, 0);
     for [name, value] in pairs {
         match name.as_str() {
             "currentEpoch" => current = Some(read_number(value, EPOCH_END)?),
             "lastVoteEpoch" => last_vote = Some(read_number(value, EPOCH_END)?),
+            "dataUntil" => data_until = read_number(value, u64::MAX)?,
             _ => {}
         }
     }
-    current.zip(last_vote).ok_or(Mistake::Vars)
+    let (current, last_vote) = current.zip(last_vote).ok_or(Mistake::Vars)?;
+    Ok((current, last_vote, data_until))
 }
 
 fn read_id(text: &str) -> Result<String, Mistake> {

@@ -21,7 +21,11 @@ impl NodesConf {
         let mut text = String::new();
         self.nodes.iter().for_each(|node| write_node(node, form, &mut text));
         let (current, last_vote) = (self.current_epoch, self.last_vote_epoch);
-        text += &format!("vars currentEpoch {current} lastVoteEpoch {last_vote}\n");
+        text += &format!("vars currentEpoch {current} lastVoteEpoch {last_vote}");
+        if self.data_until > 0 {
+            text += &format!(" dataUntil {}", self.data_until);
+        }
+        text.push('\n');
         text
     }
 }

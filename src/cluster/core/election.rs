@@ -108,7 +108,7 @@ impl Cluster {
             self.complain("The data are still being loaded.");
             return false;
         }
-        if by_hand {
+        if self.is_asked_for() {
             return true;
         }
         if self.settings.no_failover {
@@ -224,7 +224,7 @@ impl Cluster {
         self.election = Election::default();
         self.status.is_elected = true;
         // The claim is on disk before anybody hears of it, and before a write is taken.
-        self.persist();
+        self.persist_claim();
         self.update_status();
         self.end_manual_failover();
         self.tell(|_, _| true);

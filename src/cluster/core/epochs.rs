@@ -36,6 +36,6 @@ impl Cluster {
     fn take_epoch(&mut self) {
         self.current_epoch = self.current_epoch.next();
         self.peers.me_mut().config_epoch = self.current_epoch;
-        self.persist();
+        self.persist_claim();
     }
 }

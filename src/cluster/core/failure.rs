@@ -35,6 +35,10 @@ impl Cluster {
         if peer.heard_ms.is_none() || peer.is(flags::PFAIL | flags::FAIL) {
             return;
         }
+        // A primary that nobody can replace gains nothing by it: it would have to wait before it is trusted again.
+        if peer.slot_count > 0 && !self.has_working_replica(place) {
+            return;
+        }
         let shown = peer.shown();
         self.note(format!("*** NODE {shown} refuses connections on this host: possibly failing."));
         self.suspect(place);
@@ -42,6 +46,11 @@ impl Cluster {
             // Others must hear of it before their next ping is due: they count reports.
             self.tell(|_, peer| peer.is_primary());
         }
+    }
+
+    fn has_working_replica(&self, primary: PeerIx) -> bool {
+        let unfit = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::NOFAILOVER;
+        self.peers.replicas(primary).any(|(_, peer)| !peer.is(unfit))
     }
 
     /// A primary says that a node has failed, or may have.

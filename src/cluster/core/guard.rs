@@ -18,6 +18,9 @@ const ASK_MS: u64 = 2000;
 /// How long one that steps back says so before it falls silent.
 const SILENT_AFTER_MS: u64 = 3000;
 
+/// For how many timeouts it is silent, and then talks, by turns.
+const SILENT_TIMEOUTS: u64 = 3;
+
 /// What a primary that has just started knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
@@ -52,6 +55,9 @@ impl Cluster {
 
     /// A node has told its offset.
     pub(super) fn hear_offset(&mut self, sender: PeerIx, header: &Header) {
+        let now_ms = self.now_ms();
+        let peer = &mut self.peers[sender];
+        peer.gave_up_ms = header.steps_back.then(|| peer.gave_up_ms.unwrap_or(now_ms));
         if self.peers.me().primary == Some(sender) {
             let was = std::mem::replace(&mut self.primary_gives_up, header.steps_back);
             if header.steps_back && !was && self.primary_steps_back() {
@@ -94,6 +100,9 @@ impl Cluster {
 
     pub(super) fn guard_step(&mut self) {
         let now_ms = self.now_ms();
+        if !self.settings.guards_replicas {
+            self.guard = Guard::Clear;
+        }
         self.compare(None);
         match self.guard {
             Guard::Clear => {}
@@ -115,7 +124,11 @@ impl Cluster {
     /// Whether the node plays dead, so that it is replaced by those who do not understand that it steps back.
     pub(super) fn is_silent(&self) -> bool {
         let Guard::Behind { since_ms } = self.guard else { return false };
-        self.now_ms().saturating_sub(since_ms) > SILENT_AFTER_MS
+        let behind_ms = self.now_ms().saturating_sub(since_ms);
+        let Some(over_ms) = behind_ms.checked_sub(SILENT_AFTER_MS) else { return false };
+        // By turns: its replicas may need it to talk as much as others need it to be silent.
+        let turn_ms = SILENT_TIMEOUTS * self.settings.timeout_ms.max(1000);
+        (over_ms / turn_ms).is_multiple_of(2)
     }
 
     /// Whether the node's primary wants to be replaced.

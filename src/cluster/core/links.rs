@@ -215,7 +215,8 @@ impl Cluster {
     /// Sends one packet to all nodes that `wants` says yes to and that can be reached.
     pub(super) fn broadcast(&mut self, body: Body, wants: impl Fn(PeerIx, &super::Peer) -> bool) {
         let links = self.reachable(wants);
-        if links.is_empty() || self.is_silent() {
+        let is_kept_back = self.is_silent() && !matches!(body, Body::Fail(_));
+        if links.is_empty() || is_kept_back {
             return;
         }
         let header = Some(Box::new(self.header()));

@@ -89,10 +89,16 @@ impl Cluster {
     pub(super) fn manual_failover_step(&mut self) {
         let Some(manual) = &mut self.manual else { return };
         if self.now.mono_ms() > manual.until_ms {
+            // Writes wait a little longer: the replica may have won just now, and be about to say so.
+            let is_primary = manual.replica.is_some();
             self.warn("Manual failover timed out.".to_owned());
+            if is_primary {
+                self.manual = None;
+                return;
+            }
             return self.end_manual_failover();
         }
-        if !manual.can_start && manual.offset.is_some_and(|offset| self.facts.offset == offset) {
+        if !manual.can_start && manual.offset.is_some_and(|offset| self.facts.offset >= offset) {
             manual.can_start = true;
             self.note(
                 "All master replication stream processed, manual failover can start.".to_owned(),

@@ -3,7 +3,7 @@
 
 use super::links::Link;
 use super::{Cluster, Election, LinkId, Output, Peer, PeerIx};
-use crate::cluster::packet::{Gossip, Heartbeat, Ports, flags};
+use crate::cluster::packet::{Heartbeat, Ports, flags};
 use crate::cluster::{Epoch, Header, Host, NodeId};
 
 /// A handshake is given up after the timeout, but not before this.
@@ -20,9 +20,6 @@ const FORGOTTEN_MAX: usize = 1000;
 
 /// The most handshakes under way, so that strangers cannot fill the memory.
 const HANDSHAKES_MAX: usize = 4096;
-
-/// The most nodes that are asked for their names on one stranger's word: a tenth of a cluster is in a packet.
-const STRANGERS_MAX: usize = 1000;
 
 impl Cluster {
     /// Begins a handshake with whoever listens there. Nothing happens if one is under way.
@@ -63,20 +60,10 @@ impl Cluster {
     /// A stranger has sent MEET.
     pub(super) fn add_stranger(&mut self, link: &Link, header: &Header) {
         let host = if header.ip.is_unknown() { link.remote } else { header.ip };
-        if !host.is_unknown() && header.ports.bus != 0 {
+        // Names would have to be looked up for anybody who asks.
+        let is_address = host.as_str().parse::<std::net::IpAddr>().is_ok();
+        if is_address && header.ports.bus != 0 {
             self.begin_handshake(host, header.ports, false);
-        }
-    }
-
-    /// A stranger that sent MEET tells of others: each is asked itself.
-    pub(super) fn meet_all(&mut self, gossip: &[Gossip]) {
-        for entry in gossip.iter().take(STRANGERS_MAX) {
-            let is_usable = entry.flags & (flags::NOADDR | flags::HANDSHAKE) == 0
-                && !entry.ip.is_unknown()
-                && entry.ports.bus != 0;
-            if is_usable && self.peers.find(&entry.id).is_none() && !self.is_forgotten(&entry.id) {
-                self.begin_handshake(entry.ip, entry.ports, false);
-            }
         }
     }
 

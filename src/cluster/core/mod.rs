@@ -98,8 +98,11 @@ pub struct Facts {
     pub follows: Option<(Host, u16)>,
     /// The stream of the primary is being followed.
     pub is_linked: bool,
-    /// Since when nothing was heard of the primary in milliseconds; nothing ever: no limit.
+    /// For how long nothing was heard of the primary in milliseconds; nothing ever: no limit.
     pub data_age_ms: u64,
+    /// Of a replica: until when it is known to have had its primary's data, ms since 1970. None: what it has may be of
+    /// another history.
+    pub data_until_ms: Option<u64>,
     /// It has keys.
     pub has_keys: bool,
     /// Data are being loaded.
@@ -140,6 +143,8 @@ pub enum Output {
         host: Host,
         /// Its client port.
         port: u16,
+        /// What the node holds is a part of that one's history, as far as it was one of its primary's.
+        keeps_history: bool,
     },
     /// Follow nobody.
     Promote,
@@ -206,6 +211,12 @@ pub struct Cluster {
     save_failed: bool,
     /// Since when saving has failed, to try again.
     save_again_ms: u64,
+    /// Up to which of the saves wanted a claim of the node's own is not on disk.
+    claim_number: u64,
+    /// The primary that is followed next has another history.
+    history_parts: bool,
+    /// What of [`Facts::data_until_ms`] the file is to hold.
+    data_until_ms: Option<u64>,
     out: Vec<Output>,
 }
 
@@ -237,6 +248,9 @@ impl Cluster {
             saves_done: 0,
             save_failed: false,
             save_again_ms: 0,
+            claim_number: 0,
+            history_parts: false,
+            data_until_ms: None,
             out: Vec::new(),
         };
         cluster.settings_changed();
@@ -262,6 +276,7 @@ impl Cluster {
     pub fn begin(&mut self, now: Time, facts: Facts) {
         self.now = now;
         self.facts = facts;
+        self.note_data_age();
     }
 
     /// What follows from a change: the state of the cluster, the node's own link.
@@ -319,7 +334,20 @@ impl Cluster {
         (self.counts[0], self.counts[1], self.clogged_links)
     }
 
-    /// Whether a promise is on its way to the disk: writes wait for that.
+    /// Whether the node's claim to its slots is on its way to the disk: writes wait for that.
+    #[inline]
+    #[must_use]
+    pub fn is_claiming(&self) -> bool {
+        self.saves_done < self.claim_number
+    }
+
+    /// Whether the configuration could not be saved when it was last tried.
+    #[must_use]
+    pub fn has_failed_to_save(&self) -> bool {
+        self.save_failed
+    }
+
+    /// Whether something is on its way to the disk.
     #[inline]
     #[must_use]
     pub fn is_saving(&self) -> bool {
@@ -353,6 +381,12 @@ impl Cluster {
     fn persist(&mut self) {
         self.saves_wanted += 1;
         self.out.push(Output::Persist);
+    }
+
+    /// The same for a claim of the node's own: until it is on disk, no write is taken either.
+    fn persist_claim(&mut self) {
+        self.persist();
+        self.claim_number = self.saves_wanted;
     }
 
     fn save_soon(&mut self) {

@@ -42,7 +42,7 @@ impl Cluster {
             self.slots.importing.remove(slot);
             self.assign(*slot, Some(PeerIx::ME));
         }
-        self.persist();
+        self.persist_claim();
         Ok(())
     }
 

@@ -75,6 +75,8 @@ pub struct Peer {
     pub heard_ms: Option<u64>,
     /// When it was agreed to have failed.
     pub failed_ms: u64,
+    /// Since when it says that it lacks what its replicas have.
+    pub gave_up_ms: Option<u64>,
     /// When this node voted for one of its replicas.
     pub voted_ms: Option<u64>,
     /// Since when it has had no working replica.
@@ -109,6 +111,7 @@ impl Peer {
             pong_received_ms: None,
             heard_ms: None,
             failed_ms: 0,
+            gave_up_ms: None,
             voted_ms: None,
             orphaned_ms: None,
             reports: Vec::new(),

@@ -9,6 +9,9 @@ use crate::cluster::settings::{BUS_PORT_OFFSET, Settings};
 use crate::cluster::{Epoch, Host, NodeId};
 use crate::keyspace::Slot;
 
+/// How far behind the file may be in telling until when a replica had its primary's data.
+const DATA_AGE_MS: u64 = 10_000;
+
 /// Flags with their names on disk.
 const FLAGS: [(u16, NodeFlag); 8] = [
     (flags::MYSELF, NodeFlag::Myself),
@@ -44,6 +47,9 @@ impl Cluster {
         }
         cluster.current_epoch = Epoch(conf.newest_epoch());
         cluster.last_vote_epoch = Epoch(conf.last_vote_epoch);
+        let is_replica = cluster.peers.me().is_replica();
+        cluster.data_until_ms = Some(conf.data_until).filter(|until| is_replica && *until > 0);
+        cluster.facts.data_until_ms = cluster.data_until_ms;
         cluster.settings_changed();
         cluster.begin_guard();
         // What was read is on disk.
@@ -148,6 +154,7 @@ impl Cluster {
             current_epoch: self.current_epoch.0,
             last_vote_epoch: self.last_vote_epoch.0,
             has_vars: true,
+            data_until: self.data_until_ms.unwrap_or(0),
         }
     }
 
@@ -186,6 +193,27 @@ impl Cluster {
         }
     }
 
+    /// Until when the node is known to have had its primary's data, as the file said when it was read.
+    #[must_use]
+    pub fn data_until_ms(&self) -> Option<u64> {
+        self.data_until_ms
+    }
+
+    /// Sees to it that the file tells, roughly, until when a replica had its primary's data.
+    pub(super) fn note_data_age(&mut self) {
+        let is_replica = self.peers.me().is_replica() && !self.history_parts;
+        let until_ms = self.facts.data_until_ms.filter(|_| is_replica);
+        let is_old = |kept: u64, until: u64| until.saturating_sub(kept) > DATA_AGE_MS;
+        let differs = match (self.data_until_ms, until_ms) {
+            (Some(kept), Some(until)) => is_old(kept, until),
+            (kept, until) => kept.is_some() != until.is_some(),
+        };
+        if differs {
+            self.data_until_ms = until_ms;
+            self.save_soon();
+        }
+    }
+
     /// Settings have other values. An address that is announced no more is looked for again.
     pub fn change_settings(&mut self, settings: Settings) {
         let was_announced = !self.settings.announced_host.is_unknown();
@@ -194,6 +222,7 @@ impl Cluster {
         }
         self.settings = settings;
         self.settings_changed();
+        self.save_soon();
     }
 
     /// What others are told follows from the settings.

@@ -6,7 +6,10 @@ use crate::cluster::packet::{Heartbeat, flags};
 use crate::cluster::{Body, Epoch, Header, Packet};
 
 /// Epochs above this are not believed: arithmetic on them must not overflow, and nobody gets there by elections.
-pub const EPOCH_MAX: Epoch = Epoch(1 << 62);
+const EPOCH_HEARD_MAX: Epoch = Epoch(1 << 62);
+
+/// What an operator may set, so that there is room for elections above it.
+pub const EPOCH_MAX: Epoch = Epoch((1 << 62) - (1 << 32));
 
 impl Cluster {
     pub(super) fn packet(&mut self, id: LinkId, packet: &Packet) {
@@ -17,7 +20,7 @@ impl Cluster {
         let Some(header) = packet.header.as_deref() else {
             return self.light_packet(id, &link, &packet.body);
         };
-        if header.current_epoch > EPOCH_MAX || header.config_epoch > EPOCH_MAX {
+        if header.current_epoch > EPOCH_HEARD_MAX || header.config_epoch > EPOCH_HEARD_MAX {
             return self.warn(format!("Node {} tells an epoch out of range", header.sender));
         }
         let sender = self.sender_of(id, &link, header);
@@ -94,21 +97,21 @@ impl Cluster {
                 self.heartbeat(id, link, sender, header, *kind);
                 // Who the sender is may just have become known, or have changed.
                 let sender = self.peers.find(&header.sender).filter(|sender| *sender != PeerIx::ME);
-                let is_first = *kind == Heartbeat::Meet && sender.is_none();
                 if let Some(sender) =
                     sender.filter(|place| !self.peers[*place].is(flags::HANDSHAKE))
                 {
                     self.hear_gossip(sender, gossip);
-                    self.hear_extensions(sender, extensions);
-                } else if is_first {
-                    self.meet_all(gossip);
+                    // Who could have sent some and has not, does not know yet that this node understands them.
+                    if !extensions.is_empty() || !header.has_extensions {
+                        self.hear_extensions(sender, extensions);
+                    }
                 }
             }
             (Body::Fail(about), Some(sender)) => self.hear_failure(sender, about),
             (Body::Publish { .. }, Some(_)) => self.deliver(body),
             (Body::VoteRequest, Some(sender)) => self.vote_request(sender, header),
             (Body::Vote, Some(sender)) => self.hear_vote(sender, header),
-            (Body::Update { config_epoch, .. }, _) if *config_epoch > EPOCH_MAX => {
+            (Body::Update { config_epoch, .. }, _) if *config_epoch > EPOCH_HEARD_MAX => {
                 self.warn(format!("Node {} tells an epoch out of range", header.sender));
             }
             (Body::Update { config_epoch, owner, slots }, Some(_)) => {

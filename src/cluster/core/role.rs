@@ -9,6 +9,14 @@ impl Cluster {
     pub(super) fn become_replica_of(&mut self, primary: PeerIx) {
         assert_ne!(primary, PeerIx::ME, "a node does not follow itself");
         let shard = self.peers[primary].shard;
+        // A successor in the shard goes on with the history; any other primary has one of its own. A former primary may have
+        // written what its successor does not have.
+        let ahead = self.facts.offset > self.peers[primary].offset;
+        let me = self.peers.me_mut();
+        if me.is_primary() || me.shard != shard || ahead {
+            self.history_parts = true;
+            self.data_until_ms = None;
+        }
         let me = self.peers.me_mut();
         me.clear(flags::PRIMARY | flags::MIGRATE_TO);
         me.set(flags::REPLICA);
@@ -37,6 +45,8 @@ impl Cluster {
         me.clear(flags::REPLICA);
         me.set(flags::PRIMARY);
         me.primary = None;
+        self.data_until_ms = None;
+        self.history_parts = false;
         self.out.push(Output::Promote);
     }
 
@@ -49,7 +59,11 @@ impl Cluster {
         }
         // Told once: the facts of the next step say that it was heard.
         self.facts.follows = Some((host, port));
-        self.out.push(Output::Follow { host, port });
+        let keeps_history = !std::mem::take(&mut self.history_parts);
+        if !keeps_history {
+            self.facts.data_until_ms = None;
+        }
+        self.out.push(Output::Follow { host, port, keeps_history });
     }
 
     fn address_of(&self, place: PeerIx) -> Option<(Host, u16)> {

@@ -8,6 +8,9 @@ use crate::cluster::{Body, Header};
 /// Between two votes for replicas of one primary, in timeouts.
 const VOTE_TIMEOUTS: u64 = 2;
 
+/// For how long after the failure of a primary the replica with most of the log is preferred: a timeout, at least this.
+const PREFERRED_MS: u64 = 2000;
+
 impl Cluster {
     /// A replica asks for this node's vote.
     pub(super) fn vote_request(&mut self, sender: PeerIx, header: &Header) {
@@ -74,7 +77,7 @@ impl Cluster {
                 ));
             }
         }
-        if !header.forces_ack && self.somebody_has_more(sender, primary, header.offset) {
+        if self.somebody_has_more(sender, primary, header.offset) {
             return Err("another replica stands that has more of the log".to_owned());
         }
         if peer.link().is_none() {
@@ -86,11 +89,18 @@ impl Cluster {
     /// Whether a sibling that has been heard since their primary failed, so that it stands too, has more. The rank sees to
     /// the order as a rule; here it is made sure of, because what WAIT has confirmed may be on that one alone.
     fn somebody_has_more(&self, sender: PeerIx, primary: PeerIx, offset: u64) -> bool {
-        let failed_ms = self.peers[primary].failed_ms;
+        let peer = &self.peers[primary];
+        // Since when its replicas stand; where only an operator wants it, they do not.
+        let since_ms = if peer.has_failed() { Some(peer.failed_ms) } else { peer.gave_up_ms };
+        let Some(since_ms) = since_ms else { return false };
+        // One that does not get elected must not keep the others from it for ever.
+        if self.now_ms().saturating_sub(since_ms) > self.settings.timeout_ms.max(PREFERRED_MS) {
+            return false;
+        }
         self.peers.replicas(primary).any(|(place, peer)| {
             place != sender
                 && peer.offset > offset
-                && peer.heard_ms.is_some_and(|heard_ms| heard_ms > failed_ms)
+                && peer.heard_ms.is_some_and(|heard_ms| heard_ms > since_ms)
                 && !peer.is(flags::FAIL | flags::PFAIL | flags::NOFAILOVER)
         })
     }

@@ -52,3 +52,38 @@ fn a_rolled_back_primary_does_not_roll_back_its_replicas() {
         std::fs::write(&log, &bytes[..bytes.len() / 2]).unwrap();
     });
 }
+
+/// A replica that has never had the data of its primary must not take its place: the primary would lose them to it when it
+/// comes back.
+#[test]
+fn a_replica_of_another_shard_does_not_take_over() {
+    let mut shards = Shards::of_ours(&[]);
+    let ports: Vec<u16> = shards.members.iter().map(|member| member.port).collect();
+    let mut client = ClusterClient::new(&ports);
+    for number in 0..50 {
+        for tag in ["key", "bar"] {
+            let key = format!("{{{tag}}}{number}");
+            assert_eq!(client.ask(&key, &format!("SET {key} x")).as_deref(), Some("+OK\r\n"));
+        }
+    }
+    let (dead, other) = (shards.owner("key"), shards.owner("bar"));
+    assert_ne!(dead, other, "the two keys are in two shards");
+    let (dead_replica, stranger) = (shards.replicas(dead)[0], shards.replicas(other)[0]);
+    let id = shards.members[dead].id();
+    shards.members[dead_replica].kill();
+    shards.members[dead].kill();
+    assert_eq!(shards.members[stranger].ask(&format!("CLUSTER REPLICATE {id}")), "+OK\r\n");
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(!shards.members[stranger].is_primary(), "{}", shards.members[stranger].said());
+    shards.members[dead].restart();
+    shards.members[dead_replica].restart();
+    shards.heal();
+    for number in 0..50 {
+        let key = format!("{{key}}{number}");
+        assert_eq!(
+            client.ask(&key, &format!("GET {key}")).as_deref(),
+            Some("$1\r\nx\r\n"),
+            "{key}"
+        );
+    }
+}

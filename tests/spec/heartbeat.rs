@@ -298,7 +298,10 @@ fn names_that_are_not_sent_any_more_vanish() {
         (node.peer('b').hostname.as_str(), node.peer('b').nodename.as_str()),
         ("", "second")
     );
+    // None at all from a node that can send some: it does not know yet that this one understands them.
     node.hears('b', ping());
+    assert_eq!(node.peer('b').nodename, "second");
+    node.hears_with('b', ping(), |header| header.has_extensions = false);
     assert_eq!(node.peer('b').nodename, "");
 }
 

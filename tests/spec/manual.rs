@@ -170,13 +170,11 @@ fn replica_gives_up_after_five_seconds() {
 }
 
 #[test]
-fn primary_goes_on_after_five_seconds() {
+fn primary_gives_up_after_five_seconds_and_lets_its_pause_end_by_itself() {
     let mut node = Solo::of(THREE, 'a');
     node.hears('d', Body::ManualFailover);
-    node.run(5000);
-    assert!(!node.lines().contains(&"unpause".to_owned()));
-    node.run(100);
-    assert!(node.lines().contains(&"unpause".to_owned()));
+    node.run(5100);
+    assert!(!node.lines().contains(&"unpause".to_owned()), "the replica may just have won");
     node.hears('b', ping());
     assert!(!node.packet("pong -> b").header.as_ref().unwrap().is_paused);
 }

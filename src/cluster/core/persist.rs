@@ -208,10 +208,13 @@ impl Cluster {
             (Some(kept), Some(until)) => is_old(kept, until),
             (kept, until) => kept.is_some() != until.is_some(),
         };
-        if differs {
-            self.data_until_ms = until_ms;
-            self.save_soon();
+        if !differs {
+            return;
         }
+        let is_first = self.data_until_ms.is_none();
+        self.data_until_ms = until_ms;
+        // Without it the replica could not stand behind a restart.
+        if is_first { self.persist() } else { self.save_soon() }
     }
 
     /// Settings have other values. An address that is announced no more is looked for again.

@@ -24,6 +24,8 @@ use crate::words::{quoted, split_words};
 
 /// How often a file may be replaced while it is being locked.
 const TRIES_MAX: usize = 16;
+/// The most files that are held where the system does not say which one is in place.
+const HELD_MAX: usize = 4;
 /// Nobody writes a longer lock file: a path of the system's longest, each byte written as four.
 const PLACE_BYTES_MAX: u64 = 32 << 10;
 
@@ -36,7 +38,7 @@ pub struct ConfigLock {
     storage: Arc<dyn Storage>,
     /// What keeps our own kind away.
     _lock: File,
-    /// The file in place, last, and the one before.
+    /// The file in place, last, and the one before. More only where it is unknown which one is in place.
     held: Vec<File>,
     replacements: u64,
     moved: Option<Moved>,
@@ -140,13 +142,33 @@ impl ConfigLock {
         let result = replacement.commit();
         if !matches!(result, Err(ReplaceError::Unchanged(_))) {
             self.held.push(next);
-        }
-        if result.is_ok() {
-            let surplus = self.held.len().saturating_sub(2);
-            self.held.drain(..surplus);
+            self.let_go();
         }
         assert!(!self.held.is_empty(), "the file in place is locked");
         result
+    }
+
+    /// Lets go of files that nobody can come across any more. Which one is in place is looked up: a replacement that failed
+    /// may have been put there, or not.
+    fn let_go(&mut self) {
+        let Some(current) = self.place_of_current() else {
+            // Nobody knows: those that were in place last, and the newest.
+            if self.held.len() > HELD_MAX {
+                self.held.remove(HELD_MAX / 2);
+            }
+            return;
+        };
+        self.held.truncate(current + 1);
+        self.held.drain(..current.saturating_sub(1));
+    }
+
+    fn place_of_current(&self) -> Option<usize> {
+        let there = fs::metadata(&self.path).ok()?;
+        let is_there = |file: &File| {
+            let facts = file.metadata();
+            facts.is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
+        };
+        self.held.iter().rposition(is_there)
     }
 }
 
@@ -262,6 +284,7 @@ fn read_place(lock: &File, path: &Path) -> Result<Option<(String, Place)>, LockE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::{Contents, ReadFile, StorageFile};
 
     fn config(folder: &Path) -> PathBuf {
         folder.join("nodes.conf")
@@ -341,6 +364,70 @@ mod tests {
         assert!(is_busy(&path) && stock_is_refused(&path));
         lock.replace(b"better").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"better");
+    }
+
+    /// The real storage, whose names cannot be made durable, or not even given.
+    #[derive(Debug)]
+    struct Failing {
+        real: RealStorage,
+        renames: bool,
+    }
+
+    impl Storage for Failing {
+        fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.real.create(name)
+        }
+        fn open_append(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.real.open_append(name)
+        }
+        fn open_read(&self, name: &str) -> io::Result<Arc<dyn ReadFile>> {
+            self.real.open_read(name)
+        }
+        fn read(&self, name: &str) -> io::Result<Contents> {
+            self.real.read(name)
+        }
+        fn size(&self, name: &str) -> io::Result<Option<u64>> {
+            self.real.size(name)
+        }
+        fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+            self.real.list(folder)
+        }
+        fn create_folder(&self, folder: &str) -> io::Result<()> {
+            self.real.create_folder(folder)
+        }
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            if self.renames { self.real.rename(from, to) } else { Err(io::ErrorKind::Other.into()) }
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.real.remove(name)
+        }
+        fn sync_folder(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::Other.into())
+        }
+    }
+
+    #[test]
+    fn replacements_that_fail_for_long_hold_two_files_and_the_lock() {
+        for renames in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = config(folder.path());
+            let mut lock = ConfigLock::take(&path).unwrap();
+            lock.replace(b"good").unwrap();
+            let real = RealStorage::new(folder.path());
+            let storage = std::mem::replace(&mut lock.storage, Arc::new(Failing { real, renames }));
+            for round in 0..10 {
+                let before = File::open(&path).unwrap();
+                assert!(matches!(lock.replace(b"bad"), Err(ReplaceError::Uncertain(_))));
+                assert_eq!(lock.held.len(), 2, "round {round}, {renames}");
+                assert!(is_busy(&path) && stock_is_refused(&path), "round {round}, {renames}");
+                assert!(before.try_lock().is_err(), "round {round}, {renames}");
+            }
+            lock.storage = storage;
+            lock.replace(b"better").unwrap();
+            assert_eq!(lock.held.len(), 2);
+            assert_eq!(fs::read(&path).unwrap(), b"better");
+            assert!(is_busy(&path) && stock_is_refused(&path));
+        }
     }
 
     #[test]

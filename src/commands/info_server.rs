@@ -2,7 +2,6 @@
 
 use super::info::{Source, fields};
 use crate::config::choices::Supervision;
-use crate::state::State;
 use crate::state::client::Blocked;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -80,7 +79,7 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
     let output = state.clients.iter().map(|client| client.output_bytes).max().unwrap_or(0);
     fields!(out,
         "connected_clients": state.clients.len(),
-        "cluster_connections": cluster_connections(state),
+        "cluster_connections": state.bus_connections(),
         "maxclients": state.config.maxclients,
         "client_recent_max_input_buffer": input.max(source.own_query_bytes),
         "client_recent_max_output_buffer": output,
@@ -90,12 +89,6 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
         "total_blocking_keys": 0,
         "total_blocking_keys_on_nokey": 0,
     );
-}
-
-/// About how many connections the bus has: one to each other node and one from it.
-fn cluster_connections(state: &State) -> usize {
-    let others = state.cluster.as_ref().map(|membership| membership.core.peers().len() - 1);
-    2 * others.unwrap_or(0)
 }
 
 /// Microseconds as seconds with six digits.

@@ -22,6 +22,10 @@ use notify::Manager;
 
 /// Files and sockets that a server has open besides its clients.
 const FILES_RESERVED: u64 = 32;
+/// The most connections on the cluster bus at a time on which nobody is known.
+pub(super) const STRANGERS_MAX: u64 = 1000;
+/// Files that a node of a cluster has besides: a connection to and from each of 250 others, and those of strangers.
+const FILES_OF_BUS: u64 = 2 * 250 + STRANGERS_MAX;
 /// Where a daemon without `pidfile` writes its process id.
 const PIDFILE_DEFAULT: &str = "/var/run/redis.pid";
 
@@ -96,7 +100,8 @@ fn write_pidfile(config: &Config) -> Option<PathBuf> {
 /// # Errors
 /// Not even the files that the server itself needs are allowed.
 pub fn raise_file_limit(values: &mut Values) -> Result<(), String> {
-    let needed = u64::from(values.maxclients) + FILES_RESERVED;
+    let for_bus = if values.cluster_enabled { FILES_OF_BUS } else { 0 };
+    let needed = u64::from(values.maxclients) + FILES_RESERVED + for_bus;
     let limits = getrlimit(Resource::Nofile);
     // No limit is a very high one.
     let current = limits.current.unwrap_or(u64::MAX);
@@ -116,7 +121,12 @@ pub fn raise_file_limit(values: &mut Values) -> Result<(), String> {
              Please increase your open file limit to at least {needed}. Exiting."
         ));
     }
-    let clients = u32::try_from(reached - FILES_RESERVED).unwrap_or(u32::MAX);
+    let room = reached - FILES_RESERVED;
+    // Clients are what a node is for: most of the little there is stays theirs.
+    let clients = u32::try_from(room - for_bus.min(room / 4)).unwrap_or(u32::MAX);
+    if clients >= values.maxclients {
+        return Ok(());
+    }
     warn!(
         "You requested maxclients of {} requiring at least {needed} max file descriptors.",
         values.maxclients
@@ -133,6 +143,12 @@ pub fn raise_file_limit(values: &mut Values) -> Result<(), String> {
     );
     values.maxclients = clients;
     Ok(())
+}
+
+/// Files that may be open besides those of `maxclients` clients and of the server itself: room for the bus.
+pub(super) fn files_beyond(maxclients: u32) -> u64 {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    limit.saturating_sub(u64::from(maxclients) + FILES_RESERVED)
 }
 
 /// Raises the limit to `needed`, or as far as the hard limit; returns where it is then, and why it is not higher.

@@ -67,9 +67,13 @@ impl Node {
     /// The reply to send before the connection is closed.
     pub fn connect(&mut self, peer: Peer, time: Time) -> Result<ClientId, &'static str> {
         let state = &mut self.state;
-        if state.clients.len() >= usize::try_from(state.config.maxclients).unwrap_or(usize::MAX) {
+        let most = usize::try_from(state.config.maxclients).unwrap_or(usize::MAX);
+        if state.clients.len() + state.bus_connections() >= most {
             state.stats.rejected_connections += 1;
-            return Err("-ERR max number of clients reached\r\n");
+            return Err(match state.cluster {
+                Some(_) => "-ERR max number of clients + cluster connections reached\r\n",
+                None => "-ERR max number of clients reached\r\n",
+            });
         }
         let open = state.config.requirepass.is_empty();
         if open && state.config.protected_mode && !peer.loopback && !peer.unix {

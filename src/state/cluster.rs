@@ -140,6 +140,12 @@ impl State {
         true
     }
 
+    /// About how many connections the bus has: one to each other node and one from it. They count as clients do.
+    #[must_use]
+    pub fn bus_connections(&self) -> usize {
+        self.cluster.as_ref().map_or(0, |membership| 2 * (membership.core.peers().len() - 1))
+    }
+
     /// Whether writes wait: a replica takes over, or a claim to slots is on its way to the disk.
     #[inline]
     #[must_use]

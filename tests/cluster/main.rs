@@ -32,4 +32,5 @@ mod replies;
 mod restarts;
 mod rounds;
 mod settings;
+mod strangers;
 mod tools;

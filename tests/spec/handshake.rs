@@ -302,3 +302,22 @@ fn node_has_one_role_whatever_is_said() {
         assert!(!node.is('y', flags::HANDSHAKE) && !node.is('y', flags::REPLICA));
     }
 }
+
+// Ours: whoever can reach the bus port can cause any number of handshakes, but not of lines in the log.
+#[test]
+fn handshakes_that_time_out_do_not_fill_the_log() {
+    let mut node = Solo::of(THREE, 'a');
+    node.run(10_000);
+    node.notes();
+    for (lines, told) in [(10, "Handshake with node at"), (11, "190 more handshakes")] {
+        for bus in 1..=200 {
+            node.ask(|cluster| cluster.meet(host('x'), 7000, bus));
+        }
+        node.run(TIMEOUT_MS + 1000);
+        let mut notes = node.notes();
+        notes.retain(|note| note.contains("andshake"));
+        assert_eq!(notes.len(), lines, "{notes:#?}");
+        assert!(notes[0].contains(told), "{}", notes[0]);
+        node.run(10_000);
+    }
+}

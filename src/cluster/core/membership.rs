@@ -15,6 +15,10 @@ pub(super) const FORGET_MS: u64 = 60_000;
 /// Between two lines about another node with this one's name.
 const TWIN_MS: u64 = 30_000;
 
+/// The most lines about handshakes that timed out in as many milliseconds: strangers can cause any number.
+const TIMED_OUT_LINES_MAX: usize = 10;
+const TIMED_OUT_MS: u64 = 10_000;
+
 /// The most nodes that are kept away at a time; each stands in every heartbeat.
 const FORGOTTEN_MAX: usize = 1000;
 
@@ -49,12 +53,30 @@ impl Cluster {
             let peer = &self.peers[place];
             if peer.is(flags::HANDSHAKE) && now_ms.saturating_sub(peer.created_ms) > limit_ms {
                 let (host, bus) = (peer.host, peer.ports.bus);
-                self.warn(format!(
-                    "Handshake with node at {host}@{bus} timed out: is its cluster bus port {bus} reachable from here?"
-                ));
+                self.tell_timed_out(host, bus);
                 self.remove(place);
             }
         }
+    }
+
+    fn tell_timed_out(&mut self, host: Host, bus: u16) {
+        let now_ms = self.now_ms();
+        let mut left_out = 0;
+        let (since_ms, count) = &mut self.timed_out;
+        if now_ms.saturating_sub(*since_ms) >= TIMED_OUT_MS {
+            left_out = count.saturating_sub(TIMED_OUT_LINES_MAX);
+            (*since_ms, *count) = (now_ms, 0);
+        }
+        *count += 1;
+        if *count > TIMED_OUT_LINES_MAX {
+            return;
+        }
+        if left_out > 0 {
+            self.warn(format!("{left_out} more handshakes have timed out"));
+        }
+        self.warn(format!(
+            "Handshake with node at {host}@{bus} timed out: is its cluster bus port {bus} reachable from here?"
+        ));
     }
 
     /// A stranger has sent MEET.

@@ -202,6 +202,8 @@ pub struct Cluster {
     clogged_links: u64,
     /// Not before then is another node with this one's name mentioned again.
     twin_due_ms: u64,
+    /// Since when (monotonic milliseconds) how many handshakes have timed out, for the log.
+    timed_out: (u64, usize),
     ticks: u64,
     /// How often something had to be on disk before anything more was said or taken.
     saves_wanted: u64,
@@ -243,6 +245,7 @@ impl Cluster {
             counts: [[0; 11]; 2],
             clogged_links: 0,
             twin_due_ms: 0,
+            timed_out: (0, 0),
             ticks: 0,
             saves_wanted: 0,
             saves_done: 0,

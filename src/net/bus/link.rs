@@ -6,21 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::super::driver::with_node;
 use super::super::shared::Shared;
 use super::super::socket;
+use super::reading::Reading;
+use super::strangers::Stranger;
 use crate::clock;
 use crate::cluster::core::LinkId;
-use crate::cluster::wire::{self, Decoded};
 use crate::cluster::{Host, Input};
-
-/// Bytes read at a time.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// A connection that is not open by then is not opened.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -29,14 +28,39 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Sender {
     queue: UnboundedSender<Bytes>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits to be sent over a connection.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    bytes: AtomicUsize,
+    /// A packet has left.
+    left: Notify,
+}
+
+impl Waiting {
+    pub(super) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.left.notify_one();
+    }
+
+    /// Returns once no more than `bytes_max` wait. One task at a time may ask.
+    pub(super) async fn at_most(&self, bytes_max: usize) {
+        while self.bytes.load(Ordering::Relaxed) > bytes_max {
+            self.left.notified().await;
+        }
+    }
 }
 
 impl Sender {
     /// Has `bytes` sent behind all others.
     pub(super) fn send(&self, bytes: Bytes) {
-        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.waiting.add(bytes.len());
         // The other end of the queue is gone when the connection is: the state machine hears of that.
         if self.queue.send(bytes).is_err() {
             tracing::trace!("a packet for a connection that is gone");
@@ -44,7 +68,7 @@ impl Sender {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -61,10 +85,15 @@ pub(super) async fn open(shared: Arc<Shared>, link: LinkId, host: Host, port: u1
     match connected {
         Ok(stream) => {
             let queue = register(&shared, link);
-            with_node(&shared, |node| {
+            let is_wanted = with_node(&shared, |node| {
                 node.step_cluster(clock::now(), Input::Connected { link });
+                super::is_known(node, link)
             });
-            serve(shared, link, stream, queue).await;
+            // Given up while it was being opened, when there was nothing to close yet.
+            if !is_wanted {
+                return shared.bus.remove(link);
+            }
+            serve(shared, link, stream, queue, None).await;
         }
         Err(error) => {
             let is_refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
@@ -77,33 +106,49 @@ pub(super) async fn open(shared: Arc<Shared>, link: LinkId, host: Host, port: u1
 }
 
 /// Serves a connection that has come.
-pub(super) async fn welcome(shared: Arc<Shared>, stream: TcpStream, remote: IpAddr) {
+pub(super) async fn welcome(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    remote: IpAddr,
+    stranger: Stranger,
+) {
     let local = stream.local_addr().map_or(Host::UNKNOWN, |local| Host::from(local.ip()));
     let link = with_node(&shared, |node| node.accept_link(clock::now(), Host::from(remote), local));
     let Some(link) = link else { return };
+    // Who closes it from here on does so through the driver, which is on this thread and finds it registered.
     let queue = register(&shared, link);
-    serve(shared, link, stream, queue).await;
+    serve(shared, link, stream, queue, Some(stranger)).await;
 }
 
-type Queue = (UnboundedReceiver<Bytes>, Arc<AtomicUsize>);
+type Queue = (UnboundedReceiver<Bytes>, Arc<Waiting>);
 
 fn register(shared: &Shared, link: LinkId) -> Queue {
     let (queue, packets) = unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(Waiting::default());
     shared.bus.add(link, Sender { queue, waiting: Arc::clone(&waiting) });
     (packets, waiting)
 }
 
 /// Reads and writes until either fails, or the state machine closes the connection.
-async fn serve(shared: Arc<Shared>, link: LinkId, stream: TcpStream, queue: Queue) {
+async fn serve(
+    shared: Arc<Shared>,
+    link: LinkId,
+    stream: TcpStream,
+    (packets, waiting): Queue,
+    stranger: Option<Stranger>,
+) {
     let timeout_ms = shared.node.lock().state.config.cluster_node_timeout;
     if let Err(error) = prepare(&stream, timeout_ms) {
         tracing::debug!("options of a socket of the bus: {error}");
     }
-    let (reader, writer) = stream.into_split();
+    let (mut reader, writer) = stream.into_split();
+    let mut reading = match stranger {
+        Some(stranger) => Reading::of_stranger(&shared, link, stranger, Arc::clone(&waiting)),
+        None => Reading::new(&shared, link),
+    };
     tokio::select! {
-        () = read(&shared, link, reader) => {}
-        () = write(writer, queue) => {}
+        () = reading.run(&mut reader) => {}
+        () = write(writer, packets, &waiting) => {}
     }
     shared.bus.remove(link);
     with_node(&shared, |node| node.step_cluster(clock::now(), Input::Closed { link }));
@@ -116,51 +161,17 @@ fn prepare(stream: &TcpStream, timeout_ms: u64) -> std::io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-async fn write(mut writer: OwnedWriteHalf, (mut packets, waiting): Queue) {
+async fn write(
+    mut writer: OwnedWriteHalf,
+    mut packets: UnboundedReceiver<Bytes>,
+    waiting: &Waiting,
+) {
     while let Some(bytes) = packets.recv().await {
         if let Err(error) = writer.write_all(&bytes).await {
             return tracing::debug!("I/O error writing to node link: {error}");
         }
-        waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        waiting.remove(bytes.len());
     }
-}
-
-async fn read(shared: &Arc<Shared>, link: LinkId, mut reader: OwnedReadHalf) {
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        match reader.read(&mut piece).await {
-            Ok(0) => return,
-            Ok(count) => buffer.extend_from_slice(&piece[..count]),
-            Err(error) => return tracing::debug!("I/O error reading from node link: {error}"),
-        }
-        match take_packets(shared, link, &buffer) {
-            Ok(used) => buffer.drain(..used),
-            Err(error) => return tracing::warn!("Bad message received from Cluster bus: {error}"),
-        };
-        buffer.shrink_to(PIECE_BYTES);
-    }
-}
-
-/// Hands whole packets at the front of `buffer` to the state machine. Returns how many bytes they took.
-fn take_packets(
-    shared: &Arc<Shared>,
-    link: LinkId,
-    buffer: &[u8],
-) -> Result<usize, wire::WireError> {
-    let mut used = 0;
-    while let Some(length) = wire::frame_length(&buffer[used..])? {
-        let Some(bytes) = buffer[used..].get(..length) else { break };
-        used += length;
-        match wire::decode(bytes)? {
-            Decoded::Packet(packet) => with_node(shared, |node| {
-                node.step_cluster(clock::now(), Input::Packet { link, packet: &packet });
-            }),
-            Decoded::Dropped { why, .. } if why.is_silent() => {}
-            Decoded::Dropped { why, .. } => tracing::warn!("{why}"),
-        }
-    }
-    Ok(used)
 }
 
 /// The address of the other side, without what IPv6 adds to those of IPv4.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::listener::bind_address;
 use super::super::shared::Shared;
 use super::link;
+use super::strangers::Stranger;
 use crate::cluster::settings::{BUS_PORT_OFFSET, bus_port};
 use crate::config::Config;
 
@@ -62,15 +63,19 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: std::net::TcpListener)
         }
         match listener.accept().await {
             Ok((stream, address)) => {
-                if shared.bus.links.lock().len() >= LINKS_MAX {
-                    tracing::warn!("too many connections on the cluster bus: {address} is refused");
+                let is_full = shared.bus.links.lock().len() >= LINKS_MAX;
+                let Some(stranger) = Stranger::admit(&shared).filter(|_| !is_full) else {
+                    shared.bus.strangers.refused.warn(&format_args!(
+                        "too many connections on the cluster bus: {address} is refused"
+                    ));
                     continue;
-                }
+                };
                 let remote = link::ip_of(address);
-                tokio::spawn(link::welcome(Arc::clone(&shared), stream, remote));
+                tokio::spawn(link::welcome(Arc::clone(&shared), stream, remote, stranger));
             }
             Err(error) => {
-                tracing::warn!("Error accepting cluster node: {error}");
+                let line = format!("Error accepting cluster node: {error}");
+                shared.bus.strangers.refused.warn(&line);
                 tokio::time::sleep(LOADING_POLL).await;
             }
         }

@@ -6,6 +6,11 @@
 mod config_file;
 mod link;
 mod listen;
+mod reading;
+mod saver;
+mod strangers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +25,11 @@ use crate::clock;
 use crate::cluster::core::LinkId;
 use crate::cluster::{Body, Cluster, Epoch, Input, Output, Packet, wire};
 use crate::config::Config;
+use crate::node::Node;
 use config_file::ConfigFile;
 use link::Sender;
+use saver::Saver;
+use strangers::Strangers;
 
 /// Between two ticks of the state machine.
 const TICK: Duration = Duration::from_millis(100);
@@ -35,6 +43,7 @@ pub(super) struct Bus {
     wake: tokio::sync::Notify,
     /// Open connections.
     links: Mutex<HashMap<LinkId, Sender>>,
+    strangers: Strangers,
 }
 
 impl Bus {
@@ -90,7 +99,7 @@ impl Prepared {
                     shared.node.lock().state.cluster.as_ref().map(|one| own_epoch(&one.core));
                 let driver = Driver {
                     shared,
-                    file: Arc::new(Mutex::new(file)),
+                    saver: Saver::start(file),
                     save_due: None,
                     has_failed: false,
                     kept: kept.unwrap_or_default(),
@@ -106,6 +115,11 @@ fn is_absent(shared: &Shared) -> bool {
     let state = &shared.node.lock().state;
     let is_loading = state.persistence.loading.is_some_and(|loading| !loading.serves);
     is_loading && state.cluster.as_ref().is_some_and(|one| one.core.peers().me().is_primary())
+}
+
+/// Whether it is known whose connection that is: not that of a stranger, nor one that is gone.
+fn is_known(node: &Node, link: LinkId) -> bool {
+    node.state.cluster.as_ref().is_some_and(|one| one.core.link_peer(link).is_some())
 }
 
 /// Tells the state machine the time.
@@ -140,7 +154,7 @@ async fn tick(shared: Arc<Shared>) {
 /// Carries out what the state machine wants.
 struct Driver {
     shared: Arc<Shared>,
-    file: Arc<Mutex<ConfigFile>>,
+    saver: Saver,
     /// When a change that is no promise is to be saved.
     save_due: Option<tokio::time::Instant>,
     /// The last save failed: what the file does not hold must not be told.
@@ -216,9 +230,7 @@ impl Driver {
             (core.to_conf(), core.saves_wanted(), own_epoch(core))
         };
         self.save_due = None;
-        let file = Arc::clone(&self.file);
-        let saving = tokio::task::spawn_blocking(move || file.lock().write(&conf));
-        let result = saving.await.unwrap_or_else(|error| Err(error.to_string()));
+        let result = self.saver.save(conf).await;
         if let Err(error) = &result {
             tracing::error!(
                 "the cluster configuration file cannot be written: {error}. Nothing is promised until it can be"

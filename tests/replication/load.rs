@@ -69,12 +69,13 @@ fn number(reply: &[u8]) -> Option<u64> {
 /// Sends batch after batch. Returns the last count that it was told.
 fn work(number: u64, port: &AtomicU16, stop: &AtomicBool, mut random: fastrand::Rng) -> u64 {
     let mut last = 0;
-    while !stop.load(Ordering::SeqCst) {
+    // On a busy machine a round may be over before the first batch is: one is wanted in any case.
+    while last == 0 || !stop.load(Ordering::SeqCst) {
         let Ok(mut client) = Client::connect(port.load(Ordering::SeqCst)) else {
             std::thread::sleep(Duration::from_millis(2));
             continue;
         };
-        while !stop.load(Ordering::SeqCst) {
+        while last == 0 || !stop.load(Ordering::SeqCst) {
             match batch(&mut client, number, &mut random) {
                 Some(count) => last = count,
                 None => break,

@@ -397,7 +397,8 @@ impl Connection {
         self.output_bytes_max.store(outcome.output_bytes_max, Ordering::Relaxed);
         let extra = driver::collect(&mut node);
         drop(node);
-        if outcome.hold > 0 && shared.relay.is_active() && !shared.committer.is_on() {
+        let is_unawaited = shared.relay.is_active() && !shared.committer.is_on();
+        if outcome.asks || outcome.hold > 0 && is_unawaited {
             // No reply waits for the log, so nobody else would have the stream handed on.
             turn::commit_later();
         }

@@ -139,10 +139,11 @@ fn produce(shared: &Arc<Shared>, feed: &Feed, parts: &Parts) -> Result<(), Strin
         };
         return from_nothing(offset, &functions, parts).map_err(|error| error.to_string());
     }
-    // Who wants a snapshot and nothing behind it wants it as of now.
+    // Who wants a snapshot and nothing behind it wants it as of now. SYNC comes from tools that keep the snapshot alone.
+    let wants_all = feed.announced.snapshot_only || feed.asked.is_none();
     if let Some(files) = shared.committer.files()
         && shared.committer.is_on()
-        && !feed.announced.snapshot_only
+        && !wants_all
         && let Some(source) = files.sync_source().map_err(|error| error.to_string())?
     {
         let offset = source.offset.0;

@@ -1,7 +1,7 @@
 //! A node in its cluster: what it tells the state machine, and what it does of what comes out.
 
 use crate::clock::Time;
-use crate::cluster::core::{LinkId, MF_TIMEOUT_MS};
+use crate::cluster::core::{Guard, LinkId, MF_TIMEOUT_MS};
 use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
@@ -26,6 +26,11 @@ impl Node {
         self.state.change_cluster(|_| ());
         self.settle_cluster();
         self.state.replication.data_age = data_age;
+        let asks = |one: &Membership| one.core.guard() != Guard::Clear;
+        if self.state.cluster.as_deref().is_some_and(asks) {
+            let text = "A master with slots: replicas are listened to for 2 seconds before anybody is served, in case one has more of the log";
+            self.state.log(false, text.to_owned());
+        }
     }
 
     /// The data are loaded: slots with keys that are nobody's, or somebody else's, are dealt with.

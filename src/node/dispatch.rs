@@ -43,6 +43,8 @@ pub struct Outcome {
     pub authenticated: bool,
     /// Bytes of waiting output at which the client is to be closed at once; 0 for no such limit.
     pub output_bytes_max: u64,
+    /// Replicas are asked for what they have got: the stream is to be handed on though no reply waits for it.
+    pub asks: bool,
 }
 
 impl Node {
@@ -95,8 +97,8 @@ impl Node {
         let output_bytes_max = self.state.output_limit(&client).hard;
         self.state.clients.put(client);
         self.tell_watchers();
-        self.ask_for_acks();
-        Outcome { executed: executed - from, hold, status, authenticated, output_bytes_max }
+        let asks = self.ask_for_acks();
+        Outcome { executed: executed - from, hold, status, authenticated, output_bytes_max, asks }
     }
 
     /// One request, gates and all.

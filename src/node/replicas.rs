@@ -17,15 +17,19 @@ const PING: &[u8] = b"*1\r\n$4\r\nping\r\n";
 impl Node {
     /// Asks replicas for what they have got, if a client waits for that. Once for all clients of a batch.
     #[inline]
-    pub(super) fn ask_for_acks(&mut self) {
+    /// Whether that is in the stream now, to be handed on at once.
+    #[must_use]
+    pub(super) fn ask_for_acks(&mut self) -> bool {
         if !self.state.replication.asks_for_acks {
-            return;
+            return false;
         }
         self.state.replication.asks_for_acks = false;
         let is_primary = !self.state.is_replica() && !self.state.is_being_replaced();
-        if self.state.replication.replicas.online_count() > 0 && is_primary {
+        let asks = self.state.replication.replicas.online_count() > 0 && is_primary;
+        if asks {
             self.state.stream.append(GETACK);
         }
+        asks
     }
 
     /// A connection is gone that may have been a replica's.

@@ -207,3 +207,25 @@ fn a_bus_port_out_of_reach_is_named() {
     });
     assert!(create.0.try_wait().expect("it is our child").is_none(), "it waits for ever");
 }
+
+/// The copies that `--cluster backup` makes (SYNC, of which it keeps the snapshot alone) hold the keys.
+#[test]
+fn a_backup_holds_the_keys() {
+    let shards = Shards::make(&[Ours; 3], 0, &[]);
+    for number in 0..60 {
+        cli(&format!("-c -p {} SET key:{number} x", shards.members[0].port)).has("OK");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a plain name");
+    cli(&format!("--cluster backup {} {path}", shards.members[0].address())).has("Backup created");
+    let mut keys = 0;
+    for entry in std::fs::read_dir(path).expect("a folder").map(|entry| entry.expect("a file")) {
+        if entry.path().extension().is_some_and(|extension| extension == "rdb") {
+            let said = run("redis-check-rdb", &entry.path().display().to_string(), &[]);
+            let line = said.text.lines().find(|line| line.contains("keys read")).expect("a count");
+            let count = line.split(' ').find_map(|word| word.parse::<u32>().ok());
+            keys += count.unwrap_or_else(|| panic!("{line}"));
+        }
+    }
+    assert_eq!(keys, 60);
+}

@@ -1,5 +1,7 @@
 //! Clients that wait for replicas, and primaries that want some.
 
+use highwater::clock::mono_us;
+
 use crate::node::{Kind, Node, settle};
 use crate::peer::words;
 use crate::server::wait_for;
@@ -35,6 +37,24 @@ fn wait_counts_the_replicas_that_have_the_write() {
     wait_for("its absence", || (primary.info("connected_slaves") == "1").then_some(()));
     assert_eq!(last(&primary, "SET a 4\nWAIT 1 0"), ":1\r\n");
     assert_eq!(last(&primary, "SET a 5\nWAIT 2 50"), ":1\r\n");
+}
+
+/// A WAIT of its own, behind a write whose reply has been read, is asked for at once and not with the next tick.
+#[test]
+fn a_wait_alone_takes_no_tick() {
+    let primary = Node::start(Ours, None, &LOG);
+    for kind in [Ours, Stock] {
+        let replica = Node::start(kind, Some(&primary), &LOG);
+        settle(&primary, &replica);
+        let mut client = primary.client();
+        let began_us = mono_us();
+        for number in 0..30 {
+            client.run(&[words(&format!("SET a {number}"))]);
+            assert_ne!(client.run(&[words("WAIT 1 0")])[0], b":0\r\n");
+        }
+        let took_us = mono_us() - began_us;
+        assert!(took_us < 1_500_000, "{took_us} us for thirty, a tick each would be three seconds");
+    }
 }
 
 #[test]

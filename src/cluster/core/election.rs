@@ -20,6 +20,9 @@ const RETRY_WAITS: u64 = 2;
 const DELAY_MS: u64 = 500;
 const RANK_MS: u64 = 1000;
 
+/// How long votes may take before the log mentions that they are missing.
+const VOTES_MS: u64 = 1000;
+
 /// Of the timeout, the part that the delay is where it follows from the timeout.
 const DELAY_SHARE: u64 = 30;
 
@@ -203,7 +206,12 @@ impl Cluster {
 
     fn count_votes(&mut self, primary: PeerIx) {
         if self.election.voters.len() < self.quorum() {
-            return self.complain("Waiting for votes, but majority still not reached.");
+            // They take a moment as a rule.
+            let asked_ms = self.election.at_ms.unwrap_or_default();
+            if self.now_ms().saturating_sub(asked_ms) > VOTES_MS {
+                self.complain("Waiting for votes, but majority still not reached.");
+            }
+            return;
         }
         self.note("Failover election won: I'm the new master.".to_owned());
         if let Some(epoch) = self.election.epoch {

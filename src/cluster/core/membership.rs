@@ -185,15 +185,24 @@ impl Cluster {
     }
 
     fn set_address(&mut self, place: PeerIx, host: Host, ports: Ports) {
+        let now_ms = self.now_ms();
         let peer = &mut self.peers[place];
         if place == PeerIx::ME || (peer.host == host && peer.ports == ports) {
             return;
         }
+        let (shown, moved_ms) = (peer.shown(), peer.moved_ms.replace(now_ms));
         (peer.host, peer.ports) = (host, ports);
         peer.clear(flags::NOADDR);
-        let text =
-            format!("Address updated for node {}, now {host}:{}", peer.shown(), ports.client);
-        self.note(text);
+        let moves_on = moved_ms.is_some_and(|moved_ms| now_ms - moved_ms < TWIN_MS);
+        if !moves_on {
+            self.note(format!("Address updated for node {shown}, now {host}:{}", ports.client));
+        } else if now_ms >= self.twin_due_ms {
+            self.twin_due_ms = now_ms + TWIN_MS;
+            self.warn(format!(
+                "Node {shown} is heard from {host}:{} too: do two nodes have one ID, was a folder copied? Stop one of them and remove its cluster configuration file.",
+                ports.client
+            ));
+        }
         self.close_out_link(place);
         self.save_soon();
     }

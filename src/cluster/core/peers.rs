@@ -75,6 +75,8 @@ pub struct Peer {
     pub heard_ms: Option<u64>,
     /// When it was agreed to have failed.
     pub failed_ms: u64,
+    /// When it was last found at another address.
+    pub moved_ms: Option<u64>,
     /// Since when it says that it lacks what its replicas have.
     pub gave_up_ms: Option<u64>,
     /// When this node voted for one of its replicas.
@@ -111,6 +113,7 @@ impl Peer {
             pong_received_ms: None,
             heard_ms: None,
             failed_ms: 0,
+            moved_ms: None,
             gave_up_ms: None,
             voted_ms: None,
             orphaned_ms: None,
@@ -169,7 +172,10 @@ impl Peer {
     /// Its name in log lines.
     #[must_use]
     pub fn shown(&self) -> String {
-        format!("{} ({})", self.id, self.nodename)
+        match self.nodename.as_str() {
+            "" => format!("{} ({}:{})", self.id, self.host, self.ports.client),
+            name => format!("{} ({name})", self.id),
+        }
     }
 
     pub(super) fn set(&mut self, flags: u16) {

@@ -48,7 +48,8 @@ impl Cluster {
             .filter(|(_, peer)| peer.votes() && !peer.is(flags::FAIL | flags::PFAIL))
             .count();
         let has_majority = reachable >= self.quorum();
-        if !has_majority {
+        // Before there are primaries with slots nobody can have gone on without this node.
+        if !has_majority && self.peers.voters() > 0 {
             self.status.minority_ms = Some(now_ms);
         }
         let is_ok = covered && has_majority && self.guard == Guard::Clear;

@@ -25,7 +25,8 @@ pub(super) fn open(config: &Config) -> Result<(Cluster, ConfigFile), String> {
     let name = &config.cluster_config_file;
     let lock = ConfigLock::take(Path::new(name)).map_err(|error| match error {
         LockError::Busy(_) => format!(
-            "Sorry, the cluster configuration file {name} is already used by a different Redis Cluster node. Please make sure that different nodes use different cluster configuration files."
+            "Sorry, the cluster configuration file {} is already used by a different Redis Cluster node. Please make sure that different nodes use different cluster configuration files.",
+            full_path(name).display()
         ),
         error => format!("Can't lock the cluster configuration file {name}: {error}"),
     })?;
@@ -63,6 +64,11 @@ pub(super) fn open(config: &Config) -> Result<(Cluster, ConfigFile), String> {
     }
     file.note_place(&cluster);
     Ok((cluster, file))
+}
+
+/// With the folder, where that can be told.
+fn full_path(name: &str) -> std::path::PathBuf {
+    std::env::current_dir().map_or_else(|_| name.into(), |folder| folder.join(name))
 }
 
 fn new_id() -> NodeId {

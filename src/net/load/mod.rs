@@ -115,7 +115,7 @@ fn refuse_to_forget(
         return Ok(());
     }
     Err(format!(
-        "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and          switch the log on with CONFIG SET appendonly yes, or move the file away. Nothing was changed"
+        "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and switch the log on with CONFIG SET appendonly yes, or move the file away. Nothing was changed"
     ))
 }
 

@@ -73,6 +73,8 @@ impl ClusterClient {
         if let Entry::Vacant(vacant) = self.links.entry(place) {
             let patience = Duration::from_millis(self.patience_ms);
             let stream = TcpStream::connect_timeout(&place, patience).ok()?;
+            // A request that was given up must not arrive later: closing the connection forgets what it had not delivered.
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).ok()?;
             let link = Client::over(stream).ok()?;
             link.set_patience(self.patience_ms);
             vacant.insert(link);

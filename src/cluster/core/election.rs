@@ -11,9 +11,8 @@ use crate::cluster::{Body, Epoch, Header, NodeId};
 const WAIT_TIMEOUTS: u64 = 2;
 const WAIT_MIN_MS: u64 = 2000;
 
-/// Stock's next try begins after so many times the wait for votes. With quick elections it begins after once to twice that
-/// wait, at random: voters hold back as long, so candidates that try again after a fixed time may find the same ones
-/// holding back for ever.
+/// The next try begins after so many times the wait for votes, as with stock. Voters hold back for one wait behind a vote:
+/// candidates that try again sooner may find some of them holding back again and again, each for another candidate.
 const RETRY_WAITS: u64 = 2;
 
 /// Stock's delay before an election: this, as much again at random, and [`RANK_MS`] for each replica that has more.
@@ -140,10 +139,7 @@ impl Cluster {
             let base_ms = self.scaled_ms(DELAY_MS);
             (base_ms + self.rng.u64(0..base_ms.max(1)) + rank * self.scaled_ms(RANK_MS), rank)
         };
-        let retry_ms = match self.settings.fast_election {
-            true => wait_ms + self.rng.u64(0..=wait_ms),
-            false => RETRY_WAITS * wait_ms,
-        };
+        let retry_ms = RETRY_WAITS * wait_ms;
         self.election = Election {
             at_ms: Some(now_ms + delay_ms),
             retry_ms,

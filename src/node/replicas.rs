@@ -15,9 +15,9 @@ const GETACK: &[u8] = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n";
 const PING: &[u8] = b"*1\r\n$4\r\nping\r\n";
 
 impl Node {
-    /// Asks replicas for what they have got, if a client waits for that. Once for all clients of a batch.
+    /// Asks replicas for what they have got, if a client waits for that. Once for all clients of a batch. Whether that is
+    /// in the stream now, to be handed on at once.
     #[inline]
-    /// Whether that is in the stream now, to be handed on at once.
     #[must_use]
     pub(super) fn ask_for_acks(&mut self) -> bool {
         if !self.state.replication.asks_for_acks {

@@ -30,8 +30,6 @@ const DELAY_SHARE: u64 = 30;
 pub(super) struct Election {
     /// When votes are asked for.
     at_ms: Option<u64>,
-    /// How long after that the next try begins.
-    retry_ms: u64,
     /// The epoch they are asked for in, once they are.
     epoch: Option<Epoch>,
     voters: BTreeSet<NodeId>,
@@ -61,8 +59,8 @@ impl Cluster {
         let now_ms = self.now_ms();
         let wait_ms = (WAIT_TIMEOUTS * self.settings.timeout_ms).max(WAIT_MIN_MS);
         let began = self.election.at_ms;
-        if began.is_none_or(|at_ms| now_ms > at_ms + self.election.retry_ms) {
-            self.schedule(primary, wait_ms);
+        if began.is_none_or(|at_ms| now_ms > at_ms + RETRY_WAITS * wait_ms) {
+            self.schedule(primary);
         }
         let Some(at_ms) = self.election.at_ms else { return };
         if self.election.epoch.is_none() && !self.is_asked_for() {
@@ -130,7 +128,7 @@ impl Cluster {
         true
     }
 
-    fn schedule(&mut self, primary: PeerIx, wait_ms: u64) {
+    fn schedule(&mut self, primary: PeerIx) {
         let now_ms = self.now_ms();
         let rank = self.rank(primary);
         let (delay_ms, rank) = if self.is_asked_for() {
@@ -139,10 +137,8 @@ impl Cluster {
             let base_ms = self.scaled_ms(DELAY_MS);
             (base_ms + self.rng.u64(0..base_ms.max(1)) + rank * self.scaled_ms(RANK_MS), rank)
         };
-        let retry_ms = RETRY_WAITS * wait_ms;
         self.election = Election {
             at_ms: Some(now_ms + delay_ms),
-            retry_ms,
             rank,
             complaint: self.election.complaint,
             ..Election::default()

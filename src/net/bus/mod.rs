@@ -190,15 +190,13 @@ impl Driver {
             std::mem::take(&mut membership.bus)
         };
         // One write holds all promises that are in force when it begins, so one serves for all in the list.
-        let promises = outputs.iter().filter(|output| **output == Output::Persist).count();
-        let mut is_saved = promises == 0;
         let mut has_tried = false;
         let mut encoded = Encoded::default();
         for output in outputs {
             match output {
-                Output::Persist if is_saved || has_tried => {}
+                Output::Persist if has_tried => {}
                 Output::Persist => {
-                    is_saved = self.save().await;
+                    self.save().await;
                     has_tried = true;
                 }
                 Output::SaveSoon => {
@@ -221,11 +219,11 @@ impl Driver {
         }
     }
 
-    /// Writes the configuration as it is now. Whether it is on disk.
-    async fn save(&mut self) -> bool {
+    /// Writes the configuration as it is now, and tells the state machine whether it is on disk.
+    async fn save(&mut self) {
         let (conf, number, epoch) = {
             let node = self.shared.node.lock();
-            let Some(membership) = &node.state.cluster else { return false };
+            let Some(membership) = &node.state.cluster else { return };
             let core = &membership.core;
             (core.to_conf(), core.saves_wanted(), own_epoch(core))
         };
@@ -244,7 +242,6 @@ impl Driver {
         with_node(&self.shared, |node| {
             node.step_cluster(clock::now(), Input::Saved { is_saved, number });
         });
-        is_saved
     }
 
     /// Whether the node must keep to what a packet says, and could forget it.

@@ -28,7 +28,7 @@ impl Node {
         self.state.replication.data_age = data_age;
         let asks = |one: &Membership| one.core.guard() != Guard::Clear;
         if self.state.cluster.as_deref().is_some_and(asks) {
-            let text = "A master with slots: replicas are listened to for 2 seconds before anybody is served, in case one has more of the log";
+            let text = "A master with slots: its replicas are listened to before anybody is served (2 seconds, or until each has spoken or cannot be reached), in case one has more of the log";
             self.state.log(false, text.to_owned());
         }
     }

@@ -5,14 +5,21 @@ use highwater::cluster::Epoch;
 use highwater::cluster::core::Guard;
 use highwater::cluster::packet::flags;
 
-use crate::layout::{self, SIBLINGS, THREE, slots};
+use crate::layout::{self, SIBLINGS, THREE, TIMEOUT_MS, slots};
 use crate::solo::{Solo, ping};
 
 /// The primary `a` right after its start, with a log up to 100.
 fn started(layout: &str) -> Solo {
+    started_with(layout, TIMEOUT_MS, "")
+}
+
+/// The same with another timeout, and the processes of `gone` not there.
+fn started_with(layout: &str, timeout_ms: u64, gone: &str) -> Solo {
     let mut settings = layout::settings();
     settings.guards_replicas = true;
+    settings.timeout_ms = timeout_ms;
     let mut node = Solo::started(layout, 'a', settings);
+    node.shut.extend(gone.chars().map(|name| (name, true)));
     node.facts.offset = 100;
     node.alive.clear();
     node.run(100);
@@ -57,13 +64,26 @@ fn nodes_with_nothing_to_lose_do_not_ask() {
 }
 
 #[test]
-fn silence_of_the_replicas_is_waited_for_two_seconds_after_loading() {
-    let mut node = started(THREE);
+fn silent_replica_that_may_be_alive_is_waited_for_until_it_is_suspected() {
+    let mut node = started_with(THREE, 10_000, "");
+    node.run(6000);
+    assert!(asks(&node), "it is connected and has not spoken");
+    let mut late = started_with(THREE, 10_000, "");
+    late.run(6000);
+    tells(&mut late, 'd', 101);
+    assert!(is_behind(&late), "{:?}", late.cluster.guard());
+    node.run(10_000);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+#[test]
+fn replica_that_is_not_there_is_waited_for_two_seconds_after_loading() {
+    let mut node = started_with(THREE, 10_000, "d");
     node.run(1800);
     assert!(asks(&node));
     node.run(200);
     assert_eq!(node.cluster.guard(), Guard::Clear);
-    let mut node = started(THREE);
+    let mut node = started_with(THREE, 10_000, "d");
     node.facts.is_loading = true;
     node.run(10_000);
     assert!(asks(&node));

@@ -1,7 +1,7 @@
 //! A primary that comes back with less than its replicas have must not make them throw away the rest.
 //!
-//! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens. If a replica
-//! of its has more of the log it *steps back*: it says so in its headers, and gives nobody a full sync. A replica of ours
+//! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens; longer, while a replica
+//! that may be alive has not spoken yet: until that one is suspected, or its port refuses. If a replica of its has more of the log it *steps back*: it says so in its headers, and gives nobody a full sync. A replica of ours
 //! that has everything it could have then asks for votes at once, as in a manual failover; the vote is that of the
 //! specification, so stock nodes give it too. Where no such replica comes forward the primary falls silent, and is replaced
 //! as one that has failed.
@@ -28,7 +28,7 @@ pub enum Guard {
     Clear,
     /// It waits to hear.
     Asking {
-        /// Until then.
+        /// Until then at least.
         until_ms: u64,
     },
     /// A replica has more.
@@ -98,6 +98,14 @@ impl Cluster {
         replicas.find(|(_, peer)| ahead(peer)).map(|(place, _)| place)
     }
 
+    /// Whether there is a replica that has not been heard since the start and may be alive: a slow disk or host can keep it
+    /// from speaking for longer than [`ASK_MS`].
+    fn a_replica_may_speak(&self) -> bool {
+        let gone = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::HANDSHAKE;
+        let may_speak = |peer: &Peer| peer.heard_ms.is_none() && !peer.refuses && !peer.is(gone);
+        self.peers.replicas(PeerIx::ME).any(|(_, peer)| may_speak(peer))
+    }
+
     pub(super) fn guard_step(&mut self) {
         let now_ms = self.now_ms();
         if !self.settings.guards_replicas {
@@ -110,7 +118,9 @@ impl Cluster {
             Guard::Asking { .. } if self.facts.is_loading => {
                 self.guard = Guard::Asking { until_ms: now_ms + ASK_MS };
             }
-            Guard::Asking { until_ms } if now_ms >= until_ms => self.guard = Guard::Clear,
+            Guard::Asking { until_ms } if now_ms >= until_ms && !self.a_replica_may_speak() => {
+                self.guard = Guard::Clear;
+            }
             Guard::Asking { .. } => {}
             Guard::Behind { .. } => {
                 if self.replica_ahead().is_none() {

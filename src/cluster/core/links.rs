@@ -115,6 +115,7 @@ impl Cluster {
         let peer = &mut self.peers[to];
         let Some(link) = peer.out_link.as_mut().filter(|link| link.id == id) else { return };
         (link.is_up, link.since_ms) = (true, now_ms);
+        peer.refuses = false;
         // A ping that was not answered counts from when it was first due, over however many connections.
         let former = peer.ping_sent_ms;
         let kind = match peer.is(flags::MEET) {
@@ -133,6 +134,7 @@ impl Cluster {
         let now_ms = self.now_ms();
         // So that the failure is noticed although nothing could be sent.
         self.peers[to].ping_sent_ms.get_or_insert(now_ms);
+        self.peers[to].refuses = is_refused;
         if is_refused {
             self.refused(to);
         }

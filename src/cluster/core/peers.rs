@@ -73,6 +73,8 @@ pub struct Peer {
     pub pong_received_ms: Option<u64>,
     /// When anything came from it.
     pub heard_ms: Option<u64>,
+    /// Nobody listened where its bus port should be, when that was last tried.
+    pub refuses: bool,
     /// When it was agreed to have failed.
     pub failed_ms: u64,
     /// When it was last found at another address.
@@ -112,6 +114,7 @@ impl Peer {
             ping_sent_ms: None,
             pong_received_ms: None,
             heard_ms: None,
+            refuses: false,
             failed_ms: 0,
             moved_ms: None,
             gave_up_ms: None,

@@ -6,6 +6,7 @@ mod check_rdb;
 mod log;
 mod server;
 mod system_check;
+mod wire;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

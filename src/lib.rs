@@ -9,6 +9,7 @@ pub mod config;
 pub mod glob;
 pub mod keyspace;
 pub mod logging;
+pub mod migration;
 pub mod net;
 pub mod node;
 pub mod pubsub;

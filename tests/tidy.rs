@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["types"],
     &["keyspace"],
     &["replication", "pubsub", "cluster"],
+    &["migration"],
     &["state"],
     &["commands"],
     &["node"],

@@ -6,7 +6,10 @@
 use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::{Context, Then};
-use super::{cluster_map, cluster_nodes, cluster_slots, cluster_stats, help};
+use super::{
+    cluster_handover, cluster_map, cluster_migration, cluster_nodes, cluster_slots, cluster_stats,
+    help,
+};
 use crate::cluster::core::{Answer, PeerIx};
 use crate::cluster::{Cluster, NodeId, view};
 use crate::keyspace::{SLOT_COUNT, Slot};
@@ -43,6 +46,7 @@ const CLUSTER: Command = Command {
         cluster_slots::ADDSLOTS,
         cluster_slots::ADDSLOTSRANGE,
         cluster_nodes::BUMPEPOCH,
+        cluster_migration::CANCELSLOTMIGRATIONS,
         cluster_nodes::COUNT_FAILURE_REPORTS,
         COUNTKEYSINSLOT,
         cluster_slots::DELSLOTS,
@@ -51,11 +55,15 @@ const CLUSTER: Command = Command {
         cluster_slots::FLUSHSLOTS,
         cluster_nodes::FORGET,
         GETKEYSINSLOT,
+        cluster_migration::GETSLOTMIGRATIONS,
+        cluster_handover::HANDOVER,
         Command { group: Group::Cluster, run: help, ..help::HELP },
         INFO,
         KEYSLOT,
         cluster_map::LINKS,
         cluster_nodes::MEET,
+        cluster_migration::MIGRATESLOTS,
+        cluster_migration::MIGRATION,
         MYID,
         MYSHARDID,
         NODES,

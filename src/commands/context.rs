@@ -20,6 +20,8 @@ pub enum Then {
     SettingsChanged,
     /// Do what follows from a change of the cluster.
     ClusterChanged,
+    /// Apply the batch of a migration that the request holds.
+    ApplyBatch,
 }
 
 /// The surroundings of one running command.

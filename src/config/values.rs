@@ -209,6 +209,10 @@ pub struct Values {
     pub cluster_suspect_refused: bool,
     pub cluster_fast_election: bool,
     pub cluster_primary_guard: bool,
+    pub cluster_slot_migration_log_max_len: u64,
+    pub cluster_slot_migration_max_bandwidth: u64,
+    pub cluster_slot_migration_handoff_max_lag_bytes: u64,
+    pub cluster_slot_migration_write_pause_timeout: u64,
 
     // Encodings of values.
     pub hash_max_listpack_entries: u64,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{feed, follow, reload, stop, system, walks};
+use super::{feed, follow, migration, reload, stop, system, walks};
 use crate::clock::{self, SystemClock};
 use crate::node::Node;
 use crate::state::Output;
@@ -69,6 +69,9 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             Output::FollowSettings(follow) => follow::start(shared, follow),
             Output::RewriteConfig { client } => rewrite_config(shared, client),
             Output::Reload { client, log, save } => reload::start(shared, client, log, save),
+            Output::MoveSlots { job } => migration::move_slots(shared, job),
+            Output::TakeSlots { job, client } => migration::take_slots(shared, job, client),
+            Output::RequestSlots { job } => migration::request_slots(shared, job),
             Output::Shutdown(how) => stop::start(shared, how),
             Output::Note(Note { warning: true, text }) => tracing::warn!("{text}"),
             Output::Note(Note { warning: false, text }) => tracing::info!("{text}"),

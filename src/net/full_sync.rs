@@ -19,6 +19,7 @@ use crate::clock::mono_us;
 use crate::replication::replicas::Stage;
 use crate::replication::resync::Source;
 use crate::state::output::Feed;
+use crate::state::persistence::Beside;
 
 /// Bytes read and sent at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -133,11 +134,11 @@ fn give(parts: &Parts, part: Part) -> io::Result<()> {
 
 fn produce(shared: &Arc<Shared>, feed: &Feed, parts: &Parts) -> Result<(), String> {
     if feed.announced.without_keys {
-        let (offset, functions) = {
+        let (offset, beside) = {
             let state = &shared.node.lock().state;
-            (state.stream.end, state.functions.clone())
+            (state.stream.end, state.beside())
         };
-        return from_nothing(offset, &functions, parts).map_err(|error| error.to_string());
+        return from_nothing(offset, &beside, parts).map_err(|error| error.to_string());
     }
     // Who wants a snapshot and nothing behind it wants it as of now. SYNC comes from tools that keep the snapshot alone.
     let wants_all = feed.announced.snapshot_only || feed.asked.is_none();
@@ -150,7 +151,7 @@ fn produce(shared: &Arc<Shared>, feed: &Feed, parts: &Parts) -> Result<(), Strin
         let sent = give(parts, Part::Log(Box::new(source.log)));
         let sent = sent.and_then(|()| match source.base {
             Some((base, size)) => from_file(&*base, size, offset, parts),
-            None => from_nothing(offset, &[], parts),
+            None => from_nothing(offset, &Beside::default(), parts),
         });
         return sent.map_err(|error| error.to_string());
     }
@@ -187,12 +188,10 @@ fn file_parts(file: &dyn ReadFile, size: u64, parts: &Parts) -> io::Result<()> {
 }
 
 /// A snapshot without keys: a log without a base starts from that.
-fn from_nothing(offset: u64, functions: &[Vec<u8>], parts: &Parts) -> io::Result<()> {
+fn from_nothing(offset: u64, beside: &Beside, parts: &Parts) -> io::Result<()> {
     let mut bytes = Vec::new();
     let mut writer = SnapshotWriter::new(&mut bytes, &walks::plain_options());
-    for function in functions {
-        writer.function(function).map_err(io::Error::other)?;
-    }
+    walks::write_beside(&mut writer, beside).map_err(io::Error::other)?;
     writer.finish().map_err(io::Error::other)?;
     give(parts, Part::Begun { offset })?;
     give(parts, Part::Size(bytes.len() as u64))?;

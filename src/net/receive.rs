@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::config::choices::DisklessLoad;
 use crate::keyspace::Keyspace;
 use crate::replication::link::Size;
-use crate::state::persistence::Loading;
+use crate::state::persistence::{Beside, Loading};
 use crate::state::replication::Primary;
 use crate::state::stream::{Stream, select_command};
 
@@ -204,8 +204,8 @@ impl Work<'_> {
         };
         let mut node = self.shared.node.lock();
         match again {
-            Ok((keyspace, functions)) => {
-                let old = node.replace_data(keyspace, functions);
+            Ok((keyspace, beside)) => {
+                let old = node.replace_data(keyspace, beside);
                 drop(node);
                 drop(old);
             }
@@ -280,7 +280,7 @@ impl Work<'_> {
         &self,
         config: &Config,
         storage: &Arc<dyn Storage>,
-        (keyspace, functions): (Keyspace, Vec<Vec<u8>>),
+        (keyspace, beside): (Keyspace, Beside),
         db: Option<u32>,
     ) -> Result<(), String> {
         let _switch = self.shared.log_switch.lock();
@@ -297,7 +297,7 @@ impl Work<'_> {
         let limits = super::commit::relay_limits(config);
         self.shared.committer.begin_history(self.shared, writer, self.history.1, limits);
         let mut node = self.shared.node.lock();
-        let old = node.replace_data(keyspace, functions);
+        let old = node.replace_data(keyspace, beside);
         node.state.persistence.aof_enabled = logs;
         node.state.persistence.aof_waits_for_rewrite = false;
         drop(node);

@@ -57,9 +57,9 @@ fn exchange(shared: &Arc<Shared>, log: bool, save: bool) -> Result<(), String> {
         }
     }
     let config = shared.node.lock().state.config.clone();
-    let (keyspace, functions) = load::read_again(shared, &config, log)?;
+    let (keyspace, beside) = load::read_again(shared, &config, log)?;
     let mut node = shared.node.lock();
-    let old = node.replace_data(keyspace, functions);
+    let old = node.replace_data(keyspace, beside);
     // What was loaded instead of the data is in no log.
     let persistence = &mut node.state.persistence;
     persistence.rewrite_scheduled |= !log && !save && persistence.aof_enabled;

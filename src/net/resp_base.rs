@@ -20,10 +20,13 @@ pub(super) fn write(
     mut step: impl FnMut(&mut WalkBatch) -> io::Result<bool>,
 ) -> io::Result<()> {
     let mut out = Vec::new();
-    if !begun.functions.is_empty() {
+    if !begun.beside.functions.is_empty() {
         return Err(io::Error::other(
             "function libraries need a snapshot as base: set aof-use-rdb-preamble to yes",
         ));
+    }
+    for note in begun.beside.jobs.notes() {
+        out.extend(encode(&[b"PING", note.to_text().as_bytes()]));
     }
     let options = encoder_options(&shared.node.lock().state.config);
     let mut db = None;

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::keyspace::{ValueRef, WalkBatch, WalkBudget, WalkEntry};
 use crate::node::{Begun, Node, access_clock};
 use crate::state::ClientId;
+use crate::state::persistence::Beside;
 use crate::state::stream::select_command;
 use crate::types::convert::write_object;
 
@@ -422,9 +423,7 @@ fn write_snapshot(
     }
     writer.aux(b"repl-id", begun.id.as_bytes())?;
     writer.aux(b"repl-offset", begun.cut.offset.to_string().as_bytes())?;
-    for function in &begun.functions {
-        writer.function(function)?;
-    }
+    write_beside(&mut writer, &begun.beside)?;
     let mut db = None;
     let mut batch = WalkBatch::default();
     loop {
@@ -447,6 +446,17 @@ fn write_snapshot(
         }
     }
     writer.finish().map(drop)
+}
+
+/// What stands in a snapshot beside keys.
+pub(super) fn write_beside<W: Write>(
+    writer: &mut SnapshotWriter<W>,
+    beside: &Beside,
+) -> Result<(), SnapshotError> {
+    for note in beside.jobs.notes() {
+        writer.aux(b"hw-slots", note.to_text().as_bytes())?;
+    }
+    beside.functions.iter().try_for_each(|function| writer.function(function))
 }
 
 /// One step behind the node's lock. Whether the walk has come to its end.

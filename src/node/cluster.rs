@@ -35,8 +35,11 @@ impl Node {
 
     /// The data are loaded: slots with keys that are nobody's, or somebody else's, are dealt with.
     pub fn claim_loaded_slots(&mut self) {
-        let occupied: Vec<Slot> =
-            Slot::all().filter(|slot| self.state.keyspace.count_in_slot(0, *slot) > 0).collect();
+        let occupied: Vec<Slot> = Slot::all()
+            .filter(|slot| self.state.keyspace.count_in_slot(0, *slot) > 0)
+            // What a job brought, or left behind, is no claim.
+            .filter(|slot| self.state.migrations.of_slot(*slot).is_none())
+            .collect();
         self.state.change_cluster(|core| core.claim_loaded(occupied.into_iter()));
         self.settle_cluster();
     }
@@ -96,6 +99,7 @@ impl Node {
                 }
                 state.set_primary(None);
                 state.resume_paused();
+                self.resume_jobs();
             }
             Output::DropKeys(slots) => self.drop_keys(&slots),
             // What listens for them here would listen in vain.

@@ -220,6 +220,7 @@ impl Node {
             Then::Exec => cluster_changed = self.exec(client, out, time, clock),
             Then::SettingsChanged => self.apply_settings(),
             Then::ClusterChanged => cluster_changed = true,
+            Then::ApplyBatch => self.apply_batch(client, args, out),
         }
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
         if cluster_changed {

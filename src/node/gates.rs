@@ -40,6 +40,10 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
     if let Err(error) = check(state, client, entry) {
         return Gate::Refused(Some(entry), error);
     }
+    if !state.migrations.is_idle() && waits_for_handoff(state, client, entry) {
+        client.blocked = Some(Blocked::Paused);
+        return Gate::Postponed;
+    }
     let waits = state.pause.is_some() || writes_wait(state);
     if waits && pauses(state, client, entry) {
         client.blocked = Some(Blocked::Paused);
@@ -192,7 +196,7 @@ fn protected(state: &State, client: &Client, entry: &Entry) -> Result<(), Comman
 }
 
 /// Why writes are refused for the sake of the disk.
-fn disk_error(state: &State) -> Option<CommandError> {
+pub(super) fn disk_error(state: &State) -> Option<CommandError> {
     if let Some(reason) = &state.persistence.log_error {
         return Some(CommandError::owned(format!(
             "MISCONF Errors writing to the AOF file: {reason}"
@@ -230,6 +234,17 @@ fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {
         || entry.flags.has(Flag::MayReplicate)
         || queued.is_some_and(|queued| queued.writes || queued.may_replicate);
     writes || pause.is_some_and(|pause| !pause.writes_only)
+}
+
+/// Whether the request's slot is about to be served elsewhere. What is queued for EXEC waits with that.
+#[cold]
+fn waits_for_handoff(state: &State, client: &Client, entry: &Entry) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| entry.command.name == "exec");
+    if client.transaction.is_some() && !runs_inside_multi(entry) {
+        return false;
+    }
+    let writes = entry.flags.has(Flag::Write) || queued.is_some_and(|queued| queued.writes);
+    (writes || client.slot.is_some()) && state.waits_for_handoff(client.slot, writes)
 }
 
 /// Commands that may end a transaction, for better or worse.

@@ -3,7 +3,7 @@
 use crate::clock::Time;
 use crate::keyspace::{Keyspace, WalkBatch, WalkBudget, WalkId, WalkProgress};
 use crate::state::client::{Blocked, ReplyMode};
-use crate::state::persistence::Job;
+use crate::state::persistence::{Beside, Job};
 use crate::state::stream::Cut;
 use crate::state::{ClientId, Output, State};
 
@@ -23,8 +23,8 @@ pub struct Begun {
     pub id: String,
     /// Keys and keys with expiry of each database that has any.
     pub sizes: Vec<(u32, u64, u64)>,
-    /// Libraries of functions to be written along.
-    pub functions: Vec<Vec<u8>>,
+    /// What is to be written along.
+    pub beside: Beside,
 }
 
 impl State {
@@ -60,8 +60,8 @@ impl Node {
             state.persistence.snapshot = Some(job);
             Cut { at: 0, offset: state.stream.end, db: state.stream.db }
         };
-        let (id, functions) = (state.stream.id.clone(), state.functions.clone());
-        Some(Begun { walk, cut, id, sizes, functions })
+        let (id, beside) = (state.stream.id.clone(), state.beside());
+        Some(Begun { walk, cut, id, sizes, beside })
     }
 
     /// A rewrite is being prepared: no other job may start.
@@ -136,7 +136,7 @@ impl Node {
     }
 
     /// Puts other data in the place of all there are, which are returned to be freed outside of the lock.
-    pub fn replace_data(&mut self, keyspace: Keyspace, functions: Vec<Vec<u8>>) -> Keyspace {
+    pub fn replace_data(&mut self, keyspace: Keyspace, beside: Beside) -> Keyspace {
         let state = &mut self.state;
         let end = state.stream.end;
         let old = std::mem::replace(&mut state.keyspace, keyspace);
@@ -145,7 +145,7 @@ impl Node {
         for client in state.clients.iter_mut().filter(|client| client.watching) {
             client.watch_broken = true;
         }
-        state.functions = functions;
+        state.set_beside(beside);
         self.apply_settings();
         old
     }

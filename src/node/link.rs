@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Time};
 use crate::commands::Entry;
+use crate::migration::Note;
 use crate::replication::Link;
 use crate::replication::link::{Action, Facts};
 use crate::resp::{Args, CommandError, RequestLimits, RequestParser, Requests};
@@ -13,7 +14,8 @@ use super::Node;
 use super::dispatch::{call, resolve_effect};
 
 /// For a stream whose units have been bounded when they were received.
-const UNLIMITED: RequestLimits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
+pub(super) const UNLIMITED: RequestLimits =
+    RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
 
 /// What came of units of the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -207,6 +209,11 @@ fn run(
 ) -> Result<(), String> {
     state.stats.commands += 1;
     state.stats.command(entry.id).calls += 1;
+    if entry.command.name == "ping"
+        && let Some(note) = args.get(1).and_then(Note::parse)
+    {
+        state.hear_of_job(&note);
+    }
     if matches!(entry.command.name, "multi" | "exec" | "ping" | "replconf") {
         return Ok(());
     }

@@ -11,6 +11,7 @@ mod heavy_clients;
 mod jobs;
 mod link;
 mod memory;
+mod migration;
 mod monitor;
 mod prefetch;
 mod propagate;
@@ -18,6 +19,7 @@ pub mod replay;
 mod replicas;
 mod routing;
 mod settings;
+mod slot_filter;
 mod tick;
 mod transactions;
 
@@ -35,6 +37,7 @@ pub use dispatch::{Outcome, Status};
 pub use jobs::Begun;
 pub use link::Followed;
 pub use settings::access_clock;
+pub use slot_filter::{Filtered, SlotFilter};
 
 /// A node.
 #[derive(Debug)]

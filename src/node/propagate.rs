@@ -6,8 +6,8 @@
 use crate::resp::Args;
 use crate::state::State;
 
-const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// Ends an execution unit: appends its effects to the log. `own` is the request where it is itself an effect, behind all
 /// others, with its database.

@@ -3,6 +3,7 @@
 use crate::clock::Time;
 use crate::commands;
 use crate::keyspace::ExpireMode;
+use crate::migration::Note;
 use crate::resp::{Args, CommandError};
 use crate::state::ClientId;
 use crate::state::client::{Client, Peer};
@@ -63,6 +64,13 @@ impl Replay {
             return;
         }
         let state = &mut self.node.state;
+        if entry.command.name == "ping" {
+            if let Some(note) = args.get(1).and_then(Note::parse) {
+                state.migrations.hear(&note, self.time.unix_s());
+            }
+            self.commands += 1;
+            return;
+        }
         state.keyspace.begin(self.time.unix_ms(), 0);
         let called = call(state, &mut self.client, entry, args, &mut self.out, self.time);
         state.keyspace.effects.clear();

@@ -32,6 +32,13 @@ impl Node {
         asks
     }
 
+    /// Replicas are asked what they have got.
+    pub fn ask_replicas(&mut self) {
+        self.state.replication.asks_for_acks = true;
+        // Whether anybody was asked is no matter: who has not got it yet is waited for.
+        let _asked = self.ask_for_acks();
+    }
+
     /// A connection is gone that may have been a replica's.
     pub(super) fn replica_is_gone(&mut self, id: ClientId) {
         if self.state.replication.replicas.detach(id.0) {

@@ -17,6 +17,7 @@ impl Node {
         self.state.end_due_waits();
         self.tick_replicas(time);
         self.tick_failover(time);
+        self.tick_jobs(time);
         propagate::flush_each(&mut self.state);
         self.note_expire_cycle();
         self.renew_expire_time();

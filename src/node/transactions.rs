@@ -39,7 +39,7 @@ impl Node {
             match called.then {
                 Then::SettingsChanged => self.apply_settings(),
                 Then::ClusterChanged => cluster_changed = true,
-                Then::Nothing | Then::Exec => {}
+                Then::Nothing | Then::Exec | Then::ApplyBatch => {}
             }
             if called.own_effect {
                 super::propagate::own_effect(&mut self.state, db, args);

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod freeing;
 pub mod latency;
 pub mod messages;
+pub mod migration;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;
@@ -24,6 +25,7 @@ pub use stream::Stream;
 use crate::clock::Time;
 use crate::config::{CommandNames, Config};
 use crate::keyspace::Keyspace;
+use crate::migration::Jobs;
 use crate::pubsub::PubSub;
 
 /// Everything a node knows. Commands get it behind the node's lock, the client they run for aside.
@@ -77,6 +79,8 @@ pub struct State {
     pub monitors: usize,
     /// Libraries of functions found in a snapshot, as they stand there: kept, and written again.
     pub functions: Vec<Vec<u8>>,
+    /// Slots on their way from here or to here, as the log says, and what was of them.
+    pub migrations: Jobs,
 }
 
 /// What DEBUG switches off and on, for tests.
@@ -127,6 +131,7 @@ impl State {
             stopping: false,
             monitors: 0,
             functions: Vec::new(),
+            migrations: Jobs::default(),
             command_names: CommandNames::new(&config.rename_command),
             config,
         }

@@ -1,6 +1,7 @@
 //! What a node asks its driver to do, as data.
 
 use super::client::ClientId;
+use crate::cluster::NodeId;
 use crate::replication::replicas::Announced;
 use crate::replication::resync::Asked;
 
@@ -56,6 +57,24 @@ pub enum Output {
         log: bool,
         /// Save first.
         save: bool,
+    },
+    /// Move the slots of a job to another node: it is this node's to do until it is over.
+    MoveSlots {
+        /// Its name.
+        job: NodeId,
+    },
+    /// The log says that slots are taken: once that is on disk and with the replicas, have them claimed
+    /// ([`Node::claim_taken`](crate::node::Node::claim_taken)).
+    TakeSlots {
+        /// The job.
+        job: NodeId,
+        /// Who waits for it.
+        client: ClientId,
+    },
+    /// Ask another node to move slots here.
+    RequestSlots {
+        /// The job.
+        job: NodeId,
     },
     /// Stop the process in an orderly way.
     Shutdown(Shutdown),

@@ -1,5 +1,16 @@
 //! What snapshots, rewrites, loads and the committer are doing: the facts behind INFO persistence and the gates.
 
+use crate::migration::Jobs;
+
+/// What data hold beside keys, and what goes with them into files and to replicas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Libraries of functions, as they stand in snapshots.
+    pub functions: Vec<Vec<u8>>,
+    /// Slots on their way.
+    pub jobs: Jobs,
+}
+
 /// What is being loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loading {

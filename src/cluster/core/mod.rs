@@ -9,6 +9,7 @@ mod epochs;
 mod failure;
 mod gossip;
 mod guard;
+mod handoff;
 mod heartbeat;
 mod links;
 mod manual_failover;

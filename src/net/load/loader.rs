@@ -81,6 +81,9 @@ impl<'a> Loader<'a> {
         let state = &mut self.replay.node().state;
         let held = plan.load(&mut state.keyspace, bytes, |position| progress.count(position))?;
         state.functions.extend(held.functions);
+        for note in &held.notes {
+            state.migrations.hear(note, self.now_ms / 1000);
+        }
         self.keys += held.counts.stored;
         self.expired += held.counts.expired;
         Ok(held.size)
@@ -103,8 +106,8 @@ impl<'a> Loader<'a> {
         let databases = node.state.config.databases;
         let keyspace =
             std::mem::replace(&mut node.state.keyspace, Keyspace::new(databases, self.hash_key, 0));
-        let functions = std::mem::take(&mut node.state.functions);
-        Ok(Loaded { keyspace, functions, stream, writer, keys, expired })
+        let beside = node.state.beside();
+        Ok(Loaded { keyspace, beside, stream, writer, keys, expired })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::keyspace::{HashKey, Keyspace};
 use crate::random;
-use crate::state::persistence::Loading;
+use crate::state::persistence::{Beside, Loading};
 use crate::state::stream::Stream;
 use loader::Loader;
 
@@ -28,7 +28,7 @@ use loader::Loader;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) keyspace: Keyspace,
-    pub(super) functions: Vec<Vec<u8>>,
+    pub(super) beside: Beside,
     pub(super) stream: Stream,
     pub(super) writer: Option<LogWriter>,
     keys: u64,
@@ -235,14 +235,14 @@ pub(super) fn load_received(
     shared: &Shared,
     config: &Config,
     snapshot: &[u8],
-) -> Result<(Keyspace, Vec<Vec<u8>>), String> {
+) -> Result<(Keyspace, Beside), String> {
     begin_progress(shared, snapshot.len() as u64);
     let mut loader = Loader::new(shared, config, true);
     loader.snapshot(snapshot).map_err(|error| {
         format!("Failed trying to load the MASTER synchronization DB from disk: {error}")
     })?;
     let loaded = loader.finish(Stream::new(new_id().to_string()), None)?;
-    Ok((loaded.keyspace, loaded.functions))
+    Ok((loaded.keyspace, loaded.beside))
 }
 
 fn begin_progress(shared: &Shared, total_bytes: u64) {
@@ -261,7 +261,7 @@ pub(super) fn read_again(
     shared: &Shared,
     config: &Config,
     log: bool,
-) -> Result<(Keyspace, Vec<Vec<u8>>), String> {
+) -> Result<(Keyspace, Beside), String> {
     let storage = storage(config);
     // Expired keys stay where there is a log: it has to be told when they go.
     let mut loader = Loader::new(shared, config, log || shared.committer.is_on());
@@ -284,7 +284,7 @@ pub(super) fn read_again(
         loader.snapshot(&contents).map_err(|error| format!("{name}: {error}"))?;
     }
     let loaded = loader.finish(Stream::new(new_id().to_string()), None)?;
-    Ok((loaded.keyspace, loaded.functions))
+    Ok((loaded.keyspace, loaded.beside))
 }
 
 /// Puts what was loaded into the serving node, which stops answering `-LOADING`.
@@ -296,7 +296,7 @@ pub(super) fn install(shared: &Arc<Shared>, loaded: Loaded) {
     let sizes = shared.committer.sizes();
     let mut node = shared.node.lock();
     let old = std::mem::replace(&mut node.state.keyspace, loaded.keyspace);
-    node.state.functions = loaded.functions;
+    node.state.set_beside(loaded.beside);
     node.state.stream = loaded.stream;
     let persistence = &mut node.state.persistence;
     persistence.loading = None;
@@ -310,6 +310,7 @@ pub(super) fn install(shared: &Arc<Shared>, loaded: Loaded) {
     }
     node.apply_settings();
     node.claim_loaded_slots();
+    node.resume_jobs();
     let extra = super::driver::collect(&mut node);
     drop(node);
     if let Some(extra) = extra {

@@ -17,6 +17,7 @@ use super::batch::AHEAD;
 use super::crew::{self, Deal};
 use super::records::{Counts, Failure, Head, Key, Records, Storer};
 use crate::keyspace::{AccessClock, Keyspace, SLOT_COUNT, Slot, part_of};
+use crate::migration::Note;
 
 /// A key takes at least this much of a file: its type, and a length and a byte in either of key and value.
 const RECORD_BYTES_MIN: u64 = 4;
@@ -27,6 +28,8 @@ pub(super) struct Held {
     /// Length of the snapshot in bytes: more may follow in the file.
     pub(super) size: u64,
     pub(super) functions: Vec<Vec<u8>>,
+    /// What it says of slots on their way.
+    pub(super) notes: Vec<Note>,
     pub(super) counts: Counts,
 }
 
@@ -147,6 +150,9 @@ impl Finder<'_> {
                 Event::SelectDb(number) => (db, room) = (self.check_db(number)?, 0),
                 Event::ResizeDb { keys, .. } => room = self.room(keys, at, &mut keys_left),
                 Event::Function(code) => self.held.functions.push(code.to_vec()),
+                Event::Aux { key: b"hw-slots", value } => {
+                    self.held.notes.extend(Note::parse(value));
+                }
                 Event::ModuleAux { module } => {
                     tracing::warn!("data of module '{}' was passed over", module.name());
                 }

@@ -1,0 +1,85 @@
+//! Slots that change hands as a whole, without an election: their owner has agreed. The claim is that of the end of an
+//! import (Spec: cluster, "The CLUSTER SETSLOT command"): a new epoch without consensus, saved before it is told.
+
+use super::{Cluster, PeerIx};
+use crate::cluster::{Epoch, NodeId, SlotSet};
+
+impl Cluster {
+    /// The node takes slots that their owner has given up for it. Returns the epoch of the claim, which is on its way to the
+    /// disk; no write is taken before it is there.
+    pub fn take_slots(&mut self, slots: &SlotSet) -> Epoch {
+        assert!(self.peers.me().is_primary(), "replicas have no slots");
+        for slot in slots.iter() {
+            self.slots.importing.remove(&slot);
+            self.slots.migrating.remove(&slot);
+            self.assign(slot, Some(PeerIx::ME));
+        }
+        self.bump_epoch();
+        // Also where the epoch was the newest already: the claim itself is new.
+        self.persist_claim();
+        self.tell(|_, _| true);
+        self.peers.me().config_epoch
+    }
+
+    /// Another node has taken slots that this one gave up for it, in that epoch. Nothing happens if a newer claim is known.
+    pub fn hand_over(&mut self, to: &NodeId, epoch: Epoch, slots: &SlotSet) {
+        let Some(place) = self.peers.find(to).filter(|place| *place != PeerIx::ME) else { return };
+        self.current_epoch = self.current_epoch.max(epoch);
+        let peer = &mut self.peers[place];
+        peer.config_epoch = peer.config_epoch.max(epoch);
+        let mut claimed = self.slots.set_of(place);
+        slots.iter().for_each(|slot| claimed.insert(slot));
+        self.claim(place, epoch, &claimed);
+    }
+
+    /// The node goes on with slots that it had given up: nobody has taken them, and a claim that was made meanwhile and is
+    /// still on its way is older than this.
+    pub fn keep_slots(&mut self) {
+        self.bump_epoch();
+        self.persist_claim();
+        self.tell(|_, _| true);
+    }
+
+    /// Whether all of `slots` are `owner`'s, or those of another node of its shard.
+    #[must_use]
+    pub fn are_of_shard(&self, slots: &SlotSet, owner: &NodeId) -> bool {
+        let Some(place) = self.peers.find(owner) else { return false };
+        let shard = self.peers[place].shard;
+        slots.iter().all(|slot| {
+            self.slots.owner(slot).is_some_and(|owner| self.peers[owner].shard == shard)
+        })
+    }
+
+    /// The primary of the shard that `node` is in, as far as that is known.
+    #[must_use]
+    pub fn primary_of_shard(&self, node: &NodeId) -> Option<PeerIx> {
+        let place = self.peers.find(node)?;
+        let peer = &self.peers[place];
+        if peer.is_primary() && !peer.has_failed() {
+            return Some(place);
+        }
+        let shard = peer.shard;
+        let heir = |at: &PeerIx| {
+            let one = &self.peers[*at];
+            one.is_primary() && one.shard == shard && !one.has_failed()
+        };
+        let newest = |at: &PeerIx| self.peers[*at].config_epoch;
+        self.peers.iter().map(|(at, _)| at).filter(heir).max_by_key(newest)
+    }
+
+    /// Those of `slots` that this node has to claim, though it took them before: they are still their former owner's, or a
+    /// node of its own shard has them that has failed or has become a replica.
+    #[must_use]
+    pub fn unclaimed_of(&self, slots: &SlotSet, source: &NodeId) -> SlotSet {
+        let me = self.peers.me();
+        let shard_of = |id: &NodeId| self.peers.find(id).map(|place| self.peers[place].shard);
+        let source = shard_of(source);
+        let is_missing = |owner: PeerIx| {
+            let peer = &self.peers[owner];
+            let is_sources = Some(peer.shard) == source && peer.shard != me.shard;
+            let is_heirless = peer.shard == me.shard && (peer.has_failed() || !peer.is_primary());
+            owner != PeerIx::ME && (is_sources || is_heirless)
+        };
+        slots.iter().filter(|slot| self.slots.owner(*slot).is_none_or(is_missing)).collect()
+    }
+}

@@ -1,0 +1,203 @@
+//! CLUSTER HANDOVER: what the source of a migration asks of its target. Not for operators; those of `cluster_migration` are.
+//!
+//! ```text
+//!   BEGIN job source target ranges   receive these slots; answers the last batch applied
+//!   APPLY job number commands        apply a batch; answers its number
+//!   TAKE job number                  that was all: claim the slots; answers the epoch of the claim
+//!   ABORT job                        never claim them, and forget what has come; an error if it is too late for that
+//!   FINISH job                       the source knows that they are yours
+//!   REQUEST job target ranges        asked of the source by a target: move these slots to me
+//! ```
+//!
+//! Each is answered once it is in the log, as everything is. Batches that were applied are passed over, so the source may
+//! send again what it has no answer to.
+
+use super::arguments::{integer, is};
+use super::cluster::{ADMIN, SUBCOMMAND, core};
+use super::cluster_migration::{begin, check_source, check_target};
+use super::command::{Arity, Command, CommandResult};
+use super::context::{Context, Then};
+use crate::cluster::NodeId;
+use crate::migration::note::Plan;
+use crate::migration::{Job, Role, Said, Stage, parse_ranges};
+use crate::resp::{Args, CommandError, errors};
+use crate::state::client::Blocked;
+use crate::state::{Output, State};
+
+pub(super) const HANDOVER: Command = Command {
+    name: "handover",
+    arity: Arity::AtLeast(4),
+    flags: ADMIN,
+    since: "7.2.4",
+    summary: "Used between nodes of this server to move slots.",
+    syntax: "BEGIN | APPLY | TAKE | ABORT | FINISH | REQUEST job [argument ...]",
+    run: handover,
+    ..SUBCOMMAND
+};
+
+fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    core(ctx.state)?;
+    if ctx.client.in_exec {
+        return Err("ERR CLUSTER HANDOVER is not for transactions".into());
+    }
+    let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
+    match (&args[2], args.len()) {
+        (word, 7) if is(word, "BEGIN") => receive(ctx, name, args),
+        (word, 6) if is(word, "APPLY") => {
+            // The batch is applied by the node: commands do not run commands.
+            ctx.then = Then::ApplyBatch;
+            Ok(())
+        }
+        (word, 5) if is(word, "TAKE") => take(ctx, name, args),
+        (word, 4) if is(word, "ABORT") => abort(ctx, name),
+        (word, 4) if is(word, "FINISH") => finish(ctx, name),
+        (word, 6) if is(word, "REQUEST") => request(ctx, name, args),
+        _ => Err(errors::SYNTAX),
+    }
+}
+
+/// The import of that name.
+pub(super) fn import<'s>(state: &'s mut State, name: &NodeId) -> Option<&'s mut Job> {
+    state.migrations.get_mut(name).filter(|job| job.role == Role::Target)
+}
+
+fn node_id(word: &[u8]) -> Result<NodeId, CommandError> {
+    NodeId::new(word).ok_or(CommandError::new("ERR Invalid node name"))
+}
+
+fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
+    let text = std::str::from_utf8(word).ok();
+    text.and_then(parse_ranges).ok_or(CommandError::new("ERR Invalid slot ranges"))
+}
+
+fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let (source, target) = (node_id(&args[4])?, node_id(&args[5])?);
+    let slots = ranges(&args[6])?;
+    let now_s = ctx.time.unix_s();
+    if let Some(job) = import(ctx.state, &name) {
+        job.heard_s = now_s;
+        if job.is_dropping {
+            return Err("TRYAGAIN What came of this job before is being removed".into());
+        }
+        if job.plan.slots != slots {
+            return Err("ERR A job of that name is about other slots".into());
+        }
+        if job.stage == Stage::Taken {
+            return Err("ERR The slots are taken already".into());
+        }
+        let batch = i64::try_from(job.batch).unwrap_or(i64::MAX);
+        ctx.no_effect();
+        ctx.reply.int(batch);
+        return Ok(());
+    }
+    let plan = Plan { source, target, slots };
+    check_target(ctx.state, &plan)?;
+    if let Some(other) = ctx.state.migrations.meeting(&plan.slots).map(|job| job.name) {
+        // Another job of the same source is over, or it would not have begun this one.
+        let is_stale = import(ctx.state, &other)
+            .is_some_and(|job| job.plan.source == source && job.stage == Stage::Receiving);
+        if !is_stale {
+            return Err(
+                "ERR Slot is already being imported on the target by a different migration".into(),
+            );
+        }
+        drop_import(ctx, &other);
+        return Err("TRYAGAIN What came of another job is being removed".into());
+    }
+    if ctx.state.has_foreign_keys(&plan.slots) {
+        ctx.state.trim_foreign(&plan.slots);
+        return Err("TRYAGAIN Keys of these slots are being removed".into());
+    }
+    ctx.effect_given = true;
+    ctx.state.say_of_job(name, Said::Import(Box::new(plan)));
+    ctx.reply.int(0);
+    Ok(())
+}
+
+fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let batch = integer(&args[4])?;
+    let plan = match import(ctx.state, &name) {
+        Some(job) if job.stage == Stage::Receiving && !job.is_dropping && !job.is_taking => {
+            if i64::try_from(job.batch) != Ok(batch) {
+                return Err("ERR Other batches than that have been applied".into());
+            }
+            job.plan.clone()
+        }
+        _ => return Err("ERR There is nothing to take".into()),
+    };
+    check_owner(ctx.state, &plan)?;
+    ctx.effect_given = true;
+    ctx.state.say_of_job(name, Said::Take);
+    if let Some(job) = import(ctx.state, &name) {
+        job.is_taking = true;
+    }
+    ctx.client.blocked = Some(Blocked::Job);
+    ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
+    Ok(())
+}
+
+/// The slots are still the source's.
+fn check_owner(state: &State, plan: &Plan) -> CommandResult {
+    let core = core(state)?;
+    if !core.peers().me().is_primary() {
+        return Err("ERR Slot migration can only be used on primary nodes.".into());
+    }
+    if !core.are_of_shard(&plan.slots, &plan.source) {
+        return Err("ERR Target node does not agree about current slot ownership".into());
+    }
+    Ok(())
+}
+
+fn abort(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
+    let epoch = core(ctx.state)?.config_epoch();
+    let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
+    match stage {
+        None => ctx.reply.ok(),
+        Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
+        Some((Stage::Taken, _)) => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
+        Some(_) => {
+            drop_import(ctx, &name);
+            ctx.reply.ok();
+        }
+    }
+    Ok(())
+}
+
+/// What has come of an import goes; the tick does it and ends the job.
+pub(super) fn drop_import(ctx: &mut Context<'_>, name: &NodeId) {
+    if let Some(job) = import(ctx.state, name) {
+        job.is_dropping = true;
+        job.phase = "cleaning-up";
+        let slots = job.plan.slots.clone();
+        ctx.state.trim_foreign(&slots);
+    }
+}
+
+fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
+    let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
+    match stage {
+        Some((Stage::Taken, false)) => {
+            ctx.effect_given = true;
+            ctx.state.end_job(&name, crate::migration::Outcome::Success, "");
+        }
+        Some(_) => return Err("ERR The slots are not taken".into()),
+        None => {}
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn request(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let (target, slots) = (node_id(&args[4])?, ranges(&args[5])?);
+    if ctx.state.migrations.get(&name).is_some() {
+        ctx.no_effect();
+        ctx.reply.ok();
+        return Ok(());
+    }
+    let source = core(ctx.state)?.peers().me().id;
+    let plan = Plan { source, target, slots };
+    check_source(ctx.state, &plan)?;
+    begin(ctx, name, plan);
+    ctx.reply.ok();
+    Ok(())
+}

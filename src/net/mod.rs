@@ -21,6 +21,7 @@ mod shared;
 mod socket;
 mod stop;
 mod system;
+mod trimming;
 mod turn;
 mod walks;
 

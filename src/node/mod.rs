@@ -20,6 +20,7 @@ mod routing;
 mod settings;
 mod tick;
 mod transactions;
+mod trimming;
 
 use crate::clock::Time;
 use crate::commands::table;
@@ -129,5 +130,7 @@ const PROTECTED: &str = "-DENIED Redis is running in protected mode because prot
 pub(crate) mod cluster_tests;
 #[cfg(test)]
 mod hidden_tests;
+#[cfg(test)]
+mod trimming_tests;
 #[cfg(test)]
 pub(crate) mod tests;

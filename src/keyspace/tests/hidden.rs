@@ -234,3 +234,20 @@ fn a_slot_that_is_hidden_before_its_database_exists_stays_hidden() {
     assert_eq!(keyspace.len(0), 1);
     keyspace.check_invariants();
 }
+
+#[test]
+fn a_candidate_for_eviction_is_safe_once_its_slot_is_hidden() {
+    let mut keyspace = Keyspace::new(1, HashKey::from_seed(1), 1);
+    for i in 0..20u64 {
+        keyspace.begin(NOW_MS + i * 1000, 1);
+        let name = format!("key:{i}").into_bytes();
+        let key = keyspace.key(&name);
+        keyspace.insert(0, &key, Value::Int(1), Ttl::Clear);
+    }
+    // The pool knows the oldest keys from here on.
+    assert_eq!(keyspace.evict(Policy::AllkeysLru, 50, usize::MAX, 1).keys, 1);
+    let slots: Vec<Slot> = (0..19).map(|i| Slot::of(format!("key:{i}").as_bytes())).collect();
+    slots.into_iter().for_each(|slot| keyspace.hide(slot));
+    assert_eq!(keyspace.evict(Policy::AllkeysLru, 50, usize::MAX, usize::MAX).keys, 1);
+    assert_eq!((keyspace.len(0), keyspace.db(0).map(Db::stored)), (0, Some((18, 0))));
+}

@@ -10,15 +10,14 @@ mod ids;
 pub mod packet;
 pub mod redirect;
 pub mod settings;
-mod slot_set;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;
 pub mod wire;
 
+pub use crate::keyspace::SlotSet;
 pub use host::Host;
 pub use ids::{Epoch, NodeId};
 pub use packet::{Body, Extension, Gossip, Header, Packet};
-pub use slot_set::SlotSet;
 
 pub use self::core::{Cluster, Facts, Input, Output};

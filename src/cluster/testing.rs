@@ -114,3 +114,12 @@ pub(crate) fn settle(cluster: &mut Cluster, now: Time) -> Vec<Output> {
     cluster.step(now, Facts::default(), Input::Saved { is_saved: true, number });
     cluster.take_outputs()
 }
+
+/// A packet in which the primary `letter` claims `slots` in an epoch that nobody has had.
+pub(crate) fn claim(letter: char, slots: &[Slot]) -> Packet {
+    let epoch = Epoch(10);
+    let slots = Arc::new(slots.iter().copied().collect());
+    let header = Header { current_epoch: epoch, config_epoch: epoch, slots, ..header(letter) };
+    let body = Body::Heartbeat { kind: Heartbeat::Ping, gossip: vec![], extensions: vec![] };
+    Packet { header: Some(Box::new(header)), body }
+}

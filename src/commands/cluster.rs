@@ -159,7 +159,11 @@ const INFO: Command = Command {
 };
 
 fn info(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let text = view::info(core(ctx.state)?);
+    let mut text = view::info(core(ctx.state)?);
+    let hidden = ctx.state.keyspace.hidden().count();
+    if hidden > 0 {
+        text.push_str(&format!("cluster_slots_hidden:{hidden}\r\n"));
+    }
     ctx.reply.verbatim("txt", &text);
     Ok(())
 }

@@ -76,7 +76,7 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     let now_s = ctx.time.unix_s();
     if let Some(job) = import(ctx.state, &name) {
         job.heard_s = now_s;
-        if job.is_dropping {
+        if job.stage == Stage::Dropping {
             return Err("TRYAGAIN What came of this job before is being removed".into());
         }
         if job.plan.slots != slots {
@@ -117,7 +117,7 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let batch = integer(&args[4])?;
     let plan = match import(ctx.state, &name) {
-        Some(job) if job.stage == Stage::Receiving && !job.is_dropping && !job.is_taking => {
+        Some(job) if job.stage == Stage::Receiving && !job.is_taking => {
             if i64::try_from(job.batch) != Ok(batch) {
                 return Err("ERR Other batches than that have been applied".into());
             }
@@ -155,22 +155,19 @@ fn abort(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
         None => ctx.reply.ok(),
         Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
         Some((Stage::Taken, _)) => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
-        Some(_) => {
+        Some((Stage::Receiving, _)) => {
             drop_import(ctx, &name);
             ctx.reply.ok();
         }
+        Some(_) => ctx.reply.ok(),
     }
     Ok(())
 }
 
-/// What has come of an import goes; the tick does it and ends the job.
+/// What has come of an import goes; the tick ends the job when nothing is left.
 pub(super) fn drop_import(ctx: &mut Context<'_>, name: &NodeId) {
-    if let Some(job) = import(ctx.state, name) {
-        job.is_dropping = true;
-        job.phase = "cleaning-up";
-        let slots = job.plan.slots.clone();
-        ctx.state.trim_foreign(&slots);
-    }
+    ctx.effect_given = true;
+    ctx.state.drop_import(name);
 }
 
 fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {

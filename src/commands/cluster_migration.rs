@@ -205,7 +205,7 @@ fn cancel(ctx: &mut Context<'_>, which: impl Fn(&Job) -> bool) -> usize {
     for job in ctx.state.migrations.iter_mut().filter(|job| which(job)) {
         match job.stage {
             Stage::Moving => job.is_cancelled = true,
-            Stage::Receiving if !job.is_taking && !job.is_dropping => {
+            Stage::Receiving if !job.is_taking => {
                 job.is_cancelled = true;
                 imports.push(job.name);
             }
@@ -458,7 +458,7 @@ fn task_state(job: &Job) -> &'static str {
         (Stage::Moving, _) => "handoff-prep",
         (Stage::Granted | Stage::Handed, _) => "stream-eof",
         (Stage::Receiving, "connecting") => "connecting",
-        (Stage::Receiving, _) => "accumulate-buffer",
+        (Stage::Receiving | Stage::Dropping, _) => "accumulate-buffer",
         (Stage::Taken, _) => "takeover",
     }
 }

@@ -164,6 +164,12 @@ fn setslot(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let slot = slot(&args[2])?;
     let what = open_slot(ctx, slot, args)?;
+    if matches!(what, OpenSlot::Importing(_)) && ctx.state.is_trimming(slot) {
+        return Err(CommandError::owned(format!(
+            "ERR Slot {} is being trimmed: keys that were here before are still being removed, try again later",
+            slot.number()
+        )));
+    }
     let keys = ctx.state.keyspace.count_in_slot(0, slot);
     change(ctx, |core| core.set_slot(slot, what, keys))
 }

@@ -73,7 +73,8 @@ impl Metric {
     }
 
     fn of(self, state: &State, slot: Slot) -> u64 {
-        let counters = || state.keyspace.db(0).map(|db| db.slot(slot).counters());
+        let shown = || state.keyspace.db(0).filter(|_| !state.keyspace.is_hidden(slot));
+        let counters = || shown().map(|db| db.slot(slot).counters());
         let cost = || state.cluster.as_ref().map(|membership| membership.slot_cost(slot));
         let value = match self {
             Metric::Keys => counters().map(|counters| counters.keys),

@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::key::{HashKey, KeyRef, SLOT_COUNT, Slot};
 use super::slot::SlotStore;
 use super::table::Place;
+use super::tally::Tallies;
 
 /// When no key of a slot expires.
 const NEVER: u64 = u64::MAX;
@@ -15,13 +16,10 @@ pub struct Db {
     /// Distinguishes a database from the one that stood under its number before FLUSHDB or SWAPDB.
     pub(super) uid: u64,
     slots: Box<[SlotStore]>,
-    keys: Census,
-    volatile: Census,
+    tallies: Tallies,
     /// Per slot, a time before which no key of it expires: the active cycle reads these 128 KiB in one go instead
     /// of asking 16384 trees.
     due_ms: Box<[u64]>,
-    /// Sum of the expiry times of all volatile keys, for the average TTL.
-    expiry_sum_ms: u128,
 }
 
 impl Db {
@@ -31,32 +29,36 @@ impl Db {
         Db {
             uid,
             slots: slots.into_boxed_slice(),
-            keys: Census::default(),
-            volatile: Census::default(),
+            tallies: Tallies::default(),
             due_ms: vec![NEVER; SLOT_COUNT].into_boxed_slice(),
-            expiry_sum_ms: 0,
         }
     }
 
-    /// Number of keys, expired ones that are still present included.
+    /// Number of keys, expired ones that are still present included; those of hidden slots are not.
     pub fn len(&self) -> u64 {
-        self.keys.total()
+        self.keys().total()
     }
 
-    /// Whether there is no key.
+    /// Whether there is no key, hidden ones aside.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Number of keys with expiry.
+    /// Number of keys with expiry, hidden ones aside.
     pub fn volatile(&self) -> u64 {
-        self.volatile.total()
+        self.volatile_keys().total()
     }
 
-    /// Mean time to live of the keys with expiry, in milliseconds; 0 if there are none or all are past.
+    /// Number of keys in all slots, hidden or not, and how many of them have an expiry: what a walk meets.
+    pub fn stored(&self) -> (u64, u64) {
+        self.tallies.stored()
+    }
+
+    /// Mean time to live of the keys with expiry, in milliseconds; 0 if there are none or all are past. Hidden keys do
+    /// not count.
     pub fn avg_ttl_ms(&self, now_ms: u64) -> u64 {
         let count = u128::from(self.volatile());
-        let mean = self.expiry_sum_ms.checked_div(count).unwrap_or(0);
+        let mean = self.tallies.shown().expiry_sum_ms.checked_div(count).unwrap_or(0);
         u64::try_from(mean.saturating_sub(u128::from(now_ms))).unwrap_or(u64::MAX)
     }
 
@@ -83,14 +85,39 @@ impl Db {
         &mut self.slots[slot.index()]
     }
 
-    /// Keys per slot.
+    /// Keys per slot; hidden slots seem empty.
     pub(super) fn keys(&self) -> &Census {
-        &self.keys
+        &self.tallies.shown().keys
     }
 
-    /// Keys with expiry per slot.
+    /// Keys with expiry per slot; hidden slots seem to have none.
     pub(super) fn volatile_keys(&self) -> &Census {
-        &self.volatile
+        &self.tallies.shown().volatile
+    }
+
+    /// The first slot from number `from` on that is not empty, hidden or not.
+    pub(super) fn next_stored(&self, from: usize) -> Option<Slot> {
+        self.tallies.next_stored(from)
+    }
+
+    /// The slots that are not empty, hidden or not, in ascending order.
+    pub(super) fn stored_slots(&self) -> impl Iterator<Item = Slot> {
+        let next = |slot: &Slot| self.next_stored(slot.index() + 1);
+        std::iter::successors(self.next_stored(0), next)
+    }
+
+    pub(super) fn hide(&mut self, slot: Slot) {
+        self.tallies.hide(slot, &self.slots[slot.index()]);
+    }
+
+    pub(super) fn show(&mut self, slot: Slot) {
+        self.tallies.show(slot, &self.slots[slot.index()]);
+    }
+
+    /// Whether `slot` is hidden.
+    #[inline]
+    pub(super) fn is_hidden(&self, slot: Slot) -> bool {
+        self.tallies.is_hidden(slot)
     }
 
     /// Makes the table of a slot for `keys` keys, if it has none yet.
@@ -106,13 +133,13 @@ impl Db {
         if let Some(when) = entry.expiry_ms() {
             self.add_expiry(slot, when);
         }
-        self.keys.add(slot);
+        self.tallies.of(slot).keys.add(slot);
         self.slots[slot.index()].insert(hash_key, hash, entry);
     }
 
     pub(super) fn remove(&mut self, slot: Slot, hash: u64, place: Place) -> Entry {
         let entry = self.slots[slot.index()].remove(hash, place);
-        self.keys.subtract(slot);
+        self.tallies.of(slot).keys.subtract(slot);
         if let Some(when) = entry.expiry_ms() {
             self.drop_expiry(slot, when);
         }
@@ -142,21 +169,31 @@ impl Db {
     }
 
     fn add_expiry(&mut self, slot: Slot, when_ms: u64) {
-        self.volatile.add(slot);
-        self.expiry_sum_ms += u128::from(when_ms);
+        let tally = self.tallies.of(slot);
+        tally.volatile.add(slot);
+        tally.expiry_sum_ms += u128::from(when_ms);
         let due = &mut self.due_ms[slot.index()];
         *due = (*due).min(when_ms);
     }
 
     fn drop_expiry(&mut self, slot: Slot, when_ms: u64) {
-        self.volatile.subtract(slot);
-        self.expiry_sum_ms -= u128::from(when_ms);
+        let tally = self.tallies.of(slot);
+        tally.volatile.subtract(slot);
+        tally.expiry_sum_ms -= u128::from(when_ms);
     }
 
-    /// The first slot from number `from` on that may have a key whose time is before `now_ms`.
+    /// The first slot from number `from` on that may have a key whose time is before `now_ms`. Keys of hidden slots are
+    /// never due: whether they are there is decided elsewhere.
     pub(super) fn next_due(&self, from: usize, now_ms: u64) -> Option<Slot> {
-        let ahead = self.due_ms.get(from..)?;
-        ahead.iter().position(|&due| due < now_ms).map(|found| Slot::at(from + found))
+        let mut at = from;
+        loop {
+            at += self.due_ms.get(at..)?.iter().position(|&due| due < now_ms)?;
+            let slot = Slot::at(at);
+            if !self.is_hidden(slot) {
+                return Some(slot);
+            }
+            at += 1;
+        }
     }
 
     /// The earliest expiry in `slot`, if it is before `now_ms`; otherwise remembers when to look again.
@@ -168,17 +205,9 @@ impl Db {
 
     /// Takes the contents of `slot` out (and puts `store` there), with all counters following.
     pub(super) fn replace_slot(&mut self, slot: Slot, store: SlotStore) -> SlotStore {
-        let sum = |store: &SlotStore| {
-            store.expiries.iter().map(|&(when, _)| u128::from(when)).sum::<u128>()
-        };
-        let count = |length: usize| u32::try_from(length).expect("a slot has fewer keys");
-        self.keys.set(slot, count(store.table.len()));
-        self.volatile.set(slot, count(store.expiries.len()));
+        self.tallies.replace(slot, &self.slots[slot.index()], &store);
         self.due_ms[slot.index()] = store.expiries.first().map_or(NEVER, |&(when, _)| when);
-        self.expiry_sum_ms += sum(&store);
-        let old = std::mem::replace(&mut self.slots[slot.index()], store);
-        self.expiry_sum_ms -= sum(&old);
-        old
+        std::mem::replace(&mut self.slots[slot.index()], store)
     }
 
     #[inline]
@@ -188,20 +217,16 @@ impl Db {
 
     /// Asserts what must hold between operations.
     pub fn check_invariants(&self, hash_key: &HashKey) {
-        let mut expiry_sum = 0;
+        self.tallies.check_invariants(&self.slots);
         for (index, store) in self.slots.iter().enumerate() {
             store.check_invariants(hash_key);
             let slot = Slot::at(index);
-            assert_eq!(self.keys.count(slot) as usize, store.table.len(), "keys of {slot:?}");
-            assert_eq!(self.volatile.count(slot) as usize, store.expiries.len());
             if let Some(&(when, _)) = store.expiries.first() {
                 assert!(self.due_ms[index] <= when, "first expiry of {slot:?}");
             }
-            expiry_sum += store.expiries.iter().map(|&(when, _)| u128::from(when)).sum::<u128>();
             for entry in store.table.iter() {
                 assert_eq!(Slot::of(entry.key()), slot, "slot of {entry:?}");
             }
         }
-        assert_eq!(self.expiry_sum_ms, expiry_sum, "sum of expiry times");
     }
 }

@@ -344,10 +344,12 @@ impl Keyspace {
     }
 
     pub(super) fn db_or_new(&mut self, db: u32) -> &mut Db {
-        let last_uid = &mut self.last_uid;
-        self.dbs[db as usize].get_or_insert_with(|| {
+        let Keyspace { dbs, last_uid, hidden, .. } = self;
+        dbs[db as usize].get_or_insert_with(|| {
             *last_uid += 1;
-            Box::new(Db::new(*last_uid))
+            let mut made = Box::new(Db::new(*last_uid));
+            hidden.iter().for_each(|slot| made.hide(slot));
+            made
         })
     }
 }

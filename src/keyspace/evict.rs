@@ -78,7 +78,7 @@ pub struct Evicted {
 }
 
 impl Keyspace {
-    /// Deletes keys, each with an effect of its own, until they made up `need_bytes`, `keys_max` keys are gone, or no
+    /// Deletes keys of slots that are not hidden, each with an effect of its own, until they made up `need_bytes`, `keys_max` keys are gone, or no
     /// key is left that the policy may take. `samples` is `maxmemory-samples`. Fewer bytes than needed and fewer
     /// keys than allowed mean that there is nothing more to take.
     pub fn evict(
@@ -144,7 +144,8 @@ impl Keyspace {
         }
         let mut best = None;
         while let (None, Some(candidate)) = (&best, pool.candidates.pop()) {
-            let entry = self.peek(candidate.db, &self.key(&candidate.key));
+            let key = self.key(&candidate.key);
+            let entry = self.peek(candidate.db, &key).filter(|_| !self.is_hidden(key.slot));
             if entry.is_some_and(|entry| !policy.is_volatile() || entry.expiry_ms().is_some()) {
                 best = Some((candidate.db, candidate.key));
             }

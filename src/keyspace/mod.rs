@@ -17,11 +17,15 @@ mod entry_mut;
 mod evict;
 mod expire;
 mod garbage;
+mod hidden;
 mod key;
 mod prefetch;
 mod slot;
+mod slot_set;
 mod split;
 mod table;
+mod tally;
+mod trim;
 mod value;
 mod walk;
 mod walk_batch;
@@ -39,6 +43,7 @@ pub use expire::{ExpireBudget, ExpireOutcome};
 pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};
+pub use slot_set::SlotSet;
 pub use split::part_of;
 pub use value::{Value, ValueRef};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
@@ -106,6 +111,8 @@ pub struct Keyspace {
     /// Counters.
     pub stats: KeyspaceStats,
     dbs: Vec<Option<Box<Db>>>,
+    /// Slots that whole-keyspace reads leave out; every database knows them too.
+    hidden: Box<SlotSet>,
     hash_key: HashKey,
     now_ms: u64,
     write_stamp: u64,
@@ -136,6 +143,7 @@ impl Keyspace {
             observed: 0,
             stats: KeyspaceStats::default(),
             dbs: std::iter::repeat_with(|| None).take(databases as usize).collect(),
+            hidden: Box::default(),
             hash_key,
             now_ms: 0,
             write_stamp: 0,
@@ -164,12 +172,13 @@ impl Keyspace {
     }
 
     /// Goes on in the place of `old`, with data as of the log offset `stamp`: every reader waits for that. No walk gets
-    /// a number that one of `old` had.
+    /// a number that one of `old` had. Slots that were hidden there are hidden here.
     pub fn succeed(&mut self, old: &Keyspace, stamp: u64) {
         self.floor_stamp = self.floor_stamp.max(stamp);
         self.latest_stamp = self.latest_stamp.max(stamp);
         self.walks.number_after(&old.walks);
         self.stats = old.stats;
+        old.hidden().for_each(|slot| self.hide(slot));
     }
 
     /// The unit's time, in milliseconds since 1970.
@@ -208,6 +217,10 @@ impl Keyspace {
     pub fn check_invariants(&self) {
         for db in self.dbs.iter().flatten() {
             db.check_invariants(&self.hash_key);
+            assert!(
+                Slot::all().all(|slot| db.is_hidden(slot) == self.is_hidden(slot)),
+                "hidden slots"
+            );
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct SlotStore {
     pub(super) bytes: u64,
     /// (time in milliseconds, hash) of each key with expiry.
     pub(super) expiries: BTreeSet<(u64, u64)>,
+    /// Sum of their times.
+    pub(super) expiry_sum_ms: u128,
 }
 
 const _: () = assert!(size_of::<SlotStore>() == 128);
@@ -73,7 +75,7 @@ impl SlotStore {
     pub(super) fn insert(&mut self, hash_key: &HashKey, hash: u64, entry: Entry) {
         self.bytes += entry.own_bytes() as u64;
         if let Some(when) = entry.expiry_ms() {
-            self.expiries.insert((when, hash));
+            self.add_expiry(when, hash);
         }
         self.table.insert(hash_key, hash, entry);
     }
@@ -82,7 +84,7 @@ impl SlotStore {
         let entry = self.table.remove(place);
         self.bytes -= entry.own_bytes() as u64;
         if let Some(when) = entry.expiry_ms() {
-            self.expiries.remove(&(when, hash));
+            self.drop_expiry(when, hash);
         }
         entry
     }
@@ -96,12 +98,22 @@ impl SlotStore {
         self.bytes = self.bytes - bytes as u64 + bytes_after as u64;
         if expiry != expiry_after {
             if let Some(when) = expiry {
-                self.expiries.remove(&(when, hash));
+                self.drop_expiry(when, hash);
             }
             if let Some(when) = expiry_after {
-                self.expiries.insert((when, hash));
+                self.add_expiry(when, hash);
             }
         }
+    }
+
+    fn add_expiry(&mut self, when_ms: u64, hash: u64) {
+        self.expiries.insert((when_ms, hash));
+        self.expiry_sum_ms += u128::from(when_ms);
+    }
+
+    fn drop_expiry(&mut self, when_ms: u64, hash: u64) {
+        self.expiries.remove(&(when_ms, hash));
+        self.expiry_sum_ms -= u128::from(when_ms);
     }
 
     /// Asserts what must hold between operations.
@@ -115,5 +127,7 @@ impl SlotStore {
             .filter_map(|entry| Some((entry.expiry_ms()?, hash_key.hash(entry.key()))))
             .collect();
         assert_eq!(self.expiries, expiries, "expiry index of a slot");
+        let sum: u128 = expiries.iter().map(|&(when, _)| u128::from(when)).sum();
+        assert_eq!(self.expiry_sum_ms, sum, "sum of expiry times of a slot");
     }
 }

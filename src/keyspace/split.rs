@@ -20,7 +20,7 @@ impl Keyspace {
         let mut split: Vec<_> = (0..parts).map(|_| self.sibling()).collect();
         for db in 0..self.db_count() {
             let Some(mut database) = self.dbs[db as usize].take() else { continue };
-            for slot in database.keys().occupied().collect::<Vec<_>>() {
+            for slot in database.stored_slots().collect::<Vec<_>>() {
                 let store = database.replace_slot(slot, SlotStore::default());
                 split[part_of(slot, parts)].db_or_new(db).replace_slot(slot, store);
             }
@@ -41,7 +41,7 @@ impl Keyspace {
             self.garbage.append(&mut part.garbage);
             for db in 0..self.db_count() {
                 let Some(mut database) = part.dbs[db as usize].take() else { continue };
-                for slot in database.keys().occupied().collect::<Vec<_>>() {
+                for slot in database.stored_slots().collect::<Vec<_>>() {
                     let store = database.replace_slot(slot, SlotStore::default());
                     let before = self.db_or_new(db).replace_slot(slot, store);
                     assert!(before.table.is_empty(), "{slot:?} was in two parts");

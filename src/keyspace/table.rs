@@ -375,6 +375,21 @@ impl Table {
         self.iter().next()
     }
 
+    /// The entries of a bucket picked at random; nothing if there are none.
+    pub(super) fn random_bucket(
+        &self,
+        rng: &mut fastrand::Rng,
+    ) -> Option<impl Iterator<Item = &Entry>> {
+        if self.len == 0 {
+            return None;
+        }
+        // A table has at least one entry for each two buckets, but these may share a few: then the first will do.
+        let draw = |_| self.bucket(rng.usize(..self.buckets as usize));
+        let is_taken = |bucket: &&Bucket| bucket.entries().next().is_some();
+        let drawn = (0..200).map(draw).find(is_taken);
+        drawn.or_else(|| self.all_buckets().find(is_taken)).map(Bucket::entries)
+    }
+
     /// Asserts what must hold between operations.
     pub(super) fn check_invariants(&self, hash_key: &HashKey) {
         let mut count = 0;

@@ -12,4 +12,5 @@ pub(super) fn object_len(object: &Object) -> usize {
 }
 
 mod door;
+mod hidden;
 mod walks;

@@ -19,7 +19,8 @@
 
 use super::db::Db;
 use super::entry::Entry;
-use super::key::{HashKey, SLOT_COUNT, Slot};
+use super::key::{HashKey, Slot};
+use super::slot_set::SlotSet;
 use super::table::position;
 use super::walk_batch::WalkBatch;
 
@@ -50,26 +51,6 @@ pub struct WalkProgress {
     pub total: u64,
 }
 
-/// The slots a walk is about.
-#[derive(Debug)]
-struct SlotSet(Box<[u64; SLOT_COUNT / 64]>);
-
-impl SlotSet {
-    fn new(ranges: &[std::ops::RangeInclusive<u16>]) -> SlotSet {
-        let mut bits = Box::new([0; SLOT_COUNT / 64]);
-        for slot in ranges.iter().cloned().flatten().map(usize::from) {
-            assert!(slot < SLOT_COUNT, "slot {slot}");
-            bits[slot / 64] |= 1 << (slot % 64);
-        }
-        SlotSet(bits)
-    }
-
-    #[inline]
-    fn contains(&self, slot: usize) -> bool {
-        self.0[slot / 64] & (1 << (slot % 64)) != 0
-    }
-}
-
 /// A database as of the cut.
 #[derive(Clone, Copy, Debug)]
 struct Source {
@@ -90,7 +71,8 @@ struct Walk {
     id: WalkId,
     bit: u8,
     cut: u64,
-    slots: SlotSet,
+    /// The slots the walk is about.
+    slots: Box<SlotSet>,
     sources: Vec<Source>,
     at: Position,
     /// Values that writers have handed over and no step has put out yet.
@@ -120,7 +102,7 @@ impl Walk {
     /// Whether `(uid, slot, hash)` is yet to be visited.
     #[inline]
     fn is_ahead(&self, uid: u64, slot: Slot, hash: u64) -> bool {
-        self.slots.contains(slot.index())
+        self.slots.has(slot)
             && self.sources.iter().position(|source| source.uid == uid).is_some_and(|source| {
                 let place = Position { source, slot: slot.index(), bound: position(hash) };
                 place >= self.at
@@ -193,13 +175,13 @@ impl Walk {
     /// The slot in which to go on, empty and unwanted ones skipped.
     fn settle(&mut self, db: &Db, budget: &mut Left) -> Option<Slot> {
         loop {
-            let slot = db.keys().next_from(self.at.slot)?;
+            let slot = db.next_stored(self.at.slot)?;
             if slot.index() != self.at.slot {
                 self.at.slot = slot.index();
                 self.at.bound = 0;
                 budget.entries = budget.entries.saturating_sub(1);
             }
-            if self.slots.contains(slot.index()) {
+            if self.slots.has(slot) {
                 return Some(slot);
             }
             self.at.slot += 1;
@@ -244,12 +226,14 @@ impl Walks {
         if taken == u8::MAX {
             return None;
         }
-        let slots = SlotSet::new(ranges);
+        let numbers = ranges.iter().cloned().flatten();
+        let wanted = numbers.map(|number| Slot::at(usize::from(number)));
+        let slots: Box<SlotSet> = Box::new(wanted.collect());
         let mut total = 0;
         let sources = dbs
             .map(|(number, db)| {
-                let wanted = db.keys().occupied().filter(|slot| slots.contains(slot.index()));
-                total += wanted.map(|slot| u64::from(db.keys().count(slot))).sum::<u64>();
+                let wanted = db.stored_slots().filter(|slot| slots.has(*slot));
+                total += wanted.map(|slot| db.slot(slot).table.len() as u64).sum::<u64>();
                 Source { number, uid: db.uid }
             })
             .collect();

@@ -17,43 +17,44 @@ const _: () = assert!(1 << SLOT_BITS == SLOT_COUNT);
 
 /// Counting and sampling.
 impl Keyspace {
-    /// Number of keys in a database, expired ones that are still present included.
+    /// Number of keys in a database, expired ones that are still present included; those of hidden slots are not.
     pub fn len(&mut self, db: u32) -> u64 {
         self.observe_all();
         self.db(db).map_or(0, Db::len)
     }
 
-    /// Whether no database holds a key.
+    /// Whether no database holds a key, hidden ones included.
     pub fn is_empty(&self) -> bool {
-        self.dbs.iter().flatten().all(|db| db.is_empty())
+        self.dbs.iter().flatten().all(|db| db.stored().0 == 0)
     }
 
-    /// Number of keys with expiry in a database.
+    /// Number of keys with expiry in a database, hidden ones aside.
     pub fn volatile(&self, db: u32) -> u64 {
         self.db(db).map_or(0, Db::volatile)
     }
 
-    /// Mean time to live of the keys with expiry in a database, in milliseconds.
+    /// Mean time to live of the keys with expiry in a database, in milliseconds; hidden ones do not count.
     pub fn avg_ttl_ms(&self, db: u32) -> u64 {
         self.db(db).map_or(0, |database| database.avg_ttl_ms(self.now_ms))
     }
 
-    /// Number of keys in a slot. (CLUSTER COUNTKEYSINSLOT)
+    /// Number of keys in a slot, 0 if it is hidden. (CLUSTER COUNTKEYSINSLOT)
     pub fn count_in_slot(&self, db: u32, slot: Slot) -> usize {
-        self.db(db).map_or(0, |database| database.slot(slot).table.len())
+        self.db(db).map_or(0, |database| database.keys().count(slot) as usize)
     }
 
-    /// Up to `count` keys of a slot. (CLUSTER GETKEYSINSLOT)
+    /// Up to `count` keys of a slot, none if it is hidden. (CLUSTER GETKEYSINSLOT)
     pub fn keys_in_slot(&self, db: u32, slot: Slot, count: usize) -> Vec<&[u8]> {
         self.entries_in_slot(db, slot).map(Entry::key).take(count).collect()
     }
 
-    /// All entries of a slot, expired ones included.
+    /// All entries of a slot, expired ones included; none if it is hidden.
     pub fn entries_in_slot(&self, db: u32, slot: Slot) -> impl Iterator<Item = &Entry> {
-        self.db(db).into_iter().flat_map(move |database| database.slot(slot).table.iter())
+        let shown = self.db(db).filter(|database| !database.is_hidden(slot));
+        shown.into_iter().flat_map(move |database| database.slot(slot).table.iter())
     }
 
-    /// All entries of a database, slot by slot, expired ones included.
+    /// All entries of a database, slot by slot, expired ones included; those of hidden slots are not.
     pub fn entries(&self, db: u32) -> impl Iterator<Item = &Entry> {
         self.db(db).into_iter().flat_map(|database| {
             let slots = database.keys().occupied();
@@ -61,8 +62,8 @@ impl Keyspace {
         })
     }
 
-    /// A key picked at random among those that are not expired, each with the same chance; `None` if there are
-    /// none, or next to none. (RANDOMKEY)
+    /// A key picked at random among those that are neither hidden nor expired, each with the same chance; `None` if
+    /// there are none, or next to none. (RANDOMKEY)
     pub fn random_key(&mut self, db: u32) -> Option<&Entry> {
         const DRAWS_MAX: usize = 100;
         self.observe_all();
@@ -76,7 +77,7 @@ impl Keyspace {
         })
     }
 
-    /// One step of a scan: calls `visit` with entries that are not expired, at least `count` of them unless
+    /// One step of a scan: calls `visit` with entries that are neither hidden nor expired, at least `count` of them unless
     /// the scan ends, and returns the cursor of the next step, 0 at the end. A key that is present from the first
     /// step to the last is visited at least once, whatever happens to others meanwhile.
     ///
@@ -122,14 +123,15 @@ impl Keyspace {
 
 /// Emptying and swapping.
 impl Keyspace {
-    /// Removes all keys of a database; memory is freed later. Returns how many there were.
+    /// Removes all keys of a database, those of hidden slots too (the slots stay hidden); memory is freed later. Returns
+    /// how many there were.
     pub fn flush(&mut self, db: u32) -> u64 {
         self.raise_floor();
         self.touch_present(db);
         let Some(old) = self.dbs.get_mut(db as usize).and_then(Option::take) else {
             return 0;
         };
-        let count = old.len();
+        let (count, _) = old.stored();
         self.dirty += count;
         if self.walks.is_empty() {
             self.garbage.push(Garbage::Db(old));
@@ -139,7 +141,7 @@ impl Keyspace {
         count
     }
 
-    /// Removes all keys of all databases.
+    /// Removes all keys of all databases, those of hidden slots too.
     pub fn flush_all(&mut self) -> u64 {
         (0..self.db_count()).map(|db| self.flush(db)).sum()
     }
@@ -181,7 +183,7 @@ impl Keyspace {
 
 /// Walks.
 impl Keyspace {
-    /// Starts a walk over these slots of all databases as they are now; `cut` is the log offset of this state.
+    /// Starts a walk over these slots, hidden or not, of all databases as they are now; `cut` is the log offset of this state.
     /// `None` if too many are running.
     pub fn start_walk(&mut self, ranges: &[RangeInclusive<u16>], cut: u64) -> Option<WalkId> {
         let numbered = (0u32..).zip(&self.dbs);

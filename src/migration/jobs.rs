@@ -28,6 +28,8 @@ pub enum Stage {
     Handed,
     /// Target: keys and writes are being received; nobody sees them.
     Receiving,
+    /// Target: what has come is being removed; the job ends with that.
+    Dropping,
     /// Target: the slots are this node's, or will be: it claims them whenever they are still the source's.
     Taken,
 }
@@ -109,8 +111,6 @@ pub struct Job {
     pub holds_writes: bool,
     /// Target: the slots are being claimed, and nobody may change that.
     pub is_taking: bool,
-    /// Target: what has come is being removed; the job ends with that.
-    pub is_dropping: bool,
 }
 
 /// A job that is over.
@@ -189,6 +189,7 @@ impl Jobs {
             }
             Said::Grant => return self.enter(&note.name, Role::Source, Stage::Granted, now_s),
             Said::Handed => return self.enter(&note.name, Role::Source, Stage::Handed, now_s),
+            Said::Drop => return self.enter(&note.name, Role::Target, Stage::Dropping, now_s),
             Said::Take => return self.enter(&note.name, Role::Target, Stage::Taken, now_s),
         }
         true
@@ -220,7 +221,6 @@ impl Jobs {
             is_cancelled: false,
             holds_writes: false,
             is_taking: false,
-            is_dropping: false,
         });
     }
 
@@ -263,6 +263,7 @@ impl Jobs {
                 Stage::Moving | Stage::Receiving => {}
                 Stage::Granted => say(Said::Grant),
                 Stage::Handed => say(Said::Handed),
+                Stage::Dropping => say(Said::Drop),
                 Stage::Taken => say(Said::Take),
             }
         }

@@ -6,6 +6,7 @@
 //!   hw:slots handed NAME                         they are the target's; their keys are being removed
 //!   hw:slots import NAME SOURCE TARGET RANGES    the target receives their keys, which nobody sees
 //!   hw:slots at NAME NUMBER                      it has applied this batch, which stands in the same unit
+//!   hw:slots drop NAME                           what has come is of no use and is being removed
 //!   hw:slots take NAME                           it may claim the slots, and does
 //!   hw:slots end NAME                            the job is over, on the side whose log this is
 //! ```
@@ -39,6 +40,8 @@ pub enum Said {
     Import(Box<Plan>),
     /// Batches up to this one have been applied.
     At(u64),
+    /// What has come is being removed; nobody goes on from here.
+    Drop,
     /// The slots are taken.
     Take,
     /// The job is over.
@@ -69,6 +72,7 @@ impl Note {
             "grant" => Said::Grant,
             "handed" => Said::Handed,
             "at" => Said::At(words.next()?.parse().ok()?),
+            "drop" => Said::Drop,
             "take" => Said::Take,
             "end" => Said::End,
             _ => return None,
@@ -90,6 +94,7 @@ impl Note {
             Said::Grant => format!("{MARK}grant {name}"),
             Said::Handed => format!("{MARK}handed {name}"),
             Said::At(number) => format!("{MARK}at {name} {number}"),
+            Said::Drop => format!("{MARK}drop {name}"),
             Said::Take => format!("{MARK}take {name}"),
             Said::End => format!("{MARK}end {name}"),
         }
@@ -120,6 +125,7 @@ mod tests {
             Said::Handed,
             Said::Import(plan()),
             Said::At(u64::MAX),
+            Said::Drop,
             Said::Take,
             Said::End,
         ];

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{feed, follow, migration, reload, stop, system, walks};
+use super::{feed, follow, migration, reload, stop, system, trimming, walks};
 use crate::clock::{self, SystemClock};
 use crate::node::Node;
 use crate::state::Output;
@@ -65,6 +65,7 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             Output::LinkChanged => shared.link_changed.notify_one(),
             Output::StartSnapshot => walks::start_snapshot(shared),
             Output::StartRewrite => walks::start_rewrite(shared),
+            Output::StartTrimming => trimming::start(shared),
             Output::ConfigChanged(names) => settings_changed(shared, &names),
             Output::FollowSettings(follow) => follow::start(shared, follow),
             Output::RewriteConfig { client } => rewrite_config(shared, client),

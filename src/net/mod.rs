@@ -22,6 +22,7 @@ mod shared;
 mod socket;
 mod stop;
 mod system;
+mod trimming;
 mod turn;
 mod walks;
 

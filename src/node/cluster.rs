@@ -6,6 +6,7 @@ use crate::cluster::{self, Cluster, Host, Input, Output};
 use crate::config::PrimaryAddress;
 use crate::keyspace::Slot;
 use crate::state::cluster::Membership;
+use crate::state::trimming::Why;
 use crate::state::{self, ClientId};
 
 use super::{Node, propagate};
@@ -101,7 +102,7 @@ impl Node {
                 state.resume_paused();
                 self.resume_jobs();
             }
-            Output::DropKeys(slots) => self.drop_keys(&slots),
+            Output::DropKeys(slots) => state.trim_slots(&slots, Why::Lost),
             // What listens for them here would listen in vain.
             Output::GaveUp(slots) => {
                 slots.into_iter().for_each(|slot| state.drop_shard_channels(slot))
@@ -160,28 +161,6 @@ impl Node {
         if until_ms.is_some_and(|until_ms| until_ms <= time.mono_ms()) {
             self.unpause();
         }
-    }
-
-    /// Removes the keys of slots that somebody else owns; the node's replicas and its log hear of each.
-    fn drop_keys(&mut self, slots: &[Slot]) {
-        let state = &mut self.state;
-        state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
-        for slot in slots {
-            let keys: Vec<Vec<u8>> = state
-                .keyspace
-                .keys_in_slot(0, *slot, usize::MAX)
-                .into_iter()
-                .map(<[u8]>::to_vec)
-                .collect();
-            for key in keys {
-                let key_ref = state.keyspace.key(&key);
-                if state.keyspace.remove(0, &key_ref) {
-                    state.keyspace.effects.push(0, &[b"DEL", &key]);
-                }
-            }
-        }
-        propagate::flush_each(state);
-        self.tell_watchers();
     }
 
     fn flush_everything(&mut self) {

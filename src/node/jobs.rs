@@ -44,7 +44,8 @@ impl Node {
         let sizes: Vec<(u32, u64, u64)> = (0..state.keyspace.db_count())
             .filter_map(|db| {
                 let database = state.keyspace.db(db)?;
-                (!database.is_empty()).then(|| (db, database.len(), database.volatile()))
+                let (keys, volatile) = database.stored();
+                (keys > 0).then_some((db, keys, volatile))
             })
             .collect();
         let job = Job {

@@ -67,7 +67,7 @@ impl Node {
         }
         let now_s = state.time.unix_s();
         let job = state.migrations.get_mut(&name).filter(|job| job.stage == Stage::Receiving);
-        let Some(job) = job.filter(|job| !job.is_dropping && !job.is_taking) else {
+        let Some(job) = job.filter(|job| !job.is_taking) else {
             return Err("ERR There is no such import".into());
         };
         job.heard_s = now_s;
@@ -94,10 +94,7 @@ impl Node {
                 // A part of it is there and in no log: everything of the job goes.
                 state
                     .log(true, format!("Batch {number} of import {name} cannot be applied: {why}"));
-                if let Some(job) = state.migrations.get_mut(&name) {
-                    job.is_dropping = true;
-                }
-                state.trim_foreign(&slots);
+                state.drop_import(&name);
                 Err(CommandError::owned(format!("ERR Batch {number} cannot be applied: {why}")))
             }
         }
@@ -247,6 +244,7 @@ impl Node {
                 Stage::Moving | Stage::Granted => {}
                 Stage::Handed => self.tick_handed(&job, time),
                 Stage::Receiving => self.tick_receiving(&job, time),
+                Stage::Dropping => self.tick_dropping(&job, time),
                 Stage::Taken => self.tick_taken(&job, time),
             }
         }
@@ -270,19 +268,21 @@ impl Node {
         slots.iter().filter(|slot| owner(*slot) != own).collect()
     }
 
+    /// A source that has gone silent has given the job up, or begins it again when it comes back.
     fn tick_receiving(&mut self, job: &Job, time: Time) {
-        if job.is_taking {
-            return;
-        }
         let silent_s = time.unix_s().saturating_sub(job.heard_s);
-        if !job.is_dropping && silent_s > u64::from(self.state.config.repl_timeout).max(1) {
-            if let Some(job) = self.state.migrations.get_mut(&job.name) {
-                job.is_dropping = true;
-                job.message = format!("nothing came from the source for {silent_s} s");
-            }
-        } else if !job.is_dropping {
+        if job.is_taking || silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
             return;
         }
+        if let Some(job) = self.state.migrations.get_mut(&job.name) {
+            job.message = format!("nothing came from the source for {silent_s} s");
+        }
+        self.begin_unit();
+        self.state.drop_import(&job.name);
+        propagate::flush_each(&mut self.state);
+    }
+
+    fn tick_dropping(&mut self, job: &Job, time: Time) {
         if self.state.has_foreign_keys(&job.plan.slots) {
             self.state.trim_foreign(&job.plan.slots);
             return;

@@ -22,6 +22,7 @@ mod settings;
 mod slot_filter;
 mod tick;
 mod transactions;
+mod trimming;
 
 use crate::clock::Time;
 use crate::commands::table;
@@ -131,4 +132,8 @@ const PROTECTED: &str = "-DENIED Redis is running in protected mode because prot
 #[cfg(test)]
 pub(crate) mod cluster_tests;
 #[cfg(test)]
+mod hidden_tests;
+#[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod trimming_tests;

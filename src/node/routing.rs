@@ -3,7 +3,7 @@
 use crate::cluster::redirect::{self, Asked, Rules};
 use crate::commands::{Entry, Flag, keys_of};
 use crate::keyspace::{ExpireMode, Slot};
-use crate::resp::{Args, CommandError};
+use crate::resp::{Args, CommandError, errors};
 use crate::state::State;
 use crate::state::client::{Client, Queued, Transaction};
 
@@ -91,5 +91,11 @@ fn decide<'k>(
         let entry = keyspace.peek(0, &keyspace.key(bytes));
         entry.is_none_or(|entry| entry.expiry_ms().is_some_and(is_past))
     };
-    redirect::route(&membership.core, Rules::of(&state.config), asked, keys, is_missing)
+    let slot =
+        redirect::route(&membership.core, Rules::of(&state.config), asked, keys, is_missing)?;
+    // A slot that has come back before its former keys were gone; messages have nothing to do with keys.
+    if slot.is_some_and(|slot| state.is_trimming(slot)) && !asked.is_message {
+        return Err(errors::TRIMMING);
+    }
+    Ok(slot)
 }

@@ -21,6 +21,7 @@ impl Node {
         propagate::flush_each(&mut self.state);
         self.note_expire_cycle();
         self.renew_expire_time();
+        self.tick_trimming();
         self.note_eviction_time(time);
         super::memory::make_room(&mut self.state);
         let net = [self.state.stats.commands, self.state.stats.net_in, self.state.stats.net_out];

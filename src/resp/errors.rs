@@ -84,6 +84,8 @@ errors! {
     CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot";
     /// Some keys of a slot on the move are here, some are not.
     TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot";
+    /// A slot whose former keys are still being removed.
+    TRIMMING = "TRYAGAIN Slot is being trimmed";
     /// A slot that nobody owns.
     SLOT_NOT_SERVED = "CLUSTERDOWN Hash slot not served";
     /// The cluster does not serve.

@@ -160,6 +160,16 @@ impl State {
         self.cluster.as_deref().is_some_and(|one| one.paused_until_ms.is_some())
     }
 
+    /// Hides the keys of `slots` from whoever looks at the whole keyspace.
+    pub fn hide_slots(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        slots.into_iter().for_each(|slot| self.keyspace.hide(slot));
+    }
+
+    /// Shows the keys of `slots` again.
+    pub fn show_slots(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        slots.into_iter().for_each(|slot| self.keyspace.show(slot));
+    }
+
     /// A line for the log of events.
     pub(crate) fn log(&mut self, is_warning: bool, text: String) {
         self.outputs.push(Output::Note(Note { warning: is_warning, text }));

@@ -22,7 +22,7 @@ impl Waste {
     /// Values in it; a database counts for its keys.
     pub fn objects(&self) -> u64 {
         let objects = |garbage: &Garbage| match garbage {
-            Garbage::Db(db) => db.len(),
+            Garbage::Db(db) => db.stored().0,
             Garbage::String(_) | Garbage::Object(_) => 1,
         };
         self.garbage.iter().map(objects).sum()

@@ -8,6 +8,7 @@ use crate::migration::note::Plan;
 use crate::migration::{Job, Note, Outcome, Role, Said, Stage};
 
 use super::persistence::Beside;
+use super::trimming::Why;
 use super::{Output, State};
 
 impl State {
@@ -66,9 +67,18 @@ impl State {
         self.resume_paused();
     }
 
+    /// What has come of an import is of no use: it is removed, and that ends the job.
+    pub fn drop_import(&mut self, name: &NodeId) {
+        let Some(slots) = self.migrations.get(name).map(|job| job.plan.slots.clone()) else {
+            return;
+        };
+        self.say_of_job(*name, Said::Drop);
+        self.trim_foreign(&slots);
+    }
+
     /// Keys that have been received and are not this node's to show are hidden.
     pub fn settle_hidden(&mut self) {
-        let receives = |job: &&Job| job.stage == Stage::Receiving;
+        let receives = |job: &&Job| matches!(job.stage, Stage::Receiving | Stage::Dropping);
         let wanted: SlotSet = self
             .migrations
             .iter()
@@ -78,7 +88,13 @@ impl State {
         self.hide_exactly(&wanted);
     }
 
-    fn hide_exactly(&mut self, _wanted: &SlotSet) {}
+    fn hide_exactly(&mut self, wanted: &SlotSet) {
+        let hidden: Vec<Slot> = self.keyspace.hidden().collect();
+        let is_free = |slot: &Slot| !wanted.has(*slot) && !self.is_trimming(*slot);
+        let shown: Vec<Slot> = hidden.into_iter().filter(is_free).collect();
+        self.show_slots(shown);
+        self.hide_slots(wanted.iter());
+    }
 
     /// A name for a job that no other has: it follows from ids that nobody else has, and from `parts`.
     #[must_use]
@@ -93,11 +109,14 @@ impl State {
     /// Whether there are keys in slots that are not this node's.
     #[must_use]
     pub fn has_foreign_keys(&self, slots: &SlotSet) -> bool {
-        slots.iter().any(|slot| self.keyspace.count_in_slot(0, slot) > 0)
+        self.keyspace.has_keys_in(slots.iter())
     }
 
     /// Has the keys of slots removed that are not this node's.
-    pub fn trim_foreign(&mut self, _slots: &SlotSet) {}
+    pub fn trim_foreign(&mut self, slots: &SlotSet) {
+        let slots: Vec<Slot> = slots.iter().collect();
+        self.trim_slots(&slots, Why::Unwanted);
+    }
 
     /// Whether a request for keys of `slot` waits, since the slot is about to be served elsewhere. Without a slot: whether a
     /// request that changes keys anywhere does.

@@ -16,6 +16,7 @@ pub mod slowlog;
 pub mod stats;
 pub mod stream;
 pub mod system;
+pub mod trimming;
 
 pub use client::{Client, ClientId};
 pub use clients::Clients;
@@ -55,6 +56,8 @@ pub struct State {
     pub replication: replication::Replication,
     /// The node's part in its cluster; none outside of cluster mode.
     pub cluster: Option<Box<cluster::Membership>>,
+    /// Slots that are not the node's any more, and whose keys are being removed.
+    pub trimming: trimming::Trimming,
     /// Clients whose commands wait for replicas or the log, and some that no longer do.
     pub waiting: Vec<ClientId>,
     /// What snapshots, rewrites and loads are doing.
@@ -119,6 +122,7 @@ impl State {
             latency: latency::Latency::default(),
             replication: replication::Replication::default(),
             cluster: None,
+            trimming: trimming::Trimming::default(),
             waiting: Vec::new(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,

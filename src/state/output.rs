@@ -40,6 +40,8 @@ pub enum Output {
     StartSnapshot,
     /// Rewrite the log from everything as it will be at a cut of the driver's choosing.
     StartRewrite,
+    /// Have keys of former slots removed, step by step (`Node::trim_step`), until there are none left.
+    StartTrimming,
     /// Settings changed; the driver applies those it holds itself.
     ConfigChanged(Vec<&'static str>),
     /// Settings changed that take effect only where the system plays along; the driver tries and tells the client.

@@ -97,6 +97,7 @@ impl State {
         let is_replica = replication.primary.is_some();
         self.replication.alone_since_ms = now_ms;
         if is_replica && !was_replica {
+            self.stop_trimming();
             self.replication.data_age = None;
             self.end_all_waits();
         }

@@ -61,6 +61,8 @@ impl World {
             Output::Bus => self.pump(at),
             Output::LinkChanged => self.end_old_session(at),
             Output::Note(note) => self.trace(at, &note.text),
+            // A tick trims a little too, and there is never much.
+            Output::StartTrimming => {}
             Output::StartSnapshot | Output::StartRewrite | Output::Deliver { .. } => {}
             other => unreachable!("nobody asks for {other:?} here"),
         }

@@ -1,8 +1,8 @@
-//! A set of slots, as it stands in packets.
+//! A set of slots, in memory as it stands in packets.
 
 use std::fmt;
 
-use crate::keyspace::{SLOT_COUNT, Slot};
+use super::key::{SLOT_COUNT, Slot};
 
 const WORDS: usize = SLOT_COUNT / 64;
 

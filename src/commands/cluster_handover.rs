@@ -3,6 +3,7 @@
 //! ```text
 //!   BEGIN job source target ranges   receive these slots; answers the last batch applied
 //!   APPLY job number commands        apply a batch; answers its number
+//!   READY job                        bring what you have to disk; answers when it is there
 //!   TAKE job number                  that was all: claim the slots; answers the epoch of the claim
 //!   ABORT job                        never claim them, and forget what has come; an error if it is too late for that
 //!   FINISH job                       the source knows that they are yours
@@ -30,7 +31,7 @@ pub(super) const HANDOVER: Command = Command {
     flags: ADMIN,
     since: "7.2.4",
     summary: "Used between nodes of this server to move slots.",
-    syntax: "BEGIN | APPLY | TAKE | ABORT | FINISH | REQUEST job [argument ...]",
+    syntax: "BEGIN | APPLY | READY | TAKE | ABORT | FINISH | REQUEST job [argument ...]",
     run: handover,
     ..SUBCOMMAND
 };
@@ -46,6 +47,11 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         (word, 6) if is(word, "APPLY") => {
             // The batch is applied by the node: commands do not run commands.
             ctx.then = Then::ApplyBatch;
+            Ok(())
+        }
+        (word, 4) if is(word, "READY") => {
+            ctx.client.blocked = Some(Blocked::Job);
+            ctx.state.outputs.push(Output::SyncLog { client: ctx.client.id });
             Ok(())
         }
         (word, 5) if is(word, "TAKE") => take(ctx, name, args),

@@ -72,6 +72,7 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             Output::Reload { client, log, save } => reload::start(shared, client, log, save),
             Output::MoveSlots { job } => migration::move_slots(shared, job),
             Output::TakeSlots { job, client } => migration::take_slots(shared, job, client),
+            Output::SyncLog { client } => migration::sync_log(shared, client),
             Output::RequestSlots { job } => migration::request_slots(shared, job),
             Output::Shutdown(how) => stop::start(shared, how),
             Output::Note(Note { warning: true, text }) => tracing::warn!("{text}"),

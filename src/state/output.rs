@@ -73,6 +73,11 @@ pub enum Output {
         /// Who waits for it.
         client: ClientId,
     },
+    /// Bring the log to disk and tell the client when it is there.
+    SyncLog {
+        /// Who waits for it.
+        client: ClientId,
+    },
     /// Ask another node to move slots here.
     RequestSlots {
         /// The job.

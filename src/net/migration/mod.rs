@@ -10,7 +10,7 @@ mod stream;
 mod taker;
 
 pub(super) use mover::start as move_slots;
-pub(super) use taker::{request as request_slots, start as take_slots};
+pub(super) use taker::{request as request_slots, start as take_slots, sync as sync_log};
 
 use std::time::{Duration, Instant};
 

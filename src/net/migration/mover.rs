@@ -28,6 +28,9 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long a target may take for a claim: its disk, and its replicas.
 const CLAIM: Duration = Duration::from_secs(5);
 
+/// How long a target may take to bring its log to disk.
+const SYNC: Duration = Duration::from_secs(30);
+
 /// Writes begin to wait when so many bytes at most are missing. Few, since what is missing is what they wait for.
 const CLOSE_BYTES: u64 = 64 * 1024;
 
@@ -251,6 +254,7 @@ impl Mover<'_> {
         let mut looked = started();
         let mut heard = started();
         let mut streaming: Option<Instant> = None;
+        let mut is_synced = false;
         self.look(true)?;
         loop {
             let thoroughly = looked.elapsed() > LOOK;
@@ -279,11 +283,15 @@ impl Mover<'_> {
             let lag = session.lag(end);
             self.tell("replicating", thoroughly || lag == 0);
             let near = if since.elapsed() < PATIENCE { CLOSE_BYTES } else { self.max_lag() };
-            if lag <= near {
+            if lag <= near && !is_synced {
+                // Both logs go to disk while nobody waits for that.
+                self.sync_both(link)?;
+                is_synced = true;
+            } else if lag <= near {
                 if self.hand_off(link, target)? {
                     return Ok(());
                 }
-                streaming = None;
+                (streaming, is_synced) = (None, false);
             } else if since.elapsed() > PATIENCE {
                 self.brake(since.elapsed());
             } else if !is_more {
@@ -291,6 +299,18 @@ impl Mover<'_> {
                 self.shared.committer.settle(self.shared);
             }
         }
+    }
+
+    fn sync_both(&mut self, link: &mut PeerLink) -> Result<(), Went> {
+        let session = self.session.as_mut().expect("it is being driven");
+        session.collect_all(link)?;
+        let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"READY", self.name.as_bytes()];
+        match link.ask_for(&words, SYNC).map_err(Trouble::from)? {
+            Answer::Ok => {}
+            other => return Err(Stop::Again(format!("the target answers {other:?}")).into()),
+        }
+        self.shared.committer.drain(self.shared).map_err(Stop::Again)?;
+        Ok(())
     }
 
     fn max_lag(&self) -> u64 {

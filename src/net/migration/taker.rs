@@ -29,6 +29,18 @@ pub(in crate::net) fn start(shared: &Arc<Shared>, job: NodeId, client: ClientId)
     });
 }
 
+/// Brings the log to disk, so that the last sync before a claim has little to do.
+pub(in crate::net) fn sync(shared: &Arc<Shared>, client: ClientId) {
+    let shared = Arc::clone(shared);
+    crate::net::spawn_thread("sync-log", move || {
+        let reply = match shared.committer.drain(&shared) {
+            Ok(()) => "+OK\r\n".to_owned(),
+            Err(why) => format!("-ERR The log cannot be synced: {why}\r\n"),
+        };
+        with_node(&shared, |node| node.answer_job(client, reply.into_bytes()));
+    });
+}
+
 /// Asks the source of a job to move its slots here.
 pub(in crate::net) fn request(shared: &Arc<Shared>, job: NodeId) {
     let shared = Arc::clone(shared);

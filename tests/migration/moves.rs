@@ -1,0 +1,227 @@
+//! One job at a time, and everything that can be in its way.
+
+use highwater::keyspace::Slot;
+
+use crate::jobs::{begin, ended, jobs, move_slots, rest, wait_until};
+use crate::member::{Kind, Member};
+use crate::server::wait_for;
+use crate::shards::Shards;
+
+/// The first shard's slots, the last one left out: it stays a primary.
+const RANGE: (u16, u16) = (0, 5459);
+
+/// Keys of the range, as many as asked for.
+fn keys(count: usize) -> Vec<String> {
+    let all = (0..).map(|number| format!("key:{number}"));
+    all.filter(|key| Slot::of(key.as_bytes()).number() <= RANGE.1).take(count).collect()
+}
+
+/// Three primaries; the index of the one with the range, and of another.
+fn three(settings: &[&str]) -> Shards {
+    Shards::make(&[Kind::Ours; 3], 0, settings)
+}
+
+fn fill(member: &Member, keys: &[String], value: &str) {
+    let mut client = member.client();
+    for group in keys.chunks(500) {
+        let requests: Vec<Vec<Vec<u8>>> = group
+            .iter()
+            .map(|key| vec![b"SET".to_vec(), key.clone().into_bytes(), value.as_bytes().to_vec()])
+            .collect();
+        for reply in client.run(&requests) {
+            assert_eq!(reply, b"+OK\r\n");
+        }
+    }
+}
+
+fn digests(member: &Member, keys: &[String]) -> Vec<String> {
+    keys.iter().map(|key| member.ask(&format!("DEBUG DIGEST-VALUE {key}"))).collect()
+}
+
+fn dbsize(member: &Member) -> usize {
+    let reply = member.ask("DBSIZE");
+    reply.trim_end().strip_prefix(':').and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// Values of all kinds, times to live, values of megabytes: they arrive as they were, and are nowhere else afterwards.
+#[test]
+fn slots_move_with_all_that_is_in_them() {
+    let shards = Shards::make(&[Kind::Ours; 6], 1, &[]);
+    let primaries: Vec<usize> = (0..6).filter(|&at| shards.members[at].is_primary()).collect();
+    let source = shards.owner("{06S}");
+    let target = *primaries.iter().find(|&&at| at != source).unwrap();
+    let (from, to) = (&shards.members[source], &shards.members[target]);
+    let mut names = keys(300);
+    fill(from, &names, "value");
+    let tags: Vec<String> = keys(5).into_iter().map(|key| format!("{{{key}}}")).collect();
+    assert_eq!(from.ask(&format!("SET {}n 12345", tags[0])), "+OK\r\n");
+    assert_eq!(from.ask(&format!("SET {}t soon PX 3600000", tags[1])), "+OK\r\n");
+    assert_eq!(from.ask(&format!("SETRANGE {}big 3000000 end", tags[2])), ":3000003\r\n");
+    assert_eq!(from.ask(&format!("SETBIT {}bits 77 1", tags[3])), ":0\r\n");
+    names.extend(
+        ["n", "t", "big", "bits"].iter().zip(&tags).map(|(name, tag)| format!("{tag}{name}")),
+    );
+    let before = digests(from, &names);
+    let job = move_slots(from, RANGE, to);
+    assert_eq!(job["operation"], "EXPORT");
+    assert_eq!((job["keys_sent"].as_str(), job["keys_total"].as_str()), ("304", "304"));
+    assert_eq!(digests(to, &names), before);
+    let ttl: i64 = to.ask(&format!("PTTL {}t", tags[1])).trim_end()[1..].parse().unwrap();
+    assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
+    assert_eq!((dbsize(from), dbsize(to)), (0, 304));
+    shards.heal();
+    // Replicas have what their primaries have.
+    for primary in [source, target] {
+        for replica in shards.replicas(primary) {
+            wait_for("the replica", || {
+                let (own, other) = (&shards.members[primary], &shards.members[replica]);
+                (own.ask("DEBUG DIGEST") == other.ask("DEBUG DIGEST")).then_some(())
+            });
+        }
+    }
+    // And so do the logs.
+    let mut shards = shards;
+    shards.members[target].kill();
+    shards.members[target].restart();
+    shards.members[source].kill();
+    shards.members[source].restart();
+    shards.heal();
+    let now = shards.owner("{06S}");
+    assert_eq!(digests(&shards.members[now], &names), before);
+}
+
+/// What has come is nobody's to see before the slots change hands. A job can be held, goes on, and can be ended; what has come
+/// is removed then.
+#[test]
+fn keys_on_their_way_are_not_seen_and_go_when_the_job_is_cancelled() {
+    let shards = three(&["--cluster-slot-migration-max-bandwidth", "1mb"]);
+    let (from, to) = (&shards.members[0], &shards.members[1]);
+    let names = keys(4000);
+    fill(from, &names, &"x".repeat(1000));
+    begin(from, RANGE, to);
+    let sent = |job: &crate::jobs::Job| job["keys_sent"].parse::<u64>().unwrap();
+    wait_until(from, "keys to be sent", |job| sent(job) > 300);
+    wait_for("keys to come", || {
+        jobs(to).into_iter().next().filter(|job| sent(job) > 300 && job["operation"] == "IMPORT")
+    });
+    assert_eq!(dbsize(to), 0);
+    assert_eq!(to.ask("SCAN 0 COUNT 100000"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    assert_eq!(to.ask("KEYS *"), "*0\r\n");
+    assert_eq!(to.ask("RANDOMKEY"), "$-1\r\n");
+    assert_eq!(
+        to.ask(&format!("CLUSTER COUNTKEYSINSLOT {}", Slot::of(names[0].as_bytes()).number())),
+        ":0\r\n"
+    );
+    assert!(to.ask(&format!("GET {}", names[0])).starts_with("-MOVED"));
+    assert!(!to.ask("INFO keyspace").contains("db0:"));
+    assert_eq!(from.ask("CLUSTER MIGRATION PAUSE ALL"), ":1\r\n");
+    wait_until(from, "the pause", |job| job["state"] == "paused");
+    rest(300);
+    let held = sent(&jobs(from)[0]);
+    rest(1500);
+    assert_eq!(sent(&jobs(from)[0]), held, "nothing is sent while the job is held");
+    assert_eq!(from.ask("CLUSTER MIGRATION RESUME ALL"), ":1\r\n");
+    wait_until(from, "more keys", |job| sent(job) > held);
+    assert_eq!(from.ask("CLUSTER CANCELSLOTMIGRATIONS"), "+OK\r\n");
+    assert_eq!(ended(from)["state"], "cancelled");
+    ended(to);
+    assert_eq!(dbsize(from), names.len());
+    assert_eq!(from.ask("CLUSTER CANCELSLOTMIGRATIONS"), "-ERR No migrations ongoing\r\n");
+    shards.heal();
+    // Nothing is left of it there, and the next job goes well.
+    assert_eq!(from.ask("CONFIG SET cluster-slot-migration-max-bandwidth 0"), "+OK\r\n");
+    move_slots(from, RANGE, to);
+    assert_eq!((dbsize(from), dbsize(to)), (0, names.len()));
+    shards.heal();
+}
+
+/// Either process dies on the way and comes back: the job goes on by itself, and a target that comes back goes on from where
+/// it was.
+#[test]
+fn a_job_survives_both_of_its_processes() {
+    let mut shards = three(&["--cluster-slot-migration-max-bandwidth", "2mb"]);
+    let names = keys(4000);
+    fill(&shards.members[0], &names, &"x".repeat(1000));
+    let before = digests(&shards.members[0], &names[..50]);
+    begin(&shards.members[0], RANGE, &shards.members[1]);
+    let sent = |job: &crate::jobs::Job| job["keys_sent"].parse::<u64>().unwrap();
+    wait_until(&shards.members[0], "keys to be sent", |job| sent(job) > 500);
+    shards.members[1].kill();
+    rest(300);
+    shards.members[1].restart();
+    wait_until(&shards.members[0], "the job to go on", |job| sent(job) > 1500);
+    let began_anew = shards.members[0].said().matches("begins").count();
+    assert_eq!(began_anew, 1, "{}", shards.members[0].said());
+    shards.members[0].kill();
+    rest(300);
+    shards.members[0].restart();
+    shards.members[0].ask("CONFIG SET cluster-slot-migration-max-bandwidth 0");
+    let job = ended(&shards.members[0]);
+    assert_eq!(job["state"], "success", "{job:?}");
+    shards.heal();
+    assert_eq!(digests(&shards.members[1], &names[..50]), before);
+    assert_eq!((dbsize(&shards.members[0]), dbsize(&shards.members[1])), (0, names.len()));
+}
+
+/// A target that is full takes no more until it is given room; the source keeps serving.
+#[test]
+fn a_target_that_is_full_is_waited_for() {
+    let shards = three(&[]);
+    let (from, to) = (&shards.members[0], &shards.members[1]);
+    let names = keys(3000);
+    fill(from, &names, &"x".repeat(1000));
+    assert_eq!(to.ask("CONFIG SET maxmemory 3mb"), "+OK\r\n");
+    begin(from, RANGE, to);
+    wait_until(from, "the target to be full", |job| job["message"].contains("OOM"));
+    assert_eq!(from.ask(&format!("SET {} other", names[0])), "+OK\r\n");
+    assert_eq!(to.ask("CONFIG SET maxmemory 0"), "+OK\r\n");
+    assert_eq!(ended(from)["state"], "success");
+    assert_eq!(to.ask(&format!("GET {}", names[0])), "$5\r\nother\r\n");
+    assert_eq!((dbsize(from), dbsize(to)), (0, names.len()));
+    shards.heal();
+}
+
+/// FLUSHALL makes void what has been sent.
+#[test]
+fn a_flush_on_the_way_is_obeyed() {
+    let shards = three(&["--cluster-slot-migration-max-bandwidth", "1mb"]);
+    let (from, to) = (&shards.members[0], &shards.members[1]);
+    let names = keys(3000);
+    fill(from, &names, &"x".repeat(1000));
+    begin(from, RANGE, to);
+    wait_until(from, "keys to be sent", |job| job["keys_sent"].parse::<u64>().unwrap() > 300);
+    assert_eq!(from.ask("FLUSHALL"), "+OK\r\n");
+    fill(from, &names[..10], "new");
+    from.ask("CONFIG SET cluster-slot-migration-max-bandwidth 0");
+    assert_eq!(ended(from)["state"], "success");
+    assert_eq!((dbsize(from), dbsize(to)), (0, 10));
+    shards.heal();
+}
+
+/// Several jobs of one source at a time, to several targets, and on to a third from the second.
+#[test]
+fn jobs_run_side_by_side() {
+    let shards = three(&[]);
+    let [a, b, c] = [0, 1, 2].map(|at| &shards.members[at]);
+    let names = keys(2000);
+    fill(a, &names, "value");
+    let words = format!(
+        "CLUSTER MIGRATESLOTS SLOTSRANGE 0 999 2000 2999 NODE {} SLOTSRANGE 1000 1999 NODE {}",
+        b.id(),
+        c.id()
+    );
+    assert_eq!(a.ask(&words), "+OK\r\n");
+    wait_for("both to end", || {
+        let jobs = jobs(a);
+        jobs.iter().all(|job| job["state"] == "success").then_some(())
+    });
+    move_slots(b, (0, 999), c);
+    let in_range = |first: u16, last: u16| {
+        let slots = names.iter().map(|key| Slot::of(key.as_bytes()).number());
+        slots.filter(|slot| (first..=last).contains(slot)).count()
+    };
+    assert_eq!(dbsize(b), in_range(2000, 2999));
+    assert_eq!(dbsize(c), in_range(0, 1999));
+    assert_eq!(dbsize(a), in_range(3000, 5460));
+    shards.heal();
+}

@@ -131,6 +131,6 @@ pub(crate) mod cluster_tests;
 #[cfg(test)]
 mod hidden_tests;
 #[cfg(test)]
-mod trimming_tests;
-#[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod trimming_tests;

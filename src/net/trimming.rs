@@ -14,10 +14,9 @@ use crate::clock::SystemClock;
 pub(super) fn start(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     super::spawn_thread("trim", move || {
-        while let Some(pause_us) = step(&shared) {
-            if shared.is_stopping() {
-                return;
-            }
+        while !shared.is_stopping()
+            && let Some(pause_us) = step(&shared)
+        {
             if pause_us > 0 {
                 std::thread::sleep(Duration::from_micros(pause_us));
             }

@@ -12,6 +12,9 @@ use super::{Node, propagate};
 
 /// The longest time for which one slice holds the node, in microseconds.
 const SLICE_US: u64 = 1000;
+/// The same where others have work for the node: short, because a thread that the system takes the processor from in the
+/// middle of a slice makes everybody wait.
+const SHARED_SLICE_US: u64 = 250;
 /// Keys of one slice: a bound for clocks that stand still.
 const KEYS_PER_SLICE: usize = 4096;
 /// Keys that a tick removes by itself.
@@ -41,16 +44,16 @@ impl Node {
         if stands_still(state) || state.stream.pending.len() > PENDING_BYTES_MAX {
             return Some(WAIT_US);
         }
+        let commands = state.stats.commands;
+        let is_alone = std::mem::replace(&mut state.trimming.commands, commands) == commands;
+        let slice_us = if is_alone { SLICE_US } else { SHARED_SLICE_US };
         let started = clock.now();
         state.time = started;
-        let end_us = started.mono_us + SLICE_US;
+        let end_us = started.mono_us + slice_us;
         self.trim_keys(KEYS_PER_SLICE, &mut || clock.mono_us() >= end_us);
-        // Where others have work for the node, they get half of the time.
-        let trimming = &mut self.state.trimming;
-        let before = std::mem::replace(&mut trimming.commands, self.state.stats.commands);
-        let is_alone = before == self.state.stats.commands;
+        // Where others have work for the node, they get more than half of the time.
         let spent_us = clock.mono_us().saturating_sub(started.mono_us);
-        Some(if is_alone { 0 } else { spent_us.max(SLICE_US) })
+        Some(if is_alone { 0 } else { spent_us.max(SHARED_SLICE_US) })
     }
 
     /// The share of a tick: nothing stays behind for want of a driver.
@@ -90,5 +93,6 @@ fn stands_still(state: &State) -> bool {
         || state.replication.failover.is_some()
         || state.is_being_replaced()
         || state.shutdown_waits
+        || state.stopping
         || state.persistence.loading.is_some()
 }

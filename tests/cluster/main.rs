@@ -34,3 +34,4 @@ mod rounds;
 mod settings;
 mod strangers;
 mod tools;
+mod trimming;

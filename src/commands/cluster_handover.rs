@@ -4,8 +4,8 @@
 //!   BEGIN job source target ranges   receive these slots; answers the last batch applied
 //!   APPLY job number commands        apply a batch; answers its number
 //!   READY job                        bring what you have to disk; answers when it is there
-//!   TAKE job number                  that was all: claim the slots; answers the epoch of the claim
-//!   ABORT job                        never claim them, and forget what has come; an error if it is too late for that
+//!   TAKE job number epoch            that was all: claim the slots, in a newer epoch; answers that of the claim
+//!   ABORT job ranges                 never claim them, and forget what has come; an error if it is too late for that
 //!   FINISH job                       the source knows that they are yours
 //!   REQUEST job target ranges        asked of the source by a target: move these slots to me
 //! ```
@@ -18,7 +18,7 @@ use super::cluster::{ADMIN, SUBCOMMAND, core};
 use super::cluster_migration::{begin, check_source, check_target};
 use super::command::{Arity, Command, CommandResult};
 use super::context::{Context, Then};
-use crate::cluster::NodeId;
+use crate::cluster::{Epoch, NodeId};
 use crate::migration::note::Plan;
 use crate::migration::{Job, Role, Said, Stage, parse_ranges};
 use crate::resp::{Args, CommandError, errors};
@@ -54,8 +54,8 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             ctx.state.outputs.push(Output::SyncLog { client: ctx.client.id });
             Ok(())
         }
-        (word, 5) if is(word, "TAKE") => take(ctx, name, args),
-        (word, 4) if is(word, "ABORT") => abort(ctx, name),
+        (word, 6) if is(word, "TAKE") => take(ctx, name, args),
+        (word, 5) if is(word, "ABORT") => abort(ctx, name, args),
         (word, 4) if is(word, "FINISH") => finish(ctx, name),
         (word, 6) if is(word, "REQUEST") => request(ctx, name, args),
         _ => Err(errors::SYNTAX),
@@ -121,7 +121,8 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
 }
 
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
-    let batch = integer(&args[4])?;
+    let (batch, epoch) = (integer(&args[4])?, integer(&args[5])?);
+    let epoch = u64::try_from(epoch).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
     let plan = match import(ctx.state, &name) {
         Some(job) if job.stage == Stage::Receiving && !job.is_taking => {
             if i64::try_from(job.batch) != Ok(batch) {
@@ -136,6 +137,7 @@ fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     ctx.state.say_of_job(name, Said::Take);
     if let Some(job) = import(ctx.state, &name) {
         job.is_taking = true;
+        job.former = epoch;
     }
     ctx.client.blocked = Some(Blocked::Job);
     ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
@@ -154,19 +156,23 @@ fn check_owner(state: &State, plan: &Plan) -> CommandResult {
     Ok(())
 }
 
-fn abort(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
-    let epoch = core(ctx.state)?.config_epoch();
+fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let slots = ranges(&args[4])?;
+    let core = core(ctx.state)?;
+    if !core.peers().me().is_primary() {
+        return Err("ERR Slot migration can only be used on primary nodes.".into());
+    }
+    let (epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
-        None => ctx.reply.ok(),
         Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
-        Some((Stage::Taken, _)) => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
-        Some((Stage::Receiving, _)) => {
-            drop_import(ctx, &name);
-            ctx.reply.ok();
-        }
-        Some(_) => ctx.reply.ok(),
+        Some((Stage::Receiving, _)) => drop_import(ctx, &name),
+        // Taken and forgotten, taken and not claimed yet, or never heard of: what counts is who has the slots.
+        _ if !has_none => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
+        Some((Stage::Taken, _)) => return Err("TRYAGAIN The slots are about to be claimed".into()),
+        _ => {}
     }
+    ctx.reply.ok();
     Ok(())
 }
 

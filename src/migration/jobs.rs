@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cluster::{NodeId, SlotSet};
+use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::keyspace::Slot;
 
 use super::note::{Note, Plan, Said};
@@ -109,6 +109,8 @@ pub struct Job {
     pub is_cancelled: bool,
     /// Source: writes to the slots wait: the end is near, or the target cannot keep up.
     pub holds_writes: bool,
+    /// Target: the epoch in which the source had the slots.
+    pub former: Epoch,
     /// Target: the slots are being claimed, and nobody may change that.
     pub is_taking: bool,
 }
@@ -220,6 +222,7 @@ impl Jobs {
             is_paused: false,
             is_cancelled: false,
             holds_writes: false,
+            former: Epoch(0),
             is_taking: false,
         });
     }

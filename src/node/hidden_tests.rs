@@ -3,6 +3,9 @@
 use super::cluster_tests::{node, play};
 use super::tests::Bench;
 use crate::keyspace::Slot;
+use crate::migration::note::Plan;
+use crate::migration::{Note, Said};
+use crate::state::persistence::Beside;
 
 /// The slot of `{bar}`.
 fn bar() -> Slot {
@@ -82,9 +85,17 @@ fn a_snapshot_holds_hidden_keys() {
 }
 
 #[test]
-fn other_data_in_the_place_of_these_are_hidden_in_the_same_slots() {
+fn what_is_hidden_follows_from_the_jobs_that_come_with_the_data() {
     let mut bench = with_hidden_keys();
-    let other = crate::keyspace::Keyspace::new(16, bench.node.state.keyspace.hash_key(), 1);
-    bench.node.replace_data(other, Vec::new());
+    let hash_key = bench.node.state.keyspace.hash_key();
+    let other = || crate::keyspace::Keyspace::new(16, hash_key, 1);
+    let id = crate::cluster::testing::id('a');
+    let slots = std::iter::once(bar()).collect();
+    let plan = Box::new(Plan { source: id, target: id, slots });
+    let mut beside = Beside::default();
+    beside.jobs.hear(&Note { name: id, said: Said::Import(plan) }, 1);
+    bench.node.replace_data(other(), beside);
     assert_eq!(bench.node.state.keyspace.hidden().collect::<Vec<_>>(), [bar()]);
+    bench.node.replace_data(other(), Beside::default());
+    assert_eq!(bench.node.state.keyspace.hidden().count(), 0);
 }

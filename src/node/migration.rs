@@ -35,7 +35,7 @@ impl Node {
         for job in exports {
             state.outputs.push(Output::MoveSlots { job });
         }
-        state.settle_hidden();
+        state.settle_jobs();
     }
 
     /// Applies the batch of `CLUSTER HANDOVER APPLY job number commands`.
@@ -143,8 +143,8 @@ impl Node {
             return self.answer_job(client, b"-ERR The job is gone\r\n".to_vec());
         };
         job.is_taking = false;
-        let slots = job.plan.slots.clone();
-        let Some(epoch) = self.claim(&slots) else {
+        let (slots, former) = (job.plan.slots.clone(), job.former);
+        let Some(epoch) = self.claim(&slots, former) else {
             return self.answer_job(client, b"-ERR This node is no primary\r\n".to_vec());
         };
         let reply = format!(":{epoch}\r\n").into_bytes();
@@ -157,9 +157,9 @@ impl Node {
         self.settle_cluster();
     }
 
-    fn claim(&mut self, slots: &SlotSet) -> Option<Epoch> {
+    fn claim(&mut self, slots: &SlotSet, former: Epoch) -> Option<Epoch> {
         let take = |core: &mut crate::cluster::Cluster| {
-            core.peers().me().is_primary().then(|| core.take_slots(slots))
+            core.peers().me().is_primary().then(|| core.take_slots(slots, former))
         };
         self.state.change_cluster(take).flatten()
     }
@@ -200,10 +200,15 @@ impl Node {
     /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on.
     pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) {
         self.state.time = time;
-        let job = self.state.migrations.get(name).filter(|job| job.stage == Stage::Granted);
-        let Some(slots) = job.map(|job| job.plan.slots.clone()) else { return };
+        let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
+        let job = self.state.migrations.get(name).filter(granted);
+        let Some((slots, stage)) = job.map(|job| (job.plan.slots.clone(), job.stage)) else {
+            return;
+        };
         self.state.change_cluster(|core| core.hand_over(to, epoch, &slots));
-        self.say_of_job(name, Said::Handed, time);
+        if stage == Stage::Granted {
+            self.say_of_job(name, Said::Handed, time);
+        }
         self.settle_cluster();
         self.state.resume_paused();
     }
@@ -304,7 +309,7 @@ impl Node {
         if !missing.is_empty() {
             let text = format!("Slots of import {} are claimed once more", job.name);
             self.state.log(true, text);
-            self.claim(&missing);
+            self.claim(&missing, job.former);
             self.settle_cluster();
         } else if time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
             self.end_job(&job.name, Outcome::Success, "", time);

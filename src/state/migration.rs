@@ -22,7 +22,7 @@ impl State {
     pub fn set_beside(&mut self, beside: Beside) {
         self.functions = beside.functions;
         self.migrations = beside.jobs;
-        self.settle_hidden();
+        self.settle_jobs();
     }
 
     /// Says something of a job in the log: an effect of the unit that runs.
@@ -36,7 +36,7 @@ impl State {
     pub fn hear_of_job(&mut self, note: &Note) {
         self.migrations.hear(note, self.time.unix_s());
         if !matches!(note.said, Said::At(_)) {
-            self.settle_hidden();
+            self.settle_jobs();
         }
     }
 
@@ -76,16 +76,22 @@ impl State {
         self.trim_foreign(&slots);
     }
 
-    /// Keys that have been received and are not this node's to show are hidden.
-    pub fn settle_hidden(&mut self) {
+    /// Keys that have been received and are not this node's to show are hidden; slots that another node may have taken are
+    /// claimed no more.
+    pub fn settle_jobs(&mut self) {
         let receives = |job: &&Job| matches!(job.stage, Stage::Receiving | Stage::Dropping);
-        let wanted: SlotSet = self
-            .migrations
-            .iter()
-            .filter(receives)
-            .flat_map(|job| job.plan.slots.iter().collect::<Vec<Slot>>())
-            .collect();
+        let wanted = self.slots_of_jobs(receives);
         self.hide_exactly(&wanted);
+        let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
+        let ceded = self.slots_of_jobs(granted);
+        if let Some(membership) = &mut self.cluster {
+            membership.core.set_ceded(ceded);
+        }
+    }
+
+    fn slots_of_jobs(&self, which: impl Fn(&&Job) -> bool) -> SlotSet {
+        let jobs = self.migrations.iter().filter(which);
+        jobs.flat_map(|job| job.plan.slots.iter().collect::<Vec<Slot>>()).collect()
     }
 
     fn hide_exactly(&mut self, wanted: &SlotSet) {
@@ -125,7 +131,8 @@ impl State {
         self.migrations.iter().any(|job| {
             let concerned = slot.is_none_or(|slot| job.plan.slots.has(slot));
             let waits = match job.stage {
-                Stage::Granted => writes || slot.is_some(),
+                // Handed, and still this node's: it has been started again before its configuration was saved.
+                Stage::Granted | Stage::Handed => writes || slot.is_some(),
                 Stage::Moving => writes && job.holds_writes,
                 _ => false,
             };

@@ -207,7 +207,7 @@ impl World {
             node.state.stream = stream;
             node.state.clients.iter_mut().for_each(|client| client.write_offset = 0);
             node.state.detach_replicas();
-            drop(node.replace_data(keyspace, Vec::new()));
+            drop(node.replace_data(keyspace, Default::default()));
             node.with_link(generation, time, |link, facts, _| loaded(link, facts.now_ms));
         });
         self.acknowledge(at);

@@ -33,7 +33,7 @@ impl Cluster {
         true
     }
 
-    fn take_epoch(&mut self) {
+    pub(super) fn take_epoch(&mut self) {
         self.current_epoch = self.current_epoch.next();
         self.peers.me_mut().config_epoch = self.current_epoch;
         self.persist_claim();

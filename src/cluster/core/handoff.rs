@@ -1,35 +1,70 @@
 //! Slots that change hands as a whole, without an election: their owner has agreed. The claim is that of the end of an
 //! import (Spec: cluster, "The CLUSTER SETSLOT command"): a new epoch without consensus, saved before it is told.
 
+use std::sync::Arc;
+
 use super::{Cluster, PeerIx};
 use crate::cluster::{Epoch, NodeId, SlotSet};
+use crate::keyspace::Slot;
 
 impl Cluster {
     /// The node takes slots that their owner has given up for it. Returns the epoch of the claim, which is on its way to the
-    /// disk; no write is taken before it is there.
-    pub fn take_slots(&mut self, slots: &SlotSet) -> Epoch {
+    /// disk; no write is taken before it is there. It is newer than `former`, which is the owner's.
+    pub fn take_slots(&mut self, slots: &SlotSet, former: Epoch) -> Epoch {
         assert!(self.peers.me().is_primary(), "replicas have no slots");
         for slot in slots.iter() {
             self.slots.importing.remove(&slot);
             self.slots.migrating.remove(&slot);
             self.assign(slot, Some(PeerIx::ME));
         }
+        self.current_epoch = self.current_epoch.max(former);
         self.bump_epoch();
+        if self.peers.me().config_epoch <= former {
+            self.take_epoch();
+        }
         // Also where the epoch was the newest already: the claim itself is new.
         self.persist_claim();
         self.tell(|_, _| true);
         self.peers.me().config_epoch
     }
 
-    /// Another node has taken slots that this one gave up for it, in that epoch. Nothing happens if a newer claim is known.
+    /// The node does not claim these slots any more, though they are its own: another node may take them. What it has said
+    /// before is in an older epoch than the other's claim ([`Cluster::take_slots`]), so no word that is still on its way can
+    /// take them back.
+    pub fn set_ceded(&mut self, slots: SlotSet) {
+        self.ceded = slots;
+    }
+
+    /// What the node says that `claimant` has: its primary's slots, or its own.
+    pub(super) fn claimed_slots(&self, claimant: PeerIx) -> Arc<SlotSet> {
+        let slots = self.slots.shared_set_of(claimant);
+        if self.ceded.is_empty() || claimant != PeerIx::ME {
+            return slots;
+        }
+        Arc::new(slots.iter().filter(|slot| !self.ceded.has(*slot)).collect())
+    }
+
+    /// Another node has taken slots that this one gave up for it, in that epoch. Its claim counts whatever the epochs say:
+    /// both may have taken the same one at the same time, and others are told of it in the end by this node's silence.
     pub fn hand_over(&mut self, to: &NodeId, epoch: Epoch, slots: &SlotSet) {
         let Some(place) = self.peers.find(to).filter(|place| *place != PeerIx::ME) else { return };
         self.current_epoch = self.current_epoch.max(epoch);
         let peer = &mut self.peers[place];
         peer.config_epoch = peer.config_epoch.max(epoch);
-        let mut claimed = self.slots.set_of(place);
-        slots.iter().for_each(|slot| claimed.insert(slot));
-        self.claim(place, epoch, &claimed);
+        let is_mine = |slot: &Slot| self.slots.owner(*slot) == Some(PeerIx::ME);
+        let given: Vec<Slot> = slots.iter().filter(is_mine).collect();
+        if given.is_empty() {
+            return;
+        }
+        for slot in &given {
+            self.slots.migrating.remove(slot);
+            self.assign(*slot, Some(place));
+        }
+        self.persist();
+        self.give_up(given.clone());
+        let claims = self.peers[place].slot_count;
+        self.after_claim((place, claims), PeerIx::ME, given.len(), given);
+        self.tell(|_, _| true);
     }
 
     /// The node goes on with slots that it had given up: nobody has taken them, and a claim that was made meanwhile and is
@@ -48,6 +83,12 @@ impl Cluster {
         slots.iter().all(|slot| {
             self.slots.owner(slot).is_some_and(|owner| self.peers[owner].shard == shard)
         })
+    }
+
+    /// Whether none of `slots` is this node's.
+    #[must_use]
+    pub fn has_none_of(&self, slots: &SlotSet) -> bool {
+        slots.iter().all(|slot| self.slots.owner(slot) != Some(PeerIx::ME))
     }
 
     /// The primary of the shard that `node` is in, as far as that is known.

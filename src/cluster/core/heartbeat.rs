@@ -14,7 +14,7 @@ impl Cluster {
     /// The header of the next packet.
     pub(super) fn header(&mut self) -> Header {
         let claimant = self.claimant();
-        let slots = self.slots.shared_set_of(claimant);
+        let slots = self.claimed_slots(claimant);
         let me = self.peers.me();
         let mine = flags::MYSELF
             | flags::PRIMARY

@@ -33,6 +33,7 @@ use crate::clock::Time;
 use crate::cluster::settings::Settings;
 use crate::cluster::{Epoch, Host, NodeId, Packet};
 use crate::keyspace::Slot;
+use crate::keyspace::SlotSet;
 
 pub use guard::Guard;
 pub use links::LinkId;
@@ -188,6 +189,8 @@ pub struct Cluster {
     peers: Peers,
     slots: Slots,
     links: Links,
+    /// Of the node's own slots those that it does not claim: another node may have taken them.
+    ceded: SlotSet,
     current_epoch: Epoch,
     last_vote_epoch: Epoch,
     status: Status,
@@ -235,6 +238,7 @@ impl Cluster {
             rng: fastrand::Rng::with_seed(seed),
             slots: Slots::default(),
             links: Links::default(),
+            ceded: SlotSet::EMPTY,
             current_epoch: Epoch(0),
             last_vote_epoch: Epoch(0),
             status: Status::default(),

@@ -153,7 +153,7 @@ impl Cluster {
     }
 
     /// Whether the node follows whoever took its last slot, or its primary's.
-    fn after_claim(
+    pub(super) fn after_claim(
         &mut self,
         (claimant, claims): (PeerIx, usize),
         own: PeerIx,

@@ -31,6 +31,9 @@ const CLAIM: Duration = Duration::from_secs(5);
 /// How long a target may take to bring its log to disk.
 const SYNC: Duration = Duration::from_secs(30);
 
+/// For how long a target is told that a job is over, where it does not answer. Then it finds out by itself.
+const FINISH: Duration = Duration::from_secs(60);
+
 /// Writes begin to wait when so many bytes at most are missing. Few, since what is missing is what they wait for.
 const CLOSE_BYTES: u64 = 64 * 1024;
 
@@ -84,6 +87,7 @@ impl Mover<'_> {
                 Stage::Moving if job.is_cancelled => return self.cancel(),
                 Stage::Moving => self.attempt(&job),
                 Stage::Granted => self.resolve(&job),
+                Stage::Handed if !self.has_none_of(&job) => self.hand_over_again(&job),
                 _ => return self.finish(&job),
             };
             match stop {
@@ -166,12 +170,9 @@ impl Mover<'_> {
         if self.session.is_none() {
             if batch > 0 {
                 // It has something of a session that is gone.
-                let (name, words) = (self.name, [&b"CLUSTER"[..], b"HANDOVER", b"ABORT"]);
-                let [cluster, handover, abort] = words;
-                return match link.ask(&[cluster, handover, abort, name.as_bytes()]) {
-                    Ok(Answer::Ok) => Err(Stop::Look),
-                    Ok(other) => Err(Stop::Again(format!("the target answers {other:?}"))),
-                    Err(error) => Err(Stop::Again(error.to_string())),
+                return match self.say_abort(&mut link, job)? {
+                    Answer::Ok => Err(Stop::Look),
+                    other => Err(Stop::Again(format!("the target answers {other:?}"))),
                 };
             }
             let session = Session::begin(self.shared, job);
@@ -226,6 +227,18 @@ impl Mover<'_> {
         }
     }
 
+    fn say_abort(&self, link: &mut PeerLink, job: &Job) -> Result<Answer, Stop> {
+        let slots = shown_ranges(&job.plan.slots, ",", false);
+        let name = self.name.as_bytes();
+        let words: [&[u8]; 5] = [b"CLUSTER", b"HANDOVER", b"ABORT", name, slots.as_bytes()];
+        link.ask(&words).map_err(|error| Stop::Again(error.to_string()))
+    }
+
+    fn own_epoch(&self) -> u64 {
+        let node = self.shared.node.lock();
+        node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0)
+    }
+
     fn own_id(&self) -> Option<NodeId> {
         let node = self.shared.node.lock();
         node.state.cluster.as_ref().map(|one| one.core.peers().me().id)
@@ -271,6 +284,13 @@ impl Mover<'_> {
                     self.begin(link, &job)?;
                 }
                 std::thread::sleep(LOOK);
+                continue;
+            }
+            let wait = session.wait();
+            if wait > Duration::ZERO {
+                std::thread::sleep(wait.min(LOOK));
+                session.collect(link)?;
+                self.tell(if streaming.is_some() { "replicating" } else { "snapshotting" }, true);
                 continue;
             }
             if !session.is_through() {
@@ -374,8 +394,15 @@ impl Mover<'_> {
             }
         }
         let last = self.session.as_ref().expect("it is being driven").last().to_string();
-        let words: [&[u8]; 5] =
-            [b"CLUSTER", b"HANDOVER", b"TAKE", self.name.as_bytes(), last.as_bytes()];
+        let epoch = self.own_epoch().to_string();
+        let words: [&[u8]; 6] = [
+            b"CLUSTER",
+            b"HANDOVER",
+            b"TAKE",
+            self.name.as_bytes(),
+            last.as_bytes(),
+            epoch.as_bytes(),
+        ];
         match link.ask_for(&words, CLAIM) {
             Ok(Answer::Number(epoch)) => {
                 self.taken(&target.id, epoch, began);
@@ -429,8 +456,7 @@ impl Mover<'_> {
             return Ok(());
         }
         let (target, mut link) = self.connect(job)?;
-        let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"ABORT", self.name.as_bytes()];
-        match link.ask(&words).map_err(|error| Stop::Again(error.to_string()))? {
+        match self.say_abort(&mut link, job)? {
             Answer::Ok => {
                 with_node(self.shared, |node| node.keep_granted(&self.name, now()));
                 Ok(())
@@ -446,11 +472,24 @@ impl Mover<'_> {
         }
     }
 
+    fn has_none_of(&self, job: &Job) -> bool {
+        let node = self.shared.node.lock();
+        let core = node.state.cluster.as_ref().map(|one| &one.core);
+        core.is_none_or(|core| core.has_none_of(&job.plan.slots))
+    }
+
+    /// The log says that the target has the slots, and the node's configuration does not: it was not saved in time.
+    fn hand_over_again(&self, job: &Job) -> Result<(), Stop> {
+        let target = self.target(job)?;
+        self.taken(&target.id, 0, started());
+        Ok(())
+    }
+
     /// Who has claimed the slots already, as far as this node has heard, and in which epoch.
     fn claimed(&self, job: &Job) -> Option<(NodeId, u64)> {
         let node = self.shared.node.lock();
         let core = &node.state.cluster.as_ref()?.core;
-        if !core.are_of_shard(&job.plan.slots, &job.plan.target) {
+        if !core.has_none_of(&job.plan.slots) {
             return None;
         }
         let first = job.plan.slots.iter().next()?;
@@ -460,17 +499,25 @@ impl Mover<'_> {
 
     /// The target may forget the job. It does so by itself, later, where this is not heard.
     fn finish(&self, job: &Job) {
-        let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"FINISH", self.name.as_bytes()];
-        let told = self.connect(job).ok().map(|(_, mut link)| link.ask(&words));
-        if !matches!(told, Some(Ok(Answer::Ok))) {
-            tracing::info!("Export {}: the target was not told that it is over", self.name);
+        // Before the target forgets the job this node must never again wonder whether it took the slots.
+        if let Err(why) = self.shared.committer.drain(self.shared) {
+            return tracing::warn!("Export {}: {why}", self.name);
         }
+        let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"FINISH", self.name.as_bytes()];
+        let began = started();
+        while began.elapsed() < FINISH && !self.shared.is_stopping() {
+            let told = self.connect(job).ok().map(|(_, mut link)| link.ask(&words));
+            if matches!(told, Some(Ok(Answer::Ok))) {
+                return;
+            }
+            std::thread::sleep(RETRY);
+        }
+        tracing::info!("Export {}: the target was not told that it is over", self.name);
     }
 
     fn abort(&self, job: &Job) {
-        let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"ABORT", self.name.as_bytes()];
-        let told = self.connect(job).ok().map(|(_, mut link)| link.ask(&words));
-        if !matches!(told, Some(Ok(Answer::Ok))) {
+        let told = self.connect(job).and_then(|(_, mut link)| self.say_abort(&mut link, job));
+        if !matches!(told, Ok(Answer::Ok)) {
             tracing::info!("Export {}: the target was not told that it has ended", self.name);
         }
     }

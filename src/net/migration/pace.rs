@@ -35,17 +35,21 @@ impl Pace {
         }
     }
 
-    /// Bytes have been sent. How long to wait before more are, with `limit` bytes a second (0: at once).
-    #[expect(clippy::cast_precision_loss, reason = "bytes of one job, below 2^53")]
-    pub(super) fn sent(&mut self, bytes: u64, limit: u64) -> Duration {
+    /// Bytes have been sent.
+    pub(super) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
+        self.limited_bytes += bytes;
+    }
+
+    /// How long to wait before more are sent, with `limit` bytes a second (0: no limit).
+    #[expect(clippy::cast_precision_loss, reason = "bytes of one job, below 2^53")]
+    pub(super) fn wait(&mut self, limit: u64) -> Duration {
         if limit != self.limit {
             (self.limit, self.limited_since, self.limited_bytes) = (limit, super::started(), 0);
         }
         if limit == 0 {
             return Duration::ZERO;
         }
-        self.limited_bytes += bytes;
         let due = Duration::from_secs_f64(self.limited_bytes as f64 / limit as f64);
         due.saturating_sub(self.limited_since.elapsed())
     }

@@ -82,7 +82,7 @@ impl Session {
     pub(super) fn begin(shared: &Shared, job: &Job) -> Option<Self> {
         shared.committer.start_relay(shared);
         let holder = ClientId(HOLDERS.fetch_sub(1, Ordering::Relaxed));
-        let (walk, cut, names, options) = {
+        let (walk, cut, names, options, limit) = {
             let mut node = shared.node.lock();
             let state = &mut node.state;
             let ranges: Vec<_> = job
@@ -95,7 +95,8 @@ impl Session {
             let cut = state.stream.end;
             let walk = state.keyspace.start_walk(&ranges, cut)?;
             shared.relay.hold(holder, cut);
-            (walk, cut, state.command_names.clone(), encoder_options(&state.config))
+            let limit = state.config.cluster_slot_migration_max_bandwidth;
+            (walk, cut, state.command_names.clone(), encoder_options(&state.config), limit)
         };
         // What is behind the cut comes to the relay and to the files from here on.
         shared.committer.settle(shared);
@@ -112,7 +113,7 @@ impl Session {
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
             pace: Pace::new(),
-            limit: 0,
+            limit,
             progress: Progress { retries, ..Progress::default() },
         })
     }
@@ -137,6 +138,11 @@ impl Session {
         {
             self.unanswered_bytes -= request.len();
         }
+    }
+
+    /// How long to wait before more is sent.
+    pub(super) fn wait(&mut self) -> Duration {
+        self.pace.wait(self.limit)
     }
 
     /// Whether the keys as of the cut have all been sent.
@@ -225,11 +231,7 @@ impl Session {
         self.next += 1;
         let (_, request) = self.unanswered.back().expect("it has just been put there");
         link.send(request)?;
-        let wait = self.pace.sent(bytes as u64, self.limit);
-        if wait > Duration::ZERO {
-            // Not longer at a time, so that a change of the limit, or an end, is noticed.
-            std::thread::sleep(wait.min(Duration::from_millis(100)));
-        }
+        self.pace.sent(bytes as u64);
         self.pace.figures(&mut self.progress);
         while self.unanswered_bytes > WINDOW_BYTES {
             self.take_answer(link)?;

@@ -11,6 +11,7 @@ mod link;
 mod listener;
 mod load;
 mod lock;
+mod moves;
 pub mod process;
 mod receive;
 mod relay;

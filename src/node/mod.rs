@@ -12,6 +12,7 @@ mod jobs;
 mod link;
 mod memory;
 mod monitor;
+mod moves;
 mod prefetch;
 mod propagate;
 pub mod replay;
@@ -34,6 +35,7 @@ use crate::state::{ClientId, Output, State};
 pub use dispatch::{Outcome, Status};
 pub use jobs::Begun;
 pub use link::Followed;
+pub use moves::Parcel;
 pub use settings::access_clock;
 
 /// A node.
@@ -127,5 +129,7 @@ const PROTECTED: &str = "-DENIED Redis is running in protected mode because prot
 
 #[cfg(test)]
 pub(crate) mod cluster_tests;
+#[cfg(test)]
+mod moves_tests;
 #[cfg(test)]
 pub(crate) mod tests;

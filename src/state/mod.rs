@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod freeing;
 pub mod latency;
 pub mod messages;
+pub mod moves;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;
@@ -53,6 +54,8 @@ pub struct State {
     pub replication: replication::Replication,
     /// The node's part in its cluster; none outside of cluster mode.
     pub cluster: Option<Box<cluster::Membership>>,
+    /// Keys on their way to other nodes.
+    pub moves: moves::Moves,
     /// Clients whose commands wait for replicas or the log, and some that no longer do.
     pub waiting: Vec<ClientId>,
     /// What snapshots, rewrites and loads are doing.
@@ -115,6 +118,7 @@ impl State {
             latency: latency::Latency::default(),
             replication: replication::Replication::default(),
             cluster: None,
+            moves: moves::Moves::default(),
             waiting: Vec::new(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,

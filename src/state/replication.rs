@@ -74,6 +74,10 @@ pub struct Replication {
     pub alone_since_ms: u64,
 }
 
+/// What clients are told that wait for something which only a primary has.
+const CHANGED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
 impl State {
     /// Whether the node is a replica.
     #[inline]
@@ -99,6 +103,7 @@ impl State {
         if is_replica && !was_replica {
             self.replication.data_age = None;
             self.end_all_waits();
+            self.break_off_moves(CHANGED);
         }
         if was_replica && !is_replica {
             self.replication.data_age = None;
@@ -142,9 +147,9 @@ impl State {
 
     /// Clients that wait for a primary's replicas wait in vain on a replica.
     fn end_all_waits(&mut self) {
-        const CHANGED: &[u8] = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+        let reply = format!("-{CHANGED}\r\n");
         for id in std::mem::take(&mut self.waiting) {
-            self.end_wait(id, CHANGED);
+            self.end_wait(id, reply.as_bytes());
         }
     }
 

@@ -27,6 +27,7 @@ mod failover;
 mod folders;
 mod guard;
 mod messages;
+mod migrate;
 mod namespaces;
 mod replies;
 mod restarts;

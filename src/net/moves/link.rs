@@ -152,10 +152,12 @@ impl Link {
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return read(&line).ok_or_else(|| closed(READING));
+                // Whatever that is, asking again would not make it a node.
+                return read(&line)
+                    .ok_or_else(|| Failure { has_answered: true, ..closed(READING) });
             }
             if self.unread.len() > LINE_BYTES_MAX {
-                return Err(closed(READING));
+                return Err(Failure { has_answered: true, ..closed(READING) });
             }
             let reading = self.stream.read_buf(&mut self.unread);
             if done(timeout(patience(target), reading).await, READING)? == 0 {

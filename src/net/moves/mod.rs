@@ -191,6 +191,7 @@ impl Round<'_> {
                 Ok(Err(error)) => drop(refused.get_or_insert(error)),
                 Err(failure) => {
                     tell(&mut arrived);
+                    let has_answered = has_answered || failure.has_answered;
                     return Err(Failure { has_answered, ..failure });
                 }
             }

@@ -20,7 +20,7 @@ use super::dispatch::resolve;
 use super::{gates, propagate};
 
 /// Keys handed to the driver at a time: what copying them may hold the node up. Long values are shared, not copied.
-pub const PARCEL_KEYS: usize = 256;
+const PARCEL_KEYS: usize = 256;
 
 /// What is said when a key was changed under way, by something that no gate keeps out.
 const CHANGED: CommandError = CommandError::new(

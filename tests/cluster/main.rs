@@ -30,6 +30,7 @@ mod messages;
 mod migrate;
 mod namespaces;
 mod replies;
+mod reshard;
 mod restarts;
 mod rounds;
 mod settings;

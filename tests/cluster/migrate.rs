@@ -14,7 +14,7 @@ use crate::server::{Server, wait_for};
 use Kind::{Ours, Stock};
 
 /// A server in a folder of its own.
-struct Alone {
+pub(crate) struct Alone {
     server: Server,
     folder: TempDir,
 }
@@ -28,7 +28,7 @@ impl std::ops::Deref for Alone {
 }
 
 impl Alone {
-    fn start(kind: Kind, settings: &[&str]) -> Alone {
+    pub(crate) fn start(kind: Kind, settings: &[&str]) -> Alone {
         let folder = tempfile::tempdir().unwrap();
         let server = Alone::run(kind, &folder, settings);
         Alone { server, folder }
@@ -163,7 +163,11 @@ pub(crate) fn holdings(server: &Server) -> Vec<String> {
     let mut held = Vec::new();
     let mut client = server.client();
     for db in 0..4 {
-        let names = client.run(&[words(&format!("SELECT {db}")), words("KEYS *")]).remove(1);
+        let mut replies = client.run(&[words(&format!("SELECT {db}")), words("KEYS *")]);
+        if replies[0] != b"+OK\r\n" {
+            break;
+        }
+        let names = replies.remove(1);
         let names = String::from_utf8(names).expect("names are text");
         let mut names: Vec<_> =
             names.lines().filter(|name| !name.starts_with(['*', '$'])).collect();

@@ -29,6 +29,7 @@ mod guard;
 mod messages;
 mod migrate;
 mod namespaces;
+mod open_slots;
 mod replies;
 mod reshard;
 mod restarts;

@@ -21,10 +21,10 @@ use Kind::{Ours, Stock};
 const SLOTS: u16 = 40;
 
 /// Nodes that wait for a slow disk are not to be suspected here: each slot that changes hands is saved and synced.
-const PATIENT: &[&str] = &["--cluster-node-timeout", "120000"];
+pub(crate) const PATIENT: &[&str] = &["--cluster-node-timeout", "120000"];
 
 /// A hash tag for each of them.
-fn tags() -> Vec<String> {
+pub(crate) fn tags() -> Vec<String> {
     let mut tags = vec![String::new(); usize::from(SLOTS)];
     let mut left = tags.len();
     for number in 0.. {

@@ -464,6 +464,41 @@ fn a_slot_on_the_move_sends_waiting_writers_after_their_key() {
 }
 
 #[test]
+fn nobody_is_sent_after_a_key_whose_copy_may_still_arrive() {
+    let mut play = Play::with(cluster_tests::node('a'));
+    cluster_tests::play(
+        &mut play.bench,
+        "set bar 1 px 100 -> +OK
+         cluster setslot 5061 migrating <b> -> +OK",
+    );
+    let number = play.under_way("migrate h 1 bar 0 1000 replace");
+    play.bench.clock.advance_ms(200);
+    assert_eq!(play.run("get bar"), "$-1\r\n");
+    play.waits("set bar 2");
+    play.arrive(number, &[0]);
+    play.end(number, Ok(()));
+    assert_eq!(play.run("set bar 2"), "-ASK 5061 10.0.0.2:7001\r\n");
+}
+
+#[test]
+fn a_client_that_wants_no_reply_gets_none() {
+    let mut play = Play::new();
+    play.run("mset k v l v");
+    for (skips, told) in [("client reply skip", false), ("client reply on", true)] {
+        play.bench.client = play.mover;
+        play.bench.run(skips);
+        play.bench.client = play.other;
+        let number =
+            play.under_way(if told { "migrate h 1 l 0 1000" } else { "migrate h 1 k 0 1000" });
+        play.arrive(number, &[0]);
+        play.end(number, Ok(()));
+        let outputs = play.outputs();
+        assert_eq!(outputs.iter().any(|output| output.starts_with("mover +OK")), told);
+        assert!(outputs.contains(&"mover goes on".to_owned()));
+    }
+}
+
+#[test]
 fn a_slot_that_is_open_on_either_side_has_its_keys_moved_here() {
     let mut play = Play::with(cluster_tests::node('b'));
     cluster_tests::play(&mut play.bench, "cluster setslot 5061 importing <a> -> +OK");

@@ -46,6 +46,8 @@ pub struct Order {
 pub struct Move {
     /// Who waits for its end.
     pub client: ClientId,
+    /// Whether that one wants to be told (CLIENT REPLY).
+    pub answers: bool,
     /// What is moved.
     pub order: Order,
     /// The first key that the driver has not fetched yet.
@@ -109,6 +111,7 @@ impl State {
         }
         let one = Move {
             client: client.id,
+            answers: client.reply_mode == ReplyMode::On,
             order,
             next: 0,
             arrived: Vec::new(),
@@ -140,7 +143,7 @@ impl State {
         }
         client.blocked = None;
         client.write_offset = client.write_offset.max(one.removed_at);
-        if client.reply_mode != ReplyMode::Off {
+        if one.answers {
             let answer = Output::Answer { client: one.client, bytes, hold: one.removed_at };
             self.outputs.push(answer);
         }

@@ -112,7 +112,8 @@ impl World {
             return self.later(200_000, Event::Write(writer));
         }
         let number = self.writers.writes.len() as u64;
-        let appends = self.rng.u8(..3) == 0;
+        // Where a slot moves all write to the same few keys, again and again.
+        let appends = self.plan.tag.is_some() || self.rng.u8(..3) == 0;
         let mut key = match appends {
             true => format!("a{}", self.rng.u64(..SHARED_KEYS)),
             false => format!("w{number}"),

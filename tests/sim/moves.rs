@@ -230,7 +230,9 @@ fn keys_on_the_move_are_never_lost() {
         let mut rng = Rng::with_seed(seed);
         let mut plan = Plan::random(&mut rng, 3, 0);
         plan.tag = Some(TAG);
-        plan.writers = 4;
+        plan.writers = 6;
+        // Long enough for a process to die between a removal and its being in the log.
+        plan.commit_us = (0, rng.u64(0..30_000));
         let mut world = World::formed(plan, seed);
         let slot = Slot::of(TAG.as_bytes());
         let owns = |at: &usize| {
@@ -238,9 +240,18 @@ fn keys_on_the_move_are_never_lost() {
             core.slots().owner(slot) == Some(highwater::cluster::core::PeerIx::ME)
         };
         let source = (0..3).find(owns).expect("somebody owns it");
-        let target = (source + rng.usize(1..3)) % 3;
+        let (mut source, mut target) = (source, (source + rng.usize(1..3)) % 3);
         world.run_for(2000);
-        for _ in 0..rng.usize(5..25) {
+        for _ in 0..rng.usize(5..40) {
+            if world.node(source).is_some() && world.keys_in(source, slot).is_empty() {
+                // All are there: the slot is handed over, and comes back.
+                world.end_faults();
+                world.until_healed("the faults are over");
+                world.finish(slot, source, target);
+                world.run_for(1000);
+                world.until_healed("the slot has moved");
+                (source, target) = (target, source);
+            }
             world.open_slot(slot, source, target);
             let count = rng.usize(1..8);
             world.migrate(slot, (source, target), count);

@@ -179,6 +179,11 @@ pub fn is_secret(name: &str, args: Args<'_>, index: usize) -> bool {
                 [b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass"];
             index >= 3 && index % 2 == 1 && secrets.iter().any(|word| word_is(index - 1, word))
         }
+        "migrate" if index >= 7 => {
+            let is_key = (6..index).any(|at| word_is(at, b"keys") && args[3].is_empty());
+            let is_secret = word_is(index - 1, b"auth") || word_is(index - 1, b"auth2");
+            !is_key && (is_secret || word_is(index - 2, b"auth2"))
+        }
         _ => false,
     }
 }

@@ -168,6 +168,18 @@ pub enum Find {
         /// Index of the first key.
         first: u8,
     },
+    /// Argument `at`, unless it is empty and keys stand behind `word` (MIGRATE).
+    OneUnless {
+        /// Its index.
+        at: u8,
+        /// The word in front of the others.
+        word: &'static str,
+    },
+    /// All that stand behind `word`, where there is no other (MIGRATE).
+    AllBehind {
+        /// The word.
+        word: &'static str,
+    },
 }
 
 /// One group of keys of a command.

@@ -163,7 +163,8 @@ fn legacy_range(command: &Command) -> (i64, i64, i64) {
             Find::Range { first, last, step } => {
                 Some((i64::from(first), i64::from(last), i64::from(step)))
             }
-            Find::Counted { .. } => None,
+            Find::OneUnless { at, .. } => Some((i64::from(at), i64::from(at), 1)),
+            Find::Counted { .. } | Find::AllBehind { .. } => None,
         })
         .collect();
     match ranges[..] {
@@ -199,11 +200,30 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
                 [("keynumidx", 0), ("firstkey", i64::from(first) - i64::from(at)), ("keystep", 1)];
             (at, "keynum", fields)
         }
+        Find::OneUnless { at, .. } => (at, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
+        // From the second last argument towards the front, says stock.
+        Find::AllBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 0)]),
     };
     reply.bulk(b"begin_search");
-    find_step(reply, "index", &[("index", i64::from(begin))]);
+    if let Find::AllBehind { word } = spec.find {
+        find_word(reply, word);
+    } else {
+        find_step(reply, "index", &[("index", i64::from(begin))]);
+    }
     reply.bulk(b"find_keys");
     find_step(reply, kind, &fields);
+}
+
+fn find_word(reply: &mut Reply<'_>, word: &str) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"keyword");
+    reply.bulk(b"spec");
+    reply.map(2);
+    reply.bulk(b"keyword");
+    reply.bulk(word.as_bytes());
+    reply.bulk(b"startfrom");
+    reply.int(-2);
 }
 
 fn find_step(reply: &mut Reply<'_>, kind: &str, fields: &[(&str, i64)]) {

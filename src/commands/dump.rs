@@ -48,13 +48,16 @@ fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply.nil();
         return Ok(());
     };
-    let payload = encode(&options, entry.value()).map_err(unwritable)?;
+    let payload = payload(&options, entry.value()).map_err(unwritable)?;
     ctx.reply.bulk(&payload);
     Ok(())
 }
 
-/// The payload of a value.
-fn encode(options: &EncoderOptions, value: ValueRef<'_>) -> Result<Vec<u8>, SnapshotError> {
+/// The payload of a value, which may be long: whoever has a copy makes it off the node's lock.
+///
+/// # Errors
+/// It cannot be written in the version that `options` ask for.
+pub fn payload(options: &EncoderOptions, value: ValueRef<'_>) -> Result<Vec<u8>, SnapshotError> {
     match value {
         ValueRef::Str(bytes) => Ok(dump_string(bytes, options)),
         ValueRef::Int(number) => {

@@ -45,7 +45,7 @@ pub(super) fn stats(source: &Source<'_>, out: &mut String) {
         "pubsubshard_channels": state.pubsub.topics(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
-        "migrate_cached_sockets": 0,
+        "migrate_cached_sockets": state.moves.cached_sockets,
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,
         "active_defrag_misses": 0,

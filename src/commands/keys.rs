@@ -46,7 +46,33 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             let end = first.checked_add(count)?;
             (count > 0 && end <= args.len()).then(|| (first..end).step_by(1))
         }
+        Find::OneUnless { at, word } => {
+            let at = usize::from(at);
+            let is_there = at < args.len() && behind(word, args).is_none();
+            Some((at..at + usize::from(is_there)).step_by(1))
+        }
+        Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
     }
+}
+
+/// The arguments of MIGRATE behind `word`, if its key is empty. What stands behind AUTH is no word.
+fn behind(word: &str, args: Args<'_>) -> Option<std::ops::Range<usize>> {
+    const KEY: usize = 3;
+    const OPTIONS: usize = 6;
+    if !args.get(KEY)?.is_empty() {
+        return None;
+    }
+    let is = |at: usize, word: &str| {
+        args.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let mut at = OPTIONS;
+    while at < args.len() {
+        if is(at, word) {
+            return Some(at + 1..args.len());
+        }
+        at += 1 + usize::from(is(at, "auth")) + 2 * usize::from(is(at, "auth2"));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -75,5 +101,18 @@ mod tests {
         check(counted, &["lmpop", "9", "a"], None);
         check(counted, &["lmpop", "x", "a"], None);
         check(counted, &["lmpop", "0", "a"], None);
+        let (one, all) =
+            (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
+        let mut moves = |words: &str, single: &[usize], others: &[usize]| {
+            let words: Vec<&str> = words.split(' ').map(|word| word.trim_matches('-')).collect();
+            check(one, &words, Some(single));
+            check(all, &words, Some(others));
+        };
+        moves("migrate h 1 k 0 9 copy", &[3], &[]);
+        moves("migrate h 1 - 0 9 replace keys a b", &[], &[8, 9]);
+        moves("migrate h 1 - 0 9 auth keys keys a", &[], &[9]);
+        moves("migrate h 1 - 0 9 auth2 keys keys KEYS a", &[], &[10]);
+        moves("migrate h 1 k 0 9 keys a", &[3], &[]);
+        moves("migrate h 1 - 0 9", &[3], &[]);
     }
 }

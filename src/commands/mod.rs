@@ -57,6 +57,7 @@ mod latency_report;
 pub mod lcs;
 pub mod lolwut;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 pub mod object;
 pub mod persistence;
@@ -99,6 +100,7 @@ pub const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     object::COMMANDS,
     dump::COMMANDS,
+    migrate::COMMANDS,
     flush::COMMANDS,
     auth::COMMANDS,
     client::COMMANDS,

@@ -120,7 +120,7 @@ impl Keyspace {
         if entry.expiry_ms().is_some_and(|when| when < self.now_ms)
             && self.expire_mode != ExpireMode::Ignore
         {
-            if self.expire_mode == ExpireMode::Delete {
+            if self.expire_mode == ExpireMode::Delete && !self.holds.has(db, key.bytes) {
                 self.expire(db, key, place);
             }
             return None;
@@ -281,11 +281,13 @@ impl Keyspace {
         });
         self.stamp(db, key);
         self.note_change(db, key.bytes);
+        self.break_hold(db, key);
     }
 
-    /// The place of a key that is expired but stays ([`ExpireMode::Hide`]).
+    /// The place of a key that is expired but stays ([`ExpireMode::Hide`], or because it is held).
     fn hidden_place(&self, db: u32, key: &KeyRef<'_>) -> Option<Place> {
-        if self.expire_mode == ExpireMode::Hide { self.db(db)?.find(key) } else { None }
+        let stays = self.expire_mode == ExpireMode::Hide || self.holds.has(db, key.bytes);
+        if stays { self.db(db)?.find(key) } else { None }
     }
 
     fn entry_at(&self, db: u32, key: &KeyRef<'_>, place: Place) -> &Entry {
@@ -294,6 +296,13 @@ impl Keyspace {
 
     /// Adds a key that is not there.
     fn add(&mut self, db: u32, key: &KeyRef<'_>, mut entry: Entry) {
+        if self.holds.has(db, key.bytes)
+            && let Some(place) = self.db_or_new(db).find(key)
+        {
+            // It is past its time, or it would have been found.
+            let old = self.unlink_place(db, key, place);
+            self.discard(old);
+        }
         let hash_key = self.hash_key;
         let uid = self.db_or_new(db).uid;
         if !self.walks.is_empty() {
@@ -312,7 +321,16 @@ impl Keyspace {
             self.walks.on_remove(database.uid, key.slot, key.hash, &entry);
         }
         self.stamp(db, key);
+        self.break_hold(db, key);
         entry
+    }
+
+    /// A held key is about to be another than it was.
+    #[inline]
+    fn break_hold(&mut self, db: u32, key: &KeyRef<'_>) {
+        if !self.holds.is_empty() {
+            self.holds.remove(db, key.bytes);
+        }
     }
 
     #[inline]

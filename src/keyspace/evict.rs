@@ -106,10 +106,13 @@ impl Keyspace {
             Policy::NoEviction => return None,
             _ if is_random(policy) => {
                 let db = self.next_db_to_evict(policy)?;
-                let entry = self.sample(db, policy)?;
-                (db, Box::from(entry.key()))
+                (db, self.sample_free(db, policy)?)
             }
-            _ => self.best_candidate(policy, samples)?,
+            _ => {
+                // Where samples were all of held keys, others may be found.
+                let tries = if self.holds.is_empty() { 1 } else { DRAWS_PER_SAMPLE };
+                (0..tries).find_map(|_| self.best_candidate(policy, samples))?
+            }
         };
         let key = KeyRef::new(&self.hash_key, &key);
         let place = self.db(db)?.find(&key)?;
@@ -146,7 +149,8 @@ impl Keyspace {
         while let (None, Some(candidate)) = (&best, pool.candidates.pop()) {
             let key = self.key(&candidate.key);
             let entry = self.peek(candidate.db, &key).filter(|_| !self.is_hidden(key.slot));
-            if entry.is_some_and(|entry| !policy.is_volatile() || entry.expiry_ms().is_some()) {
+            let may_go = |entry: &Entry| !policy.is_volatile() || entry.expiry_ms().is_some();
+            if entry.is_some_and(may_go) && !self.holds.has(candidate.db, &candidate.key) {
                 best = Some((candidate.db, candidate.key));
             }
         }
@@ -186,6 +190,17 @@ impl Keyspace {
             entry.expiry_ms().is_some().then_some(entry)
         });
         drawn.or_else(|| self.sample_by_index(db, slot))
+    }
+
+    /// The same among keys that are not held, unless most of them are.
+    fn sample_free(&mut self, db: u32, policy: Policy) -> Option<Box<[u8]>> {
+        for _ in 0..DRAWS_PER_SAMPLE {
+            let key: Box<[u8]> = self.sample(db, policy)?.key().into();
+            if !self.holds.has(db, &key) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     /// A key with expiry of a slot where these are rare: one near a time drawn from the index.

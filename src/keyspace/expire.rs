@@ -123,19 +123,33 @@ impl Keyspace {
         (deleted, true)
     }
 
-    /// Deletes the key of `slot` that is due first, if one is.
+    /// Deletes the key of `slot` that is due first, if one is that may go.
     fn expire_first(&mut self, db: usize, slot: Slot) -> bool {
         let (now_ms, hash_key) = (self.now_ms, self.hash_key);
-        let Some(database) = self.dbs[db].as_deref_mut() else {
-            return false;
-        };
-        let Some((when, hash)) = database.first_due(slot, now_ms) else {
-            return false;
-        };
-        let place = database.slot(slot).find_expiring(&hash_key, when, hash);
-        let place = place.expect("the index holds what the table holds");
-        let bytes = database.slot(slot).table.at(place).key().to_vec();
         let number = u32::try_from(db).expect("databases are counted in u32");
+        let Keyspace { dbs, holds, .. } = self;
+        let Some(database) = dbs[db].as_deref_mut() else {
+            return false;
+        };
+        let Some(first) = database.first_due(slot, now_ms) else {
+            return false;
+        };
+        let store = database.slot(slot);
+        let found = |(when, hash)| {
+            let place = store.find_expiring(&hash_key, when, hash);
+            let place = place.expect("the index holds what the table holds");
+            (hash, place, store.table.at(place).key())
+        };
+        let mut due = Some(found(first));
+        if !holds.is_empty() {
+            // Keys that are held stay where they are, at the head of the index.
+            let all = store.expiries.iter().take_while(|(when, _)| *when < now_ms);
+            due = all.copied().map(found).find(|(_, _, key)| !holds.has(number, key));
+        }
+        let Some((hash, place, key)) = due else {
+            return false;
+        };
+        let bytes = key.to_vec();
         self.expire(number, &KeyRef { bytes: &bytes, slot, hash }, place);
         true
     }

@@ -18,6 +18,7 @@ mod evict;
 mod expire;
 mod garbage;
 mod hidden;
+mod hold;
 mod key;
 mod prefetch;
 mod slot;
@@ -51,6 +52,7 @@ pub use walk_batch::{WalkBatch, WalkEntry};
 
 use evict::EvictionPool;
 use expire::ExpireCursor;
+use hold::Holds;
 use walk::Walks;
 use watch::Watches;
 
@@ -123,6 +125,7 @@ pub struct Keyspace {
     last_uid: u64,
     walks: Walks,
     watches: Watches,
+    holds: Holds,
     garbage: Vec<Garbage>,
     expire_cursor: ExpireCursor,
     eviction_pool: EvictionPool,
@@ -152,6 +155,7 @@ impl Keyspace {
             last_uid: 0,
             walks: Walks::default(),
             watches: Watches::default(),
+            holds: Holds::default(),
             garbage: Vec::new(),
             expire_cursor: ExpireCursor::default(),
             eviction_pool: EvictionPool::default(),

@@ -128,6 +128,7 @@ impl Keyspace {
     pub fn flush(&mut self, db: u32) -> u64 {
         self.raise_floor();
         self.touch_present(db);
+        self.holds.remove_all(db);
         let Some(old) = self.dbs.get_mut(db as usize).and_then(Option::take) else {
             return 0;
         };
@@ -160,6 +161,9 @@ impl Keyspace {
                     self.watches.touch(db, &key);
                 }
             }
+        }
+        for db in [one, two] {
+            self.holds.remove_all(db);
         }
         self.dbs.swap(one as usize, two as usize);
         self.dirty += 1;

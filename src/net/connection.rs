@@ -468,8 +468,8 @@ impl Connection {
         }
     }
 
-    /// Sends `bytes`, which are whole replies, from any thread.
-    pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>) {
+    /// Sends `bytes`, which are whole replies, once the log has been released up to `hold`, from any thread.
+    pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>, hold: u64) {
         let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
         self.home.spawn(async move {
             if connection.closing.load(Ordering::SeqCst) || connection.fed.load(Ordering::SeqCst) {
@@ -478,7 +478,7 @@ impl Connection {
             if connection.unsent.load(Ordering::Relaxed) >= PUSHED_BYTES_MAX {
                 return driver::with_node(&shared, |node| node.output_is_endless(connection.id));
             }
-            connection.send(&shared, &bytes, 0);
+            connection.send(&shared, &bytes, hold);
         });
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{feed, follow, migration, reload, stop, system, trimming, walks};
+use super::{feed, follow, migration, moves, reload, stop, system, trimming, walks};
 use crate::clock::{self, SystemClock};
 use crate::node::Node;
 use crate::state::Output;
@@ -42,9 +42,15 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
         match output {
             Output::Push { client, bytes } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
-                    connection.push(shared, bytes);
+                    connection.push(shared, bytes, 0);
                 }
             }
+            Output::Answer { client, bytes, hold } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.push(shared, bytes, hold);
+                }
+            }
+            Output::MoveKeys { number } => moves::start(shared, number),
             Output::Deliver { client } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
                     connection.fetch(shared);

@@ -12,6 +12,7 @@ mod listener;
 mod load;
 mod lock;
 mod migration;
+mod moves;
 pub mod process;
 mod receive;
 mod relay;

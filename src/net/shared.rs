@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) relayed: [AtomicU64; 2],
     /// The cluster bus.
     pub(super) bus: super::bus::Bus,
+    /// Keys on their way to other nodes.
+    pub(super) moves: super::moves::Mover,
     /// Tells the task of the link that the node has another primary.
     pub(super) link_changed: tokio::sync::Notify,
     pub(super) log_lock: FolderLock,
@@ -78,6 +80,7 @@ impl Shared {
             relay: Relay::new(),
             relayed: Default::default(),
             bus: super::bus::Bus::default(),
+            moves: super::moves::Mover::default(),
             link_changed: tokio::sync::Notify::new(),
             log_lock: FolderLock::default(),
             log_switch: Mutex::new(()),

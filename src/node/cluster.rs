@@ -61,6 +61,7 @@ impl Node {
             self.config_is_saved(is_saved, number);
         }
         self.end_cluster_pause(time);
+        self.settle_moves();
     }
 
     /// A connection has come on the bus.

@@ -49,6 +49,11 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
         client.blocked = Some(Blocked::Paused);
         return Gate::Postponed;
     }
+    if state.keyspace.has_holds() && super::moves::must_wait(state, client, entry, args) {
+        client.blocked = Some(Blocked::Held);
+        state.moves.waiting.push(client.id);
+        return Gate::Postponed;
+    }
     if client.transaction.is_some() && !runs_inside_multi(entry) {
         queue(client, entry, args);
         return Gate::Queued;
@@ -66,7 +71,7 @@ fn check_client(state: &State, client: &Client, entry: &Entry) -> Result<(), Com
     if flags.has(Flag::Protected) {
         protected(state, client, entry)?;
     }
-    if client.transaction.is_some() && flags.has(Flag::NoMulti) {
+    if client.transaction.is_some() && (flags.has(Flag::NoMulti) || is_migrate(entry)) {
         return Err(not_in_multi(entry));
     }
     if !client.authenticated && !flags.has(Flag::NoAuth) {
@@ -169,8 +174,14 @@ fn for_subscribers_not(entry: &Entry) -> CommandError {
 fn not_in_multi(entry: &Entry) -> CommandError {
     match entry.command.name {
         "watch" => CommandError::new("ERR WATCH inside MULTI is not allowed"),
+        "migrate" => errors::MIGRATE_IN_MULTI,
         _ => CommandError::new("ERR Command not allowed inside a transaction"),
     }
+}
+
+/// A transaction runs in one go, and this waits for another node.
+fn is_migrate(entry: &Entry) -> bool {
+    entry.command.name == "migrate"
 }
 
 /// DEBUG and MODULE are for those whom the configuration allows.
@@ -221,6 +232,13 @@ fn writes_wait(state: &State) -> bool {
         || state.shutdown_waits
         || state.replication.failover.is_some()
         || state.cluster_holds_writes()
+}
+
+/// Whether the dataset must not change, whoever asks: clients are paused, the node is about to stop, or to hand its place
+/// over.
+pub(super) fn stands_still(state: &State) -> bool {
+    let now_ms = state.time.unix_ms();
+    writes_wait(state) || state.pause.is_some_and(|pause| pause.until_ms > now_ms)
 }
 
 fn pauses(state: &State, client: &Client, entry: &Entry) -> bool {

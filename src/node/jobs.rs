@@ -138,6 +138,8 @@ impl Node {
 
     /// Puts other data in the place of all there are, which are returned to be freed outside of the lock.
     pub fn replace_data(&mut self, keyspace: Keyspace, beside: Beside) -> Keyspace {
+        self.state
+            .break_off_moves("ERR The dataset has been replaced while keys were on their way");
         let state = &mut self.state;
         let end = state.stream.end;
         let old = std::mem::replace(&mut state.keyspace, keyspace);

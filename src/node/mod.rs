@@ -13,6 +13,7 @@ mod link;
 mod memory;
 mod migration;
 mod monitor;
+mod moves;
 mod prefetch;
 mod propagate;
 pub mod replay;
@@ -37,6 +38,7 @@ use crate::state::{ClientId, Output, State};
 pub use dispatch::{Outcome, Status};
 pub use jobs::Begun;
 pub use link::Followed;
+pub use moves::Parcel;
 pub use settings::access_clock;
 pub use slot_filter::{Filtered, SlotFilter};
 
@@ -133,6 +135,8 @@ const PROTECTED: &str = "-DENIED Redis is running in protected mode because prot
 pub(crate) mod cluster_tests;
 #[cfg(test)]
 mod hidden_tests;
+#[cfg(test)]
+mod moves_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]

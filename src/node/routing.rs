@@ -88,6 +88,10 @@ fn decide<'k>(
     let is_missing = |bytes: &[u8]| {
         let expires = keyspace.expire_mode != ExpireMode::Ignore;
         let is_past = |when_ms: u64| expires && when_ms < now_ms;
+        // A key on its way is here until it is settled, in time or not: elsewhere its copy may still arrive.
+        if keyspace.is_held(0, bytes) {
+            return false;
+        }
         let entry = keyspace.peek(0, &keyspace.key(bytes));
         entry.is_none_or(|entry| entry.expiry_ms().is_some_and(is_past))
     };

@@ -12,8 +12,9 @@ impl Node {
     /// Does what is due. To be called `hz` times a second.
     pub fn tick(&mut self, time: Time) {
         self.state.time = time;
-        self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         self.end_pause(time);
+        self.settle_moves();
+        self.state.keyspace.begin(time.unix_ms(), self.state.stream.end + 1);
         self.state.end_due_waits();
         self.tick_replicas(time);
         self.tick_failover(time);

@@ -82,6 +82,8 @@ errors! {
     MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     /// Keys of one request in more than one slot.
     CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot";
+    /// It waits for another node, which a transaction cannot.
+    MIGRATE_IN_MULTI = "ERR MIGRATE inside MULTI is not allowed";
     /// Some keys of a slot on the move are here, some are not.
     TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot";
     /// A slot whose former keys are still being removed.

@@ -30,6 +30,8 @@ pub enum Blocked {
     Paused,
     /// SAVE, DEBUG RELOAD and the like: until a job of persistence ends.
     Job,
+    /// Until a key that the command would change has arrived where it is on its way to, or has not.
+    Held,
     /// A command that waits for keys or replicas, up to a moment (milliseconds since 1970; 0 for ever).
     Waiting {
         /// When it gives up.

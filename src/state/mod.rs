@@ -7,6 +7,7 @@ pub mod freeing;
 pub mod latency;
 pub mod messages;
 pub mod migration;
+pub mod moves;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;
@@ -58,6 +59,8 @@ pub struct State {
     pub cluster: Option<Box<cluster::Membership>>,
     /// Slots that are not the node's any more, and whose keys are being removed.
     pub trimming: trimming::Trimming,
+    /// Keys on their way to other nodes.
+    pub moves: moves::Moves,
     /// Clients whose commands wait for replicas or the log, and some that no longer do.
     pub waiting: Vec<ClientId>,
     /// What snapshots, rewrites and loads are doing.
@@ -123,6 +126,7 @@ impl State {
             replication: replication::Replication::default(),
             cluster: None,
             trimming: trimming::Trimming::default(),
+            moves: moves::Moves::default(),
             waiting: Vec::new(),
             persistence: persistence::Persistence::new(time.unix_s()),
             run,

@@ -15,6 +15,20 @@ pub enum Output {
         /// Whole replies.
         bytes: Vec<u8>,
     },
+    /// Append the reply to a write to a client's output.
+    Answer {
+        /// Whose.
+        client: ClientId,
+        /// Whole replies.
+        bytes: Vec<u8>,
+        /// Log offset that must be released before they leave.
+        hold: u64,
+    },
+    /// Carry out a MIGRATE: fetch copies of its keys and talk to its target ([`super::moves`]).
+    MoveKeys {
+        /// Which.
+        number: u64,
+    },
     /// Messages wait in a client's mailbox: have its connection fetch them.
     Deliver {
         /// Whose.

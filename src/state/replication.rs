@@ -74,6 +74,10 @@ pub struct Replication {
     pub alone_since_ms: u64,
 }
 
+/// What clients are told that wait for something which only a primary has.
+const CHANGED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
 impl State {
     /// Whether the node is a replica.
     #[inline]
@@ -100,6 +104,7 @@ impl State {
             self.stop_trimming();
             self.replication.data_age = None;
             self.end_all_waits();
+            self.break_off_moves(CHANGED);
         }
         if was_replica && !is_replica {
             self.replication.data_age = None;
@@ -143,9 +148,9 @@ impl State {
 
     /// Clients that wait for a primary's replicas wait in vain on a replica.
     fn end_all_waits(&mut self) {
-        const CHANGED: &[u8] = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+        let reply = format!("-{CHANGED}\r\n");
         for id in std::mem::take(&mut self.waiting) {
-            self.end_wait(id, CHANGED);
+            self.end_wait(id, reply.as_bytes());
         }
     }
 

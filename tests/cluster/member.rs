@@ -102,9 +102,7 @@ impl Member {
 
     /// SIGSTOP, or SIGCONT.
     pub(crate) fn pause(&self, pauses: bool) {
-        use rustix::process::{Pid, Signal, kill_process};
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("it has an id");
-        kill_process(pid, if pauses { Signal::STOP } else { Signal::CONT }).expect("it runs");
+        pause(self, pauses);
     }
 
     pub(crate) fn id(&self) -> String {
@@ -139,6 +137,13 @@ impl Deref for Member {
     fn deref(&self) -> &Server {
         self.server.as_ref().expect("it runs")
     }
+}
+
+/// SIGSTOP, or SIGCONT.
+pub(crate) fn pause(server: &Server, pauses: bool) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("it has an id");
+    kill_process(pid, if pauses { Signal::STOP } else { Signal::CONT }).expect("it runs");
 }
 
 /// A port that is free together with that of the bus.

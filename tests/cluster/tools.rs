@@ -1,6 +1,6 @@
 //! The tools of operators, as they are: `redis-cli --cluster`, `redis-cli -c`, `redis-benchmark --cluster`.
 //!
-//! Slots that hold keys are not moved here: that needs MIGRATE.
+//! Slots that hold keys are moved in `reshard.rs`.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -12,15 +12,15 @@ use crate::shards::{Shards, TIMEOUT_MS};
 use Kind::{Ours, Stock};
 
 /// What `redis-cli` said, and whether it was content.
-struct Said {
-    is_content: bool,
-    text: String,
+pub(crate) struct Said {
+    pub(crate) is_content: bool,
+    pub(crate) text: String,
 }
 
 impl Said {
     /// It was content, and said this.
     #[track_caller]
-    fn has(&self, text: &str) -> &Said {
+    pub(crate) fn has(&self, text: &str) -> &Said {
         assert!(self.is_content && self.text.contains(text), "{text:?} is not in:\n{}", self.text);
         self
     }
@@ -40,7 +40,7 @@ fn run(program: &str, line: &str, more: &[String]) -> Said {
     Said { is_content: output.status.success(), text }
 }
 
-fn cli(line: &str) -> Said {
+pub(crate) fn cli(line: &str) -> Said {
     run("redis-cli", line, &[])
 }
 

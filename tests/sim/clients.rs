@@ -9,6 +9,7 @@ use highwater::state::ClientId;
 use highwater::state::client::Peer;
 
 use crate::events::Event;
+use crate::moves::Unpacking;
 use crate::stream::Fed;
 use crate::world::World;
 
@@ -57,6 +58,8 @@ pub(crate) struct Request {
     writer: usize,
     number: u64,
     redirections: u8,
+    /// The slot is on its way to where the request goes.
+    asks: bool,
 }
 
 /// Who writes, and all that was written.
@@ -66,6 +69,8 @@ pub(crate) struct Writers {
     busy: Vec<Option<u64>>,
     pub(crate) writes: Vec<Write>,
     pub(crate) rest: bool,
+    /// How often one was sent to where a key was on its way.
+    pub(crate) asked: u64,
 }
 
 /// A request that a process deals with.
@@ -83,6 +88,8 @@ pub(crate) struct Asking {
 pub(crate) enum Connection {
     Replica(Fed),
     Writer(Asking),
+    /// It brings keys of a MIGRATE.
+    Carrier(Unpacking),
 }
 
 impl World {
@@ -105,19 +112,26 @@ impl World {
             return self.later(200_000, Event::Write(writer));
         }
         let number = self.writers.writes.len() as u64;
-        let appends = self.rng.u8(..3) == 0;
+        // Where a slot moves all write to the same few keys, again and again.
+        let appends = self.plan.tag.is_some() || self.rng.u8(..3) == 0;
         let mut key = match appends {
             true => format!("a{}", self.rng.u64(..SHARED_KEYS)),
             false => format!("w{number}"),
         };
-        while Slot::of(key.as_bytes()).number() < MOVED_SLOTS {
-            key.push('x');
+        match self.plan.tag {
+            Some(tag) => key = format!("{{{tag}}}{key}"),
+            None => {
+                while Slot::of(key.as_bytes()).number() < MOVED_SLOTS {
+                    key.push('x');
+                }
+            }
         }
         self.writers.writes.push(Write {
             key,
             value: format!("<{number}>"),
             appends,
-            waits: self.rng.bool(),
+            // Where a slot moves there are no replicas to wait for.
+            waits: self.plan.tag.is_none() && self.rng.bool(),
             outcome: Outcome::Unknown,
             acked_us: 0,
             by: 0,
@@ -125,7 +139,7 @@ impl World {
         self.writers.busy[writer] = Some(number);
         let machine = self.rng.usize(..self.machines.len());
         let machine = self.owner_by(machine, number).unwrap_or(machine);
-        self.ask(machine, Request { writer, number, redirections: 0 });
+        self.ask(machine, Request { writer, number, redirections: 0, asks: false });
         self.later(PATIENCE_US, Event::Answered { writer, number, outcome: Outcome::Unknown });
     }
 
@@ -163,7 +177,8 @@ impl World {
         }
         let write = &self.writers.writes[usize::try_from(request.number).expect("small")];
         let verb = if write.appends { "APPEND" } else { "SET" };
-        let mut bytes = encode(&[verb, write.key.as_str(), write.value.as_str()]);
+        let mut bytes = if request.asks { encode(&["ASKING"]) } else { Vec::new() };
+        bytes.extend(encode(&[verb, write.key.as_str(), write.value.as_str()]));
         if write.waits {
             bytes.extend(encode(&["WAIT", "1", &WAIT_MS.to_string()]));
         }
@@ -199,11 +214,12 @@ impl World {
         self.answer(at, client);
     }
 
-    fn redirected(&mut self, request: Request, elsewhere: Option<usize>) {
+    fn redirected(&mut self, request: Request, (elsewhere, asks): (Option<usize>, bool)) {
+        self.writers.asked += u64::from(asks);
         match elsewhere {
             Some(machine) if request.redirections < REDIRECTIONS_MAX => {
                 let redirections = request.redirections + 1;
-                self.ask(machine, Request { redirections, ..request });
+                self.ask(machine, Request { redirections, asks, ..request });
             }
             _ => self.tell(&request, Outcome::Refused),
         }
@@ -223,12 +239,16 @@ impl World {
         let waits =
             self.writers.writes[usize::try_from(asking.request.number).expect("small")].waits;
         let text = String::from_utf8_lossy(&asking.out).into_owned();
-        let replies: Vec<&str> = text.split_terminator("\r\n").collect();
+        let mut replies: Vec<&str> = text.split_terminator("\r\n").collect();
+        if asking.request.asks && !replies.is_empty() {
+            replies.remove(0);
+        }
         if replies.len() < 1 + usize::from(waits) || asking.hold > machine.released {
             return;
         }
         let request = asking.request.clone();
         let elsewhere = self.named_by(replies[0]);
+        let asks = replies[0].starts_with("-ASK ");
         let outcome = match (replies[0].starts_with('-'), replies.get(1)) {
             (true, _) => Outcome::Refused,
             (false, None) => Outcome::Acked(0),
@@ -241,14 +261,15 @@ impl World {
         self.machines[at].connections.remove(&client);
         self.with(at, |node, _| node.disconnect(client));
         match elsewhere {
-            Some(_) => self.redirected(request, elsewhere),
+            Some(_) => self.redirected(request, (elsewhere, asks)),
             None => self.tell(&request, outcome),
         }
     }
 
     /// Where a redirection leads.
     fn named_by(&self, reply: &str) -> Option<usize> {
-        let address = reply.strip_prefix("-MOVED ")?.split(' ').nth(1)?;
+        let place = reply.strip_prefix("-MOVED ").or_else(|| reply.strip_prefix("-ASK "))?;
+        let address = place.split(' ').nth(1)?;
         let (host, port) = address.rsplit_once(':')?;
         self.machines.iter().position(|machine| {
             machine.host.as_str() == host && machine.ports.client.to_string() == port

@@ -55,7 +55,13 @@ impl World {
     fn carry_out(&mut self, at: usize, output: Output) {
         match output {
             Output::Push { client, bytes } => self.push(at, client, &bytes),
-            Output::Resume { client } => self.run_request(at, client),
+            // The client of a MIGRATE does not wait for its end here.
+            Output::Answer { .. } => {}
+            Output::MoveKeys { number } => self.carry_keys(at, number),
+            Output::Resume { client } => {
+                self.run_request(at, client);
+                self.go_on_unpacking(at, client);
+            }
             Output::Close { client } => self.drop_connection(at, client),
             Output::Feed(feed) => self.feed(at, *feed),
             Output::Bus => self.pump(at),
@@ -130,12 +136,15 @@ impl World {
     /// Replies leave that need not wait any more, and acknowledgements.
     fn release(&mut self, at: usize) {
         let asking = |(client, connection): (&ClientId, &Connection)| match connection {
-            Connection::Writer(_) => Some(*client),
+            Connection::Writer(_) | Connection::Carrier(_) => Some(*client),
             Connection::Replica(_) => None,
         };
         let clients: Vec<ClientId> =
             self.machines[at].connections.iter().filter_map(asking).collect();
-        clients.into_iter().for_each(|client| self.answer(at, client));
+        for client in clients {
+            self.answer(at, client);
+            self.acknowledge_keys(at, client);
+        }
         self.acknowledge_if_asked(at);
     }
 }

@@ -3,6 +3,7 @@
 use crate::check::Promises;
 use crate::clients::{Outcome, Request};
 use crate::faults::Move;
+use crate::moves::Parcel;
 use crate::network::Message;
 
 /// Which process of which machine: what belongs to a former one is dropped.
@@ -37,6 +38,12 @@ pub(crate) enum Event {
     Resume(usize),
     /// Partitions end.
     Join,
+    /// Keys of a MIGRATE reach their target.
+    Unpack(Parcel),
+    /// Their source hears which have arrived.
+    Arrived { source: Process, number: u64, arrived: Vec<usize> },
+    /// It has heard nothing of a MIGRATE for too long.
+    GiveUp(Process, u64),
 }
 
 /// Something that happens to a process.

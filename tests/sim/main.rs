@@ -15,6 +15,7 @@ mod events;
 mod faults;
 mod heal;
 mod machine;
+mod moves;
 mod network;
 mod scale;
 mod scenarios;

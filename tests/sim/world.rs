@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) is_one_host: bool,
     pub(crate) policy: Policy,
     pub(crate) writers: usize,
+    /// Writers write to the slot of this tag alone.
+    pub(crate) tag: Option<&'static str>,
     /// Of a thousand saves so many fail.
     pub(crate) failing_saves: u32,
     /// Of so many saves one is read back.
@@ -65,6 +67,7 @@ impl Plan {
             is_one_host: false,
             policy: Policy::Everysec,
             writers: 3,
+            tag: None,
             failing_saves: 0,
             reload_share: 8,
         }
@@ -195,6 +198,9 @@ impl World {
             Event::Start(at) => self.start(at),
             Event::Resume(at) => self.resume(at),
             Event::Join => self.join(),
+            Event::Unpack(parcel) => self.unpack(parcel),
+            Event::Arrived { source, number, arrived } => self.arrived(source, number, &arrived),
+            Event::GiveUp(source, number) => self.give_up(source, number),
         }
     }
 

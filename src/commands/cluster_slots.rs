@@ -6,7 +6,9 @@ use super::context::Context;
 use crate::cluster::core::{OpenSlot, PeerIx};
 use crate::cluster::{NodeId, SlotSet};
 use crate::keyspace::Slot;
+use crate::migration::Stage;
 use crate::resp::{Args, CommandError, errors};
+use crate::state::State;
 
 pub(super) const ADDSLOTS: Command = Command {
     name: "addslots",
@@ -90,6 +92,7 @@ impl Named {
     }
 
     fn add(&mut self, ctx: &Context<'_>, slot: Slot) -> CommandResult {
+        not_on_its_way(ctx.state, slot)?;
         let is_owned = core(ctx.state)?.slots().owner(slot).is_some();
         let wrong = match self.what {
             Assign::Add if is_owned => "is already busy",
@@ -170,8 +173,25 @@ fn setslot(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             slot.number()
         )));
     }
+    if what != OpenSlot::Stable {
+        not_on_its_way(ctx.state, slot)?;
+    }
     let keys = ctx.state.keyspace.count_in_slot(0, slot);
     change(ctx, |core| core.set_slot(slot, what, keys))
+}
+
+/// A slot that a job moves as a whole is not moved by hand.
+fn not_on_its_way(state: &State, slot: Slot) -> CommandResult {
+    let number = slot.number();
+    match state.migrations.of_slot(slot).map(|job| job.stage) {
+        None | Some(Stage::Handed | Stage::Taken) => Ok(()),
+        Some(Stage::Moving | Stage::Granted) => {
+            Err(CommandError::owned(format!("ERR I am already migrating slot {number}.")))
+        }
+        Some(Stage::Receiving | Stage::Dropping) => {
+            Err(CommandError::owned(format!("ERR I am already importing slot {number}.")))
+        }
+    }
 }
 
 /// What SETSLOT is to do. What is no node's name is known by nobody, but whose slot it is comes first.

@@ -41,6 +41,9 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
         return Gate::Refused(Some(entry), error);
     }
     if !state.migrations.is_idle() && waits_for_handoff(state, client, entry) {
+        if state.handoff_hangs(client.slot) {
+            return Gate::Refused(Some(entry), errors::HANDOFF);
+        }
         client.blocked = Some(Blocked::Paused);
         return Gate::Postponed;
     }

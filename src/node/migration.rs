@@ -246,7 +246,9 @@ impl Node {
         let jobs: Vec<Job> = self.state.migrations.iter().cloned().collect();
         for job in jobs {
             match job.stage {
-                Stage::Moving | Stage::Granted => {}
+                Stage::Moving => {}
+                Stage::Granted if self.state.handoff_hangs(None) => self.state.resume_paused(),
+                Stage::Granted => {}
                 Stage::Handed => self.tick_handed(&job, time),
                 Stage::Receiving => self.tick_receiving(&job, time),
                 Stage::Dropping => self.tick_dropping(&job, time),

@@ -136,6 +136,8 @@ pub(crate) mod cluster_tests;
 #[cfg(test)]
 mod hidden_tests;
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
 mod moves_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -56,6 +56,8 @@ errors! {
     NOT_INTEGER = "ERR value is not an integer or out of range";
     /// An argument or a stored value that should be a number.
     NOT_FLOAT = "ERR value is not a valid float";
+    /// A slot is its target's to take, and the target has not been heard for a while.
+    HANDOFF = "TRYAGAIN Slot is being handed over and its target does not answer";
     /// A key that must exist.
     NO_SUCH_KEY = "ERR no such key";
     /// An index outside its range.

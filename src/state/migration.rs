@@ -11,6 +11,9 @@ use super::persistence::Beside;
 use super::trimming::Why;
 use super::{Output, State};
 
+/// After so long clients are told that a handoff takes long, rather than made to wait.
+const HANGS_S: u64 = 2;
+
 impl State {
     /// What goes with the data.
     #[must_use]
@@ -87,6 +90,18 @@ impl State {
         if let Some(membership) = &mut self.cluster {
             membership.core.set_ceded(ceded);
         }
+    }
+
+    /// Whether a handoff of `slot`, or of any where there is none, has taken so long that nobody is made to wait for it.
+    #[must_use]
+    pub fn handoff_hangs(&self, slot: Option<Slot>) -> bool {
+        let now_s = self.time.unix_s();
+        self.migrations.iter().any(|job| {
+            let concerned = slot.is_none_or(|slot| job.plan.slots.has(slot));
+            concerned
+                && job.stage == Stage::Granted
+                && now_s.saturating_sub(job.updated_s) > HANGS_S
+        })
     }
 
     fn slots_of_jobs(&self, which: impl Fn(&&Job) -> bool) -> SlotSet {

@@ -35,6 +35,12 @@ impl Cluster {
         self.ceded = slots;
     }
 
+    /// Whether the node says that a slot is its own.
+    #[must_use]
+    pub fn claims(&self, slot: Slot) -> bool {
+        self.claimed_slots(PeerIx::ME).has(slot)
+    }
+
     /// What the node says that `claimant` has: its primary's slots, or its own.
     pub(super) fn claimed_slots(&self, claimant: PeerIx) -> Arc<SlotSet> {
         let slots = self.slots.shared_set_of(claimant);

@@ -90,6 +90,29 @@ fn slots_move_with_all_that_is_in_them() {
     assert_eq!(digests(&shards.members[now], &names), before);
 }
 
+/// Stock servers load the logs of both sides, notes and all, and follow either.
+#[test]
+fn stock_servers_pass_over_the_notes() {
+    let shards = three(&[]);
+    let (from, to) = (&shards.members[0], &shards.members[1]);
+    fill(from, &keys(100), "value");
+    move_slots(from, RANGE, to);
+    wait_until(to, "the end at the target", |job| job["state"] == "success");
+    for (member, count) in [(from, 0), (to, 100)] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("appendonlydir");
+        std::fs::create_dir(&log).unwrap();
+        for file in std::fs::read_dir(member.folder.path().join("appendonlydir")).unwrap() {
+            let path = file.unwrap().path();
+            std::fs::copy(&path, log.join(path.file_name().unwrap())).unwrap();
+        }
+        let dir = folder.path().to_str().unwrap().to_owned();
+        let mut stock = crate::peer::Stock::start(&["--dir", &dir, "--appendonly", "yes"]);
+        let reply = stock.run(&[vec![b"DBSIZE".to_vec()]]);
+        assert_eq!(String::from_utf8_lossy(&reply[0]), format!(":{count}\r\n"));
+    }
+}
+
 /// What has come is nobody's to see before the slots change hands. A job can be held, goes on, and can be ended; what has come
 /// is removed then.
 #[test]

@@ -70,8 +70,9 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
 /// `highwater cluster WORD ...`
 fn cluster(words: Vec<OsString>) -> ExitCode {
     match words.first().and_then(|word| word.to_str()) {
+        None | Some("-h" | "--help") => local::run(words),
         Some(word) if local::WORDS.contains(&word) => local::run(words),
-        _ => absent("highwater cluster"),
+        Some(_) => absent("highwater cluster"),
     }
 }
 

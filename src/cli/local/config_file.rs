@@ -1,8 +1,7 @@
 //! The redis.conf of each node: made once, and changed by what a later `up` is told. What else is in it stays.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use super::site::{self, Site};
@@ -17,8 +16,12 @@ const HEAD: &str = "\
 # all other lines are yours, and 'highwater cluster up --SETTING VALUE' changes them in all nodes.
 ";
 
+/// Where a node listens unless told otherwise.
+pub(super) const LOOPBACK: &str = "127.0.0.1";
+
 /// What a cluster on one host starts with, besides what each node has of its own.
 const FIRST: &[(&str, &str)] = &[
+    ("bind", LOOPBACK),
     ("appendonly", "yes"),
     ("appendfsync", "everysec"),
     // The log is all there is to load; snapshots beside it would only cost.
@@ -156,17 +159,22 @@ fn own(site: &Site, port: u16) -> Vec<Setting> {
     ]
 }
 
-/// Writes the file of a node: the one it has with `settings` in it, or a first one.
+/// Writes the file of a node: the one it has with `settings` in it, or a first one, after the `model` if there is one.
 ///
 /// # Errors
 /// The file cannot be read or written, or is nothing that a node could start with.
-pub(super) fn write(site: &Site, port: u16, settings: &[Setting]) -> Result<(), String> {
+pub(super) fn write(
+    site: &Site,
+    port: u16,
+    model: Option<&[u8]>,
+    settings: &[Setting],
+) -> Result<(), String> {
     let path = site.config(port);
     site::create(&site.node(port))
         .map_err(|e| format!("cannot make {}: {}", site.node(port).display(), os_reason(&e)))?;
     let old = match fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => first(site, port),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => first(site, port, model),
         Err(error) => return Err(format!("{}: {}", path.display(), os_reason(&error))),
     };
     let text = merge(&merge(&old, &own(site, port)), settings);
@@ -174,23 +182,17 @@ pub(super) fn write(site: &Site, port: u16, settings: &[Setting]) -> Result<(), 
     if fs::read(&path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let write = || -> io::Result<()> {
-        if !path.exists() {
-            // Nobody else reads the password that may be in it.
-            fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?
-                .write_all(b"")?;
-        }
-        Ok(())
-    };
-    write().map_err(|error| format!("cannot write {}: {}", path.display(), os_reason(&error)))?;
     site.replace_in_node(port, CONFIG, &text)
 }
 
-fn first(site: &Site, port: u16) -> Vec<u8> {
+/// The first file of a node.
+fn first(site: &Site, port: u16, model: Option<&[u8]>) -> Vec<u8> {
+    if let Some(model) = model {
+        let is_reserved = |name| RESERVED.iter().any(|(reserved, _)| *reserved == name);
+        let lines = model.split_inclusive(|byte| *byte == b'\n');
+        let kept = lines.filter(|line| !setting(line).is_some_and(|line| is_reserved(line.name)));
+        return merge(&kept.collect::<Vec<_>>().concat(), &own(site, port));
+    }
     let mut text = HEAD.to_owned();
     for setting in own(site, port) {
         text += &format!("{}\n", setting.line());
@@ -315,7 +317,7 @@ mod tests {
     fn file_is_made_once_and_kept_up() {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::make(folder.path()).unwrap();
-        write(&site, 7000, &settings(&words("--maxmemory 1gb")).unwrap()).unwrap();
+        write(&site, 7000, None, &settings(&words("--maxmemory 1gb")).unwrap()).unwrap();
         let config = read(&site, 7000).unwrap();
         assert!(config.appendonly && config.cluster_enabled && config.save.is_empty());
         assert_eq!((config.port, config.maxmemory), (7000, 1 << 30));
@@ -326,20 +328,33 @@ mod tests {
         let text = text.replace("appendfsync everysec", "appendfsync always");
         let text = text.replace(site.node(7000).to_str().unwrap(), "/nowhere");
         fs::write(site.config(7000), text + "hz 50\n").unwrap();
-        write(&site, 7000, &[]).unwrap();
+        write(&site, 7000, None, &[]).unwrap();
         let config = read(&site, 7000).unwrap();
         assert_eq!((config.hz, config.maxmemory), (50, 1 << 30));
         assert_eq!(config.appendfsync, config::choices::AppendFsync::Always);
     }
 
     #[test]
+    fn new_node_has_the_settings_of_the_others_and_its_own_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::make(folder.path()).unwrap();
+        write(&site, 7000, None, &settings(&words("--requirepass x --hz 30")).unwrap()).unwrap();
+        let model = fs::read_to_string(site.config(7000)).unwrap() + "unixsocket /one\n";
+        write(&site, 7001, Some(model.as_bytes()), &[]).unwrap();
+        let config = read(&site, 7001).unwrap();
+        assert_eq!((config.hz, config.requirepass.as_slice()), (30, b"x".as_slice()));
+        assert_eq!((config.port, config.unixsocket.as_str()), (7001, ""));
+        assert_eq!(Path::new(&config.dir), site.node(7001));
+    }
+
+    #[test]
     fn wrong_line_is_named_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::make(folder.path()).unwrap();
-        write(&site, 7000, &[]).unwrap();
+        write(&site, 7000, None, &[]).unwrap();
         let text = fs::read_to_string(site.config(7000)).unwrap();
         fs::write(site.config(7000), text + "nosuch 1\n").unwrap();
-        let error = write(&site, 7000, &[]).unwrap_err();
+        let error = write(&site, 7000, None, &[]).unwrap_err();
         assert!(error.contains("7000/redis.conf, line ") && error.contains("nosuch"), "{error}");
     }
 }

@@ -90,7 +90,13 @@ impl Access {
             Ok(connection.call(&["CLUSTER", word])?.text().unwrap_or_default())
         };
         let info = ask("INFO")?;
-        Ok(View { ok: field(&info, "cluster_state") == Some("ok"), peers: parse(&ask("NODES")?) })
+        Ok(View {
+            ok: field(&info, "cluster_state") == Some("ok"),
+            epoch: field(&info, "cluster_current_epoch")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+            peers: parse(&ask("NODES")?),
+        })
     }
 }
 
@@ -104,6 +110,8 @@ pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 pub(super) struct View {
     /// It serves.
     pub(super) ok: bool,
+    /// The latest epoch it heard of.
+    pub(super) epoch: u64,
     pub(super) peers: Vec<Peer>,
 }
 
@@ -208,7 +216,7 @@ bb 127.0.0.1:7001@17001 slave,fail aa 0 1 3 disconnected
 cc :0@0 handshake - 0 0 0 connected
 broken
 ";
-        let view = View { ok: true, peers: parse(text) };
+        let view = View { ok: true, epoch: 3, peers: parse(text) };
         assert_eq!(view.peers.len(), 3);
         let first = view.myself().unwrap();
         assert_eq!((first.port, first.config_epoch), (7000, 3));

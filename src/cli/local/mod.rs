@@ -34,7 +34,11 @@ pub(in crate::cli) const WORDS: [&str; 8] =
 
 /// A cluster of processes on this host.
 #[derive(Debug, Parser)]
-#[command(name = "highwater cluster", disable_help_subcommand = true)]
+#[command(
+    name = "highwater cluster",
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
 struct Local {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +47,15 @@ struct Local {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a cluster on this host, or go on with the one that is there, and look after it until Ctrl-C
+    ///
+    /// Each node is a process with a folder of its own below --dir: its settings (redis.conf), its log of all writes, and
+    /// what it says (node.log). Called again, 'up' goes on from there: same nodes, same ids, same data. A node that dies
+    /// is started again; one that is shut down in order is left alone.
+    ///
+    /// Any setting of redis.conf may be given for all nodes, and stays in their files: --appendfsync always, --maxmemory
+    /// 1gb, --requirepass secret. A new cluster has: appendonly yes, appendfsync everysec, save "", cluster-node-timeout
+    /// 5000.
+    #[command(override_usage = "highwater cluster up [OPTIONS] [--SETTING VALUE...]...")]
     Up(up::Up),
     /// Show the nodes: process, role, slots, keys
     ///
@@ -102,7 +115,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Place {
     /// The cluster's folder
-    #[arg(long, default_value = "./highwater-data", value_name = "FOLDER")]
+    #[arg(long, default_value = site::DEFAULT, value_name = "FOLDER")]
     dir: PathBuf,
 }
 

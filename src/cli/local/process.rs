@@ -46,7 +46,7 @@ impl Process {
 
     /// A child of this process, by its number.
     pub(super) fn of_child(id: u32) -> Option<Self> {
-        Self::open(Pid::from_raw(i32::try_from(id).ok()?)?)
+        Self::open(numbered(i32::try_from(id).ok()?)?)
     }
 
     /// What tells this very process from all others: number, time of its start, and the system that counts them.
@@ -57,7 +57,7 @@ impl Process {
     /// The process with this mark, if it lives.
     pub(super) fn by_mark(text: &str) -> Option<Self> {
         let number = text.split(' ').next()?.parse().ok()?;
-        let process = Self::open(Pid::from_raw(number)?)?;
+        let process = Self::open(numbered(number)?)?;
         (mark(process.pid)? == text).then_some(process)
     }
 
@@ -100,10 +100,15 @@ pub(super) fn wait(processes: &[&Process], time: Duration) -> bool {
     poll(&mut handles, Some(&time)).is_ok_and(|ended| ended > 0)
 }
 
+/// A number as a process id, if it can be one.
+fn numbered(number: i32) -> Option<Pid> {
+    Pid::from_raw(number.max(0))
+}
+
 /// Every process there is.
 fn all() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    entries.filter_map(|entry| numbered(entry.file_name().to_str()?.parse().ok()?))
 }
 
 /// The file that a node of this user was started with; nothing for any other process.

@@ -23,6 +23,9 @@ use super::plan::Plan;
 use super::process::Process;
 use crate::config::os_reason;
 
+/// The folder unless told otherwise.
+pub(super) const DEFAULT: &str = "./highwater-data";
+
 const STATE: &str = "cluster.state";
 const LOCK: &str = "cluster.lock";
 const LOG: &str = "cluster.log";
@@ -32,6 +35,8 @@ const ORDER: &str = "order";
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     folder: PathBuf,
+    /// As it was given.
+    given: PathBuf,
 }
 
 impl Site {
@@ -56,13 +61,22 @@ impl Site {
         })?;
         // Settings are UTF-8, and one of them is the folder.
         match folder.to_str() {
-            Some(_) => Ok(Self { folder }),
+            Some(_) => Ok(Self { folder, given: path.to_path_buf() }),
             None => Err(format!("the path of {} has to be UTF-8", folder.display())),
         }
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The option that leads other commands here; nothing where they come by themselves.
+    pub(super) fn option(&self) -> String {
+        if self.given == Path::new(DEFAULT) {
+            String::new()
+        } else {
+            format!(" --dir {}", self.given.display())
+        }
     }
 
     pub(super) fn node(&self, port: u16) -> PathBuf {

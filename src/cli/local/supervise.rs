@@ -10,7 +10,7 @@ use super::look::{Access, View};
 use super::process::{self, Process, SERVER};
 use super::site::{Order, Site};
 use super::stop::{self, Interrupts, LOOK, Stopping};
-use super::voice::{Colour, Patience, coloured, event};
+use super::voice::{Colour, Patience, coloured, event, program};
 use super::{join, logs, plan::Plan, status};
 use crate::cli::say;
 use crate::clock;
@@ -145,7 +145,13 @@ impl Supervisor {
             }
             self.site.keep(&self.plan)?;
         }
-        self.add_new()
+        match self.add_new() {
+            Err(error) if !error.is_empty() => {
+                event(&coloured(&format!("no node was added: {error}"), Colour::Red));
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn access(&self) -> Vec<Access> {
@@ -293,15 +299,15 @@ impl Supervisor {
         };
         let password = if first.access.has_password() { " -a PASSWORD" } else { "" };
         let port = first.port;
+        let (me, dir) = (program(), self.site.option());
         say(&format!(
-            "Connect with    redis-cli -c{host} -p {port}{password}\n\
-             \x20         or    highwater cli -c{host} -p {port}{password}"
+            "Connect with   redis-cli -c{host} -p {port}{password}\n\
+             \x20         or   {me} cli -c{host} -p {port}{password}"
         ));
-        let stop = if in_background { "highwater cluster down" } else { "Ctrl-C" };
-        say(&format!(
-            "{stop} stops it, 'highwater cluster up' goes on. While it runs, from any terminal:\n\
-             \x20               highwater cluster status | kill {port} | logs {port} | down"
-        ));
+        let stop =
+            if in_background { format!("{me} cluster down{dir}") } else { "Ctrl-C".to_owned() };
+        say(&format!("Stop with      {stop} (the same 'up' goes on from there)"));
+        say(&format!("Meanwhile      {me} cluster status|kill|pause|resume|logs{dir}"));
         self.last = Some(Seen::of(&report));
     }
 
@@ -434,7 +440,10 @@ impl Supervisor {
         let running = self.nodes.iter().filter(|node| {
             node.process().is_some_and(|process| !process.has_ended() && !process.is_paused())
         });
-        let Some(view) = running.filter_map(|node| node.access.view().ok()).next() else { return };
+        // One that was paused or has just started may still see what was before.
+        let epoch = self.last.as_ref().map_or(0, |last| last.epoch);
+        let mut views = running.filter_map(|node| node.access.view().ok());
+        let Some(view) = views.find(|view| view.epoch >= epoch) else { return };
         let seen = Seen::by(&view);
         for text in self.last.iter().flat_map(|last| last.changes(&seen)) {
             event(&text);
@@ -523,6 +532,7 @@ fn last_lines(site: &Site, node: &Watched) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     ok: bool,
+    epoch: u64,
     /// Port, what it is, and whether it has slots.
     roles: Vec<(u16, Role)>,
 }
@@ -536,7 +546,7 @@ enum Role {
 impl Seen {
     fn of(report: &status::Report) -> Self {
         let view = report.view.as_ref();
-        view.map_or_else(|| Self { ok: false, roles: Vec::new() }, Self::by)
+        view.map_or_else(|| Self { ok: false, epoch: 0, roles: Vec::new() }, Self::by)
     }
 
     fn by(view: &View) -> Self {
@@ -550,7 +560,7 @@ impl Seen {
         };
         // One that has failed is what it was: it comes back as something else, or as the same.
         let alive = view.peers.iter().filter(|peer| !peer.has_failed() && !peer.has("noaddr"));
-        Self { ok: view.ok, roles: alive.map(role).collect() }
+        Self { ok: view.ok, epoch: view.epoch, roles: alive.map(role).collect() }
     }
 
     /// What became of `self` in `now`, in words.
@@ -608,9 +618,11 @@ mod tests {
     #[test]
     fn failover_is_told_once() {
         let primary = |port, slots: &str| (port, Role::Primary(slots.to_owned()));
-        let before = Seen { ok: true, roles: vec![primary(1, "0-9"), (2, Role::ReplicaOf(1))] };
-        let after = Seen { ok: true, roles: vec![primary(2, "0-9")] };
-        let back = Seen { ok: true, roles: vec![(1, Role::ReplicaOf(2)), primary(2, "0-9")] };
+        let before =
+            Seen { ok: true, epoch: 1, roles: vec![primary(1, "0-9"), (2, Role::ReplicaOf(1))] };
+        let after = Seen { ok: true, epoch: 1, roles: vec![primary(2, "0-9")] };
+        let back =
+            Seen { ok: true, epoch: 1, roles: vec![(1, Role::ReplicaOf(2)), primary(2, "0-9")] };
         assert_eq!(before.changes(&before), Vec::<String>::new());
         assert_eq!(before.changes(&after), ["2 is a primary now, with slots 0-9"]);
         assert_eq!(after.changes(&back), ["1 is a replica of 2"]);

@@ -13,23 +13,15 @@ use super::config_file::{self, Setting};
 use super::look::Access;
 use super::plan::Plan;
 use super::process::Process;
-use super::site::{Held, Holding, Site};
+use super::site::{DEFAULT, Held, Holding, Site};
 use super::stop::Interrupts;
 use super::supervise::{Care, Supervisor};
 use super::voice::{Colour, coloured};
 use super::{options_of_up, ports};
 use crate::cli::{complain, say};
 
-/// Start a cluster on this host, or go on with the one that is there, and look after it until Ctrl-C.
-///
-/// Each node is a process with a folder of its own below --dir: its settings (redis.conf), its log of all writes, and
-/// what it says (node.log). Called again, 'up' goes on from there: same nodes, same ids, same data. A node that dies is
-/// started again; one that is shut down in order is left alone.
-///
-/// Any setting of redis.conf may be given for all nodes, and stays in their files: --appendfsync always, --maxmemory
-/// 1gb, --requirepass secret. The first time these are set: appendonly yes, save "", cluster-node-timeout 5000.
+/// What `up` is told.
 #[derive(Debug, Args)]
-#[command(override_usage = "highwater cluster up [OPTIONS] [--SETTING VALUE...]...")]
 pub(super) struct Up {
     /// How many nodes, primaries and replicas together [default: 6, or those that are there]
     ///
@@ -43,7 +35,7 @@ pub(super) struct Up {
     #[arg(long)]
     port: Option<u16>,
     /// Folder of the cluster
-    #[arg(long, default_value = "./highwater-data", value_name = "FOLDER")]
+    #[arg(long, default_value = DEFAULT, value_name = "FOLDER")]
     dir: PathBuf,
     /// Addresses to listen on [default: 127.0.0.1, or what the nodes have]
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
@@ -205,7 +197,7 @@ fn prepare(
         let bind = match config_file::read(site, port) {
             _ if !up.bind.is_empty() => up.bind.clone(),
             Ok(config) => config.bind.clone(),
-            Err(_) => vec![LOOPBACK.to_owned()],
+            Err(_) => vec![config_file::LOOPBACK.to_owned()],
         };
         if let Some(why) = ports::taken(&bind, port) {
             let hint = if is_new { "; --port takes others" } else { "" };
@@ -218,29 +210,15 @@ fn prepare(
         .map(|(port, process)| process.as_ref().and_then(|_| Access::of(site, port).ok()))
         .collect();
     site.keep(plan)?;
+    // A node that is new among others starts with what the first one has.
+    let model = ports().map(|port| site.config(port)).find_map(|path| std::fs::read(path).ok());
     for port in ports() {
-        let mut settings = settings.to_vec();
-        let has_bind = settings.iter().any(|setting| setting.name == "bind");
-        if !has_bind && !site.config(port).exists() {
-            let bind = site_bind(site, plan);
-            settings.push(Setting { name: "bind", value: bind.join(" ") });
-        }
-        config_file::write(site, port, &settings)?;
+        config_file::write(site, port, model.as_deref(), settings)?;
     }
     for access in live.iter().flatten() {
         apply(access, settings);
     }
     Ok(Prepared { running })
-}
-
-const LOOPBACK: &str = "127.0.0.1";
-
-/// The addresses of a new node: those of the first one.
-fn site_bind(site: &Site, plan: &Plan) -> Vec<String> {
-    let first = plan.members.first().map(|member| member.port);
-    let config = first.and_then(|port| config_file::read(site, port).ok());
-    let bind = config.map(|config| config.bind.clone()).filter(|bind| !bind.is_empty());
-    bind.unwrap_or_else(|| vec![LOOPBACK.to_owned()])
 }
 
 /// Changes the settings of a node that runs.

@@ -35,6 +35,12 @@ pub(super) fn event(text: &str) {
     say(&format!("{}  {text}", coloured(&time, Colour::Grey)));
 }
 
+/// How this program was called: what works in the next terminal, too.
+pub(super) fn program() -> String {
+    let name = std::env::args().next().filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| "highwater".to_owned())
+}
+
 /// Columns of the terminal; a usual number where there is none.
 pub(super) fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).ok();

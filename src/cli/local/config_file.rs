@@ -127,7 +127,8 @@ fn shortest(word: &[u8]) -> String {
 fn check(text: &[u8]) -> Result<(), String> {
     let config = config::load(Config::default(), &[Source::Arguments(text.to_vec())])
         .map_err(|error| shown(&error))?;
-    CommandNames::check(&config.rename_command, |name| table().find(name.as_bytes()).is_some())?;
+    let is_command = |name: &str| table().find(name.as_bytes()).is_some();
+    CommandNames::check(&config.rename_command, is_command)?;
     match server::missing(&config) {
         Some(missing) => Err(format!("{missing} is not part of this version")),
         None => Ok(()),
@@ -301,7 +302,7 @@ mod tests {
         check_refused("--appendfsync sometimes", "always");
         check_refused("--nosuch 1", "Bad directive");
         check_refused("--aclfile users", "not part of this version");
-        check_refused("--rename-command nosuch x", "nosuch");
+        check_refused("--rename-command nosuch x", "No such command");
         check_refused("--cluster-port 1", "port + 10000");
     }
 

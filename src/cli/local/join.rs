@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::look::{Access, View, field};
+use super::look::{Access, View, field, in_words};
 use super::plan::{BUS, Plan, SLOTS};
 use crate::clock;
 
 /// After this the operator is told that nodes cannot be introduced, instead of trying on.
-const GIVE_UP_US: u64 = 60_000_000;
+const GIVE_UP_US: u64 = 120_000_000;
 
 /// Time between two tries at introducing nodes.
 const AGAIN_US: u64 = 1_000_000;
@@ -27,7 +27,7 @@ pub(super) type Wait<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
 /// What cannot be done, and where; the next call goes on from there.
 pub(super) fn form(plan: &Plan, nodes: &[Access], wait: &mut Wait<'_>) -> Result<(), String> {
     let founders = &nodes[..plan.founders.min(nodes.len())];
-    let views = views(founders)?;
+    let views = views(founders, wait)?;
     distinct(founders, &views)?;
     for (index, (node, view)) in founders.iter().zip(&views).enumerate() {
         // Only a node that is still alone takes an epoch; the order makes them distinct.
@@ -48,7 +48,7 @@ pub(super) fn form(plan: &Plan, nodes: &[Access], wait: &mut Wait<'_>) -> Result
 /// What cannot be done, and why.
 pub(super) fn add(nodes: &[Access], index: usize, wait: &mut Wait<'_>) -> Result<(), String> {
     let new = &nodes[index];
-    let id = own_id(new, &look(new)?)?;
+    let id = own_id(new, &look(new, wait)?)?;
     let known = |node: &&Access| {
         node.port != new.port && node.view().is_ok_and(|view| view.ok && view.peers.len() > 1)
     };
@@ -56,18 +56,29 @@ pub(super) fn add(nodes: &[Access], index: usize, wait: &mut Wait<'_>) -> Result
     let alone = |node: &&Access| node.port != new.port && node.view().is_ok_and(|view| view.ok);
     let contact = nodes.iter().find(known).or_else(|| nodes.iter().find(alone));
     let contact = contact.ok_or("no other node serves the cluster")?;
-    if !look(contact)?.knows(&id) {
-        introduce(&[contact.clone(), new.clone()], wait)?;
+    // All who are in it get to know the new one, and nobody who is not.
+    let view = look(contact, wait)?;
+    let is_in = |node: &&Access| {
+        let own = node.view().ok().and_then(|view| Some(view.myself()?.id.clone()));
+        own.is_some_and(|own| own != id && view.knows(&own))
+    };
+    let mut all: Vec<Access> = nodes.iter().filter(is_in).cloned().collect();
+    all.push(new.clone());
+    introduce(&all, wait)
+}
+
+/// The cluster as a node sees it, once it answers.
+fn look(node: &Access, wait: &mut Wait<'_>) -> Result<View, String> {
+    loop {
+        match node.view() {
+            Ok(view) => return Ok(view),
+            Err(error) => wait(&format!("{} {}", node.port, in_words(&error)))?,
+        }
     }
-    Ok(())
 }
 
-fn look(node: &Access) -> Result<View, String> {
-    node.view().map_err(|error| format!("{} does not answer: {error}", node.port))
-}
-
-fn views(nodes: &[Access]) -> Result<Vec<View>, String> {
-    nodes.iter().map(look).collect()
+fn views(nodes: &[Access], wait: &mut Wait<'_>) -> Result<Vec<View>, String> {
+    nodes.iter().map(|node| look(node, wait)).collect()
 }
 
 fn own_id(node: &Access, view: &View) -> Result<String, String> {
@@ -125,7 +136,7 @@ fn introduce(nodes: &[Access], wait: &mut Wait<'_>) -> Result<(), String> {
     let begun = clock::mono_us();
     let mut tried: Option<u64> = None;
     loop {
-        let views = views(nodes)?;
+        let views = views(nodes, wait)?;
         let ids = nodes.iter().zip(&views).map(|(node, view)| own_id(node, view));
         let ids = ids.collect::<Result<Vec<String>, String>>()?;
         let strangers = strangers(&views, &ids);
@@ -171,7 +182,7 @@ fn meet(one: &Access, other: &Access) -> Result<(), String> {
 
 /// Lets those who are to be replicas follow their primaries.
 fn replicate(plan: &Plan, nodes: &[Access], wait: &mut Wait<'_>) -> Result<(), String> {
-    let views = views(nodes)?;
+    let views = views(nodes, wait)?;
     for (index, node) in nodes.iter().enumerate() {
         let Some(primary) = plan.primary_of(index) else { continue };
         let myself = views[index].myself();
@@ -209,7 +220,7 @@ pub(super) fn unsettled(node: &Access) -> Option<String> {
     let port = node.port;
     let view = match node.view() {
         Ok(view) => view,
-        Err(error) => return Some(format!("{port}: {error}")),
+        Err(error) => return Some(format!("{port} {}", in_words(&error))),
     };
     if !view.ok {
         let given: u32 = view.peers.iter().map(|peer| peer.slot_count()).sum();

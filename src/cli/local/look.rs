@@ -7,10 +7,13 @@ use super::config_file;
 use super::ports;
 use super::site::Site;
 use crate::cli::wire::{Address, Connection, Credentials, Failure};
-use crate::config::Config;
+use crate::config::{Config, os_reason};
 
-/// Nodes of this host answer within this, or are stuck.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// Nodes of this host answer a question within this, or are stuck.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What changes the cluster is on disk before it is answered, and a disk may be busy.
+const PATIENCE_FOR_DISK: Duration = Duration::from_secs(60);
 
 /// How a node is reached.
 #[derive(Clone, Debug)]
@@ -76,8 +79,13 @@ impl Access {
     /// # Errors
     /// As [`Self::connect`]; an error reply.
     pub(super) fn tell(&self, words: &[&str]) -> Result<(), String> {
-        let told = self.connect().and_then(|mut connection| connection.call(words));
-        told.map(drop).map_err(|error| format!("{}: {error} ({})", self.port, words.join(" ")))
+        let told = self.connect().and_then(|mut connection| {
+            connection.set_timeout(Some(PATIENCE_FOR_DISK))?;
+            connection.call(words)
+        });
+        // Words behind the first two may be secret.
+        let what = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        told.map(drop).map_err(|error| format!("{} {} ({what})", self.port, in_words(&error)))
     }
 
     /// The cluster as this node sees it.
@@ -97,6 +105,20 @@ impl Access {
                 .unwrap_or(0),
             peers: parse(&ask("NODES")?),
         })
+    }
+}
+
+/// What is wrong with a node, as the end of a sentence that begins with its port.
+pub(super) fn in_words(failure: &Failure) -> String {
+    use std::io::ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
+    match failure {
+        Failure::Connection(error) => match error.kind() {
+            ConnectionRefused => "does not listen yet".to_owned(),
+            TimedOut | WouldBlock => "does not answer in time".to_owned(),
+            _ => format!("cannot be asked: {}", os_reason(error)),
+        },
+        Failure::Refused(text) if text.starts_with("LOADING") => "loads its data".to_owned(),
+        Failure::Refused(text) => format!("says: {text}"),
     }
 }
 

@@ -52,7 +52,7 @@ impl Plan {
         if nodes <= replicas {
             let needed = replicas + 1;
             return Err(format!(
-                "{nodes} nodes are too few for a primary with {replicas} replicas: that takes {needed} (--nodes {needed})"
+                "--nodes {nodes} is too few for a primary with --replicas {replicas}: that takes --nodes {needed}"
             ));
         }
         let mut plan = Self { members: Vec::new(), founders: nodes, replicas, formed: false };

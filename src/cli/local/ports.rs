@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::time::Duration;
 
 use super::plan::BUS;
 use super::process::command_line;
@@ -20,8 +21,25 @@ pub(super) fn address(word: &str) -> &str {
     }
 }
 
+/// Looks again at a port whose holder cannot be found: a process that was killed gives its ports back last.
+const LOOKS: u32 = 30;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Says why a node could not listen at `port` or on its bus, on one of the addresses.
 pub(super) fn taken(addresses: &[String], port: u16) -> Option<String> {
+    for _ in 1..LOOKS {
+        match taken_now(addresses, port) {
+            Some(why) if why.ends_with(UNKNOWN) => std::thread::sleep(LOOK),
+            found => return found,
+        }
+    }
+    taken_now(addresses, port)
+}
+
+/// A holder of whom nothing is known.
+const UNKNOWN: &str = "a process of another user";
+
+fn taken_now(addresses: &[String], port: u16) -> Option<String> {
     for (port, what) in [(port, ""), (port.saturating_add(BUS), ", the bus of a node,")] {
         for word in addresses {
             match TcpListener::bind((address(word), port)) {
@@ -61,7 +79,7 @@ fn holder(port: u16) -> String {
             }
             format!("process {pid} ({line})")
         }
-        None => "a process of another user".to_owned(),
+        None => UNKNOWN.to_owned(),
     }
 }
 

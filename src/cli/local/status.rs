@@ -23,7 +23,7 @@ pub(super) struct Report {
     supervisor: Option<i32>,
     /// Whether all slots are served and every node runs.
     ok: bool,
-    /// `ok` or `fail` as the nodes say; `down` where none answers.
+    /// `ok` where all nodes that answer say so, `fail` where one does not; `down` where none answers.
     state: &'static str,
     slots_served: u32,
     nodes: Vec<Node>,
@@ -91,7 +91,8 @@ pub(super) fn report(site: &Site, plan: &Plan) -> Report {
         node(site, index, member.port, pid, &looks[index], view.as_ref())
     });
     let nodes: Vec<Node> = nodes.collect();
-    let served = looks.iter().any(|look| look.view.as_ref().is_some_and(|view| view.ok));
+    // One that does not serve refuses its clients, whatever the others say.
+    let served = looks.iter().filter_map(|look| look.view.as_ref()).all(|view| view.ok);
     let state = match (&view, served) {
         (None, _) => "down",
         (Some(_), true) => "ok",
@@ -189,25 +190,19 @@ impl Report {
     fn summary(&self) -> String {
         let up = self.nodes.iter().filter(|node| node.state == "up").count();
         let nodes = self.nodes.len();
+        let served = self.slots_served;
         let (text, colour) = match self.state {
-            _ if self.ok => {
-                (format!("All {SLOTS} slots are served, all {nodes} nodes are up"), Colour::Green)
-            }
+            _ if self.ok => (format!("ok: {served} slots served, {up} nodes up"), Colour::Green),
             "ok" => (
-                format!(
-                    "{} of {SLOTS} slots are served, {up} of {nodes} nodes are up",
-                    self.slots_served
-                ),
+                format!("ok: {served} of {SLOTS} slots served, {up} of {nodes} nodes up"),
                 Colour::Yellow,
             ),
-            "fail" => {
-                (format!("The cluster does not serve: {up} of {nodes} nodes are up"), Colour::Red)
-            }
-            _ => ("No node answers: 'highwater cluster up' starts them".to_owned(), Colour::Red),
+            "fail" => (format!("fail: not all nodes serve, {up} of {nodes} are up"), Colour::Red),
+            _ => ("down: no node answers".to_owned(), Colour::Red),
         };
         let supervisor = match self.supervisor {
-            Some(pid) => format!("looked after by process {pid}"),
-            None => "nobody looks after them".to_owned(),
+            Some(pid) => format!("supervisor {pid}"),
+            None => "no supervisor".to_owned(),
         };
         format!("{}; {supervisor}", coloured(&text, colour))
     }

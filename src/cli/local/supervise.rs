@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::look::{Access, View};
+use super::look::{self, Access, View};
 use super::process::{self, Process, SERVER};
 use super::site::{Order, Site};
 use super::stop::{self, Interrupts, LOOK, Stopping};
@@ -167,8 +167,8 @@ impl Supervisor {
         }
         self.until_all_answer()?;
         let access = self.access();
-        let mut patience = Patience::default();
         for index in new {
+            let mut patience = Patience::default();
             // Nodes that have just started serve after two seconds.
             while let Some(doubt) = (0..self.nodes.len())
                 .filter(|index| self.plan.members[*index].joined)
@@ -188,7 +188,8 @@ impl Supervisor {
         let mut patience = Patience::default();
         for access in self.access() {
             while let Err(error) = access.text(&["PING"]) {
-                self.wait(&format!("{}: {error}", access.port), &mut patience)?;
+                let doubt = format!("{} {}", access.port, look::in_words(&error));
+                self.wait(&doubt, &mut patience)?;
             }
         }
         Ok(())
@@ -306,8 +307,8 @@ impl Supervisor {
         ));
         let stop =
             if in_background { format!("{me} cluster down{dir}") } else { "Ctrl-C".to_owned() };
-        say(&format!("Stop with      {stop} (the same 'up' goes on from there)"));
-        say(&format!("Meanwhile      {me} cluster status|kill|pause|resume|logs{dir}"));
+        say(&format!("Stop with      {stop} ('up' goes on from there)"));
+        say(&format!("Look with      {me} cluster status{dir}"));
         self.last = Some(Seen::of(&report));
     }
 
@@ -364,8 +365,7 @@ impl Supervisor {
             };
             let delay = backoff(first, node.early_deaths);
             node.life = Life::Ended { start_at_us: Some(now + micros(delay)) };
-            let text =
-                format!("{port} (pid {pid}) {how}, is started again in {} s", delay.as_secs());
+            let text = format!("{port} (pid {pid}) {how}; starts again in {} s", delay.as_secs());
             event(&coloured(&text, Colour::Red));
             if node.early_deaths > 0 && status.is_none_or(|status| status.signal().is_none()) {
                 say(&last_lines(&self.site, node));

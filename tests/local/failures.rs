@@ -8,14 +8,11 @@ use crate::host::{Host, nodes_below, signal, wait_for};
 
 #[test]
 fn killed_primary_is_replaced_and_started_again() {
-    let mut host = Host::with(6, &["--restart-after", "2"]);
+    let mut host = Host::with(6, &["--restart-after", "3"]);
     host.write(0, "before");
     let pid = host.node(0, "pid");
     let said = host.does("kill", &["0"]);
-    assert!(
-        said.contains(&pid.to_string()) && said.contains("starts again in 2 seconds"),
-        "{said}"
-    );
+    assert!(said.contains(&pid.to_string()) && said.contains("starts again in 3 s"), "{said}");
     let port = host.port;
     host.wait_said(&format!("{} is a primary now, with slots 0-5460", port + 3));
     host.wait_said(&format!("{port} starts (pid "));

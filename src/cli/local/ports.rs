@@ -73,9 +73,8 @@ fn holder(port: u16) -> String {
     match process_with(&sockets) {
         Some(pid) => {
             let mut line = command_line(pid);
-            if line.len() > SHOWN_MAX {
-                let end = line.floor_char_boundary(SHOWN_MAX);
-                line.replace_range(end.., "...");
+            if line.chars().count() > SHOWN_MAX {
+                line = line.chars().take(SHOWN_MAX).chain("...".chars()).collect();
             }
             format!("process {pid} ({line})")
         }

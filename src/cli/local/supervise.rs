@@ -49,7 +49,7 @@ impl Care {
     /// What a note of [`Self::text`] means for a node that was killed.
     pub(super) fn in_words(note: &str) -> String {
         match note.parse::<u64>() {
-            Ok(seconds) => format!("it is started again in {seconds} seconds"),
+            Ok(seconds) => format!("it starts again in {seconds} s"),
             Err(_) => "'highwater cluster start' starts it again".to_owned(),
         }
     }
@@ -608,10 +608,7 @@ mod tests {
     #[test]
     fn care_is_told_in_words() {
         let care = |restart_after| Care { restart_after }.text();
-        assert_eq!(
-            Care::in_words(&care(Some(Duration::from_secs(5)))),
-            "it is started again in 5 seconds"
-        );
+        assert_eq!(Care::in_words(&care(Some(Duration::from_secs(5)))), "it starts again in 5 s");
         assert!(Care::in_words(&care(None)).contains("cluster start"));
     }
 

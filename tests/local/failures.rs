@@ -46,9 +46,12 @@ fn nodes_outlive_their_supervisor_and_are_adopted() {
     let mut host = Host::with(3, &[]);
     host.write(0, "kept");
     let pids = host.pids();
+    host.does("pause", &["1"]);
     host.end_up(Signal::KILL);
     assert_eq!(host.status()["supervisor"], serde_json::Value::Null);
     assert_eq!(host.pids(), pids);
+    host.does("resume", &["1"]);
+    host.wait_ok();
     host.has(1, "kept");
     assert!(host.does("start", &["0"]).contains("runs already"));
     host.does("kill", &["2"]);

@@ -7,6 +7,7 @@
 mod config_file;
 mod control;
 mod join;
+mod launch;
 mod logs;
 mod look;
 mod plan;
@@ -29,8 +30,8 @@ use super::complain;
 use site::Site;
 
 /// The words behind `highwater cluster` that are meant for this module.
-pub(in crate::cli) const WORDS: [&str; 8] =
-    ["up", "status", "down", "kill", "pause", "resume", "logs", "start"];
+pub(in crate::cli) const WORDS: [&str; 9] =
+    ["up", "status", "down", "kill", "pause", "resume", "logs", "start", launch::WORD];
 
 /// A cluster of processes on this host.
 #[derive(Debug, Parser)]
@@ -109,6 +110,12 @@ enum Command {
         #[command(flatten)]
         node: Node,
     },
+    /// Become a node, away from this terminal
+    #[command(hide = true)]
+    Launch {
+        /// The node's redis.conf
+        config: PathBuf,
+    },
 }
 
 /// Where the cluster is.
@@ -148,6 +155,7 @@ pub(in crate::cli) fn run(words: Vec<OsString>) -> ExitCode {
         Command::Pause { node } => on(&node, control::pause),
         Command::Resume { node } => on(&node, control::resume),
         Command::Start { node } => on(&node, control::start),
+        Command::Launch { config } => launch::run(&config),
         Command::Logs { place, node, follow, lines } => {
             at(&place, |site| logs::run(site, node.as_deref(), follow, lines))
         }

@@ -1,17 +1,17 @@
 //! Looks after the nodes: starts them, makes them one cluster, starts again what died, says what happens.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::look::{self, Access, View};
-use super::process::{self, Process, SERVER};
+use super::process::{self, Process};
 use super::site::{Order, Site};
 use super::stop::{self, Interrupts, LOOK, Stopping};
 use super::voice::{Colour, Patience, coloured, event, program};
-use super::{join, logs, plan::Plan, status};
+use super::{join, launch, logs, plan::Plan, status};
 use crate::cli::say;
 use crate::clock;
 use crate::config::os_reason;
@@ -27,8 +27,8 @@ const ASK_US: u64 = 1_000_000;
 const ASK_SOON_US: u64 = 150_000;
 const SOON_US: u64 = 10_000_000;
 
-/// A supervisor that goes to the background does so after this even if the cluster does not serve yet.
-const BACKGROUND_US: u64 = 30_000_000;
+/// After this it is said what there is, and the background is gone to, even if the cluster does not serve yet.
+const LATE_US: u64 = 30_000_000;
 
 /// Lines of its log that are shown when a node died at once.
 const LAST_LINES: usize = 5;
@@ -222,27 +222,30 @@ impl Supervisor {
     fn start(&mut self, index: usize) -> Result<(), String> {
         let node = &mut self.nodes[index];
         let port = node.port;
+        let since_us = clock::mono_us();
+        // Somebody else may have started it, by hand or as a supervisor that was killed at that moment.
+        if let Some(process) = Process::of_node(&self.site.config(port)) {
+            node.life = Life::Runs { process, child: None, since_us };
+            return Ok(());
+        }
         let path = self.site.node_log(port);
         let wrong = |error: std::io::Error| format!("{}: {}", path.display(), os_reason(&error));
         let log = open_log(&path).map_err(wrong)?;
         node.log_from = log.metadata().map_err(wrong)?.len();
         let errors = log.try_clone().map_err(wrong)?;
         let mut child = Command::new(&self.program)
-            .arg(SERVER)
+            .args(["cluster", launch::WORD])
             .arg(self.site.config(port))
             .current_dir(self.site.node(port))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
-            // Ctrl-C is for the supervisor, who stops nodes in their turn.
-            .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
         let Some(process) = Process::of_child(child.id()) else {
             drop(child.kill());
             return Err("this system has no handles for processes (pidfd_open)".to_owned());
         };
-        let since_us = clock::mono_us();
         node.life = Life::Runs { process, child: Some(child), since_us };
         Ok(())
     }
@@ -270,7 +273,7 @@ impl Supervisor {
                 self.tell_changes();
             } else {
                 let doubt = self.nodes.iter().find_map(Watched::doubt);
-                let late = in_background && clock::mono_us() - begun > BACKGROUND_US;
+                let late = clock::mono_us() - begun > LATE_US;
                 match &doubt {
                     Some(doubt) if !late => patience.waits_for(doubt),
                     _ => {

@@ -1,6 +1,8 @@
 //! Nodes die, hang, cannot start; the supervisor dies; everything dies.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 
 use rustix::process::Signal;
 
@@ -141,4 +143,29 @@ fn nodes_are_left_dead_where_that_is_asked() {
     assert_eq!(host.node(2, "state"), "down");
     host.does("start", &["2"]);
     host.wait_ok();
+}
+
+#[test]
+fn second_interrupt_kills_what_does_not_stop() {
+    // At its end a primary waits for replicas that lag; this one never says how far it is.
+    let mut host = Host::with(1, &["--shutdown-timeout", "600", "--repl-diskless-sync-delay", "0"]);
+    let mut replica = TcpStream::connect(("127.0.0.1", host.port)).unwrap();
+    replica.write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").unwrap();
+    let mut reads = replica.try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut reads, &mut std::io::sink()));
+    wait_for("a replica", || {
+        host.cli(0, &["info", "replication"]).contains("state=online").then_some(())
+    });
+    host.write(0, "acknowledged");
+    let port = host.port;
+    signal(host.supervisor(), Signal::INT);
+    host.wait_said("Stopping");
+    host.wait_said(&format!("waiting for {port} to write"));
+    assert_eq!(nodes_below(host.folder.path()).len(), 1, "one Ctrl-C kills nobody");
+    assert!(host.end_up(Signal::INT).success());
+    assert!(host.said().contains(&format!("killing {port}")), "{}", host.said());
+    assert_eq!(nodes_below(host.folder.path()).len(), 0);
+    drop(reader.join());
+    host.up(&[]);
+    host.has(0, "acknowledged");
 }

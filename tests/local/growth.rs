@@ -23,6 +23,11 @@ fn new_nodes_join_empty_and_one_can_be_taken_out() {
         assert_eq!(host.cli(index, &["cluster", "forget", &id]), "OK");
     }
     assert_eq!(host.cli(4, &["cluster", "reset"]), "OK");
+    assert_eq!(host.node(4, "role"), "out");
+    assert_eq!(host.status()["state"], "ok", "the others are a cluster without it");
+    host.end_up(Signal::KILL);
+    host.up(&[]);
+    assert_eq!(host.node(4, "role"), "out", "it is not taken back");
     let port = (host.port + 4).to_string();
     let said = host.does("down", &[&port]);
     assert!(said.contains("struck off"), "{said}");

@@ -198,10 +198,7 @@ fn is_out(site: &Site, port: u16) -> bool {
     let Ok(plan) = site.known_plan() else { return false };
     let had_joined = plan.members.iter().any(|member| member.port == port && member.joined);
     let view = Access::of(site, port).ok().and_then(|access| access.view().ok());
-    let alone = view.is_some_and(|view| {
-        view.peers.len() == 1 && view.myself().is_some_and(|myself| myself.slots.is_empty())
-    });
-    had_joined && alone && plan.members.len() > 1
+    had_joined && view.is_some_and(|view| view.is_alone()) && plan.members.len() > 1
 }
 
 /// Stops the cluster.

@@ -222,7 +222,8 @@ pub(super) fn unsettled(node: &Access) -> Option<String> {
         Ok(view) => view,
         Err(error) => return Some(format!("{port} {}", in_words(&error))),
     };
-    if !view.ok {
+    // One that was taken out of the cluster is all that it is going to be.
+    if !view.ok && !view.is_alone() {
         let given: u32 = view.peers.iter().map(|peer| peer.slot_count()).sum();
         return Some(match given < u32::from(SLOTS) {
             true => format!("{port} knows the owners of {given} of {SLOTS} slots"),

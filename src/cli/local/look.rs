@@ -142,6 +142,11 @@ impl View {
         self.peers.iter().find(|peer| peer.has("myself"))
     }
 
+    /// Whether the node is in no cluster: it knows nobody, and has nothing to serve.
+    pub(super) fn is_alone(&self) -> bool {
+        self.peers.len() == 1 && self.myself().is_some_and(|myself| myself.slots.is_empty())
+    }
+
     /// Whether it has heard from the node with this id.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.peers.iter().any(|peer| peer.id == id && !peer.has("handshake"))

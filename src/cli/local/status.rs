@@ -42,7 +42,7 @@ struct Node {
     state: &'static str,
     pid: Option<i32>,
     id: Option<String>,
-    /// `primary` or `replica`; nothing where nobody knows.
+    /// `primary` or `replica`; `out` for one that is in no cluster; nothing where nobody knows.
     role: Option<&'static str>,
     /// Port of the node that it replicates.
     primary: Option<u16>,
@@ -85,14 +85,19 @@ pub(super) fn report(site: &Site, plan: &Plan) -> Report {
         let threads: Vec<_> = plan.members.iter().zip(&processes).map(look).collect();
         threads.into_iter().map(|thread| thread.join().expect("a look does not panic")).collect()
     });
-    let view = looks.iter().find_map(|look| look.view.clone());
+    // One that was taken out of the cluster says nothing of it.
+    let out =
+        |look: &Look| plan.members.len() > 1 && look.view.as_ref().is_some_and(View::is_alone);
+    let looks: Vec<Look> = looks.into_iter().map(|look| Look { out: out(&look), ..look }).collect();
+    let inside = || looks.iter().filter(|look| !look.out).filter_map(|look| look.view.as_ref());
+    let view = inside().next().cloned();
     let nodes = plan.members.iter().enumerate().map(|(index, member)| {
         let pid = processes[index].as_ref().map(Process::id);
         node(site, index, member.port, pid, &looks[index], view.as_ref())
     });
     let nodes: Vec<Node> = nodes.collect();
     // One that does not serve refuses its clients, whatever the others say.
-    let served = looks.iter().filter_map(|look| look.view.as_ref()).all(|view| view.ok);
+    let served = inside().all(|view| view.ok);
     let state = match (&view, served) {
         (None, _) => "down",
         (Some(_), true) => "ok",
@@ -116,13 +121,15 @@ pub(super) fn report(site: &Site, plan: &Plan) -> Report {
 /// What one node says.
 struct Look {
     state: &'static str,
+    /// It is in no cluster.
+    out: bool,
     view: Option<View>,
     info: String,
 }
 
 impl Look {
     fn at(site: &Site, port: u16, paused: Option<bool>) -> Self {
-        let state = |state| Self { state, view: None, info: String::new() };
+        let state = |state| Self { state, out: false, view: None, info: String::new() };
         match paused {
             None => return state("down"),
             Some(true) => return state("paused"),
@@ -131,11 +138,11 @@ impl Look {
         let Ok(access) = Access::of(site, port) else { return state("silent") };
         let Ok(info) = access.text(&["INFO"]) else { return state("silent") };
         if field(&info, "loading") == Some("1") {
-            return Self { state: "loading", view: None, info };
+            return Self { state: "loading", out: false, view: None, info };
         }
         match access.view() {
-            Ok(view) => Self { state: "up", view: Some(view), info },
-            Err(_) => Self { state: "silent", view: None, info },
+            Ok(view) => Self { state: "up", out: false, view: Some(view), info },
+            Err(_) => Self { state: "silent", out: false, view: None, info },
         }
     }
 }
@@ -165,7 +172,12 @@ fn node(
         bus_port: port.saturating_add(BUS),
         state: look.state,
         pid,
-        role: peer.map(|peer| if peer.has("slave") { "replica" } else { "primary" }),
+        role: match peer {
+            _ if look.out => Some("out"),
+            Some(_) if is_replica => Some("replica"),
+            Some(_) => Some("primary"),
+            None => None,
+        },
         primary: primary.map(|primary| primary.port),
         link: link.map(|link| if link == "up" { "up" } else { "down" }),
         slots: peer.map(|peer| peer.slots.clone()).unwrap_or_default(),

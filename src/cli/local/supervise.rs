@@ -446,7 +446,8 @@ impl Supervisor {
         // One that was paused or has just started may still see what was before.
         let epoch = self.last.as_ref().map_or(0, |last| last.epoch);
         let mut views = running.filter_map(|node| node.access.view().ok());
-        let Some(view) = views.find(|view| view.epoch >= epoch) else { return };
+        let fits = |view: &View| view.epoch >= epoch && !view.is_alone();
+        let Some(view) = views.find(fits) else { return };
         let seen = Seen::by(&view);
         for text in self.last.iter().flat_map(|last| last.changes(&seen)) {
             event(&text);

@@ -3,6 +3,7 @@
 mod args;
 mod check_aof;
 mod check_rdb;
+mod local;
 mod log;
 mod server;
 mod system_check;
@@ -62,7 +63,16 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
         Command::Check { arguments } => check(&arguments),
         Command::Log { arguments } => log::run(&arguments),
         Command::Cli { .. } => absent("highwater cli"),
-        Command::Cluster { .. } => absent("highwater cluster"),
+        Command::Cluster { arguments } => cluster(arguments),
+    }
+}
+
+/// `highwater cluster WORD ...`
+fn cluster(words: Vec<OsString>) -> ExitCode {
+    match words.first().and_then(|word| word.to_str()) {
+        None | Some("-h" | "--help") => local::run(words),
+        Some(word) if local::WORDS.contains(&word) => local::run(words),
+        Some(_) => absent("highwater cluster"),
     }
 }
 

@@ -154,7 +154,7 @@ fn serve(mut config: Config) -> Result<(), String> {
 
 /// What the settings ask for and this version does not have. Going on without it would break a promise: that a copy
 /// is kept, that somebody may not do something.
-fn missing(config: &Config) -> Option<&'static str> {
+pub(super) fn missing(config: &Config) -> Option<&'static str> {
     let asked = [
         (!config.user.is_empty(), "access control by users (user)"),
         (!config.aclfile.is_empty(), "access control by users (aclfile)"),

@@ -107,6 +107,8 @@ pub struct Job {
     pub is_paused: bool,
     /// Somebody said that it is to end. Too late once it is granted or taken.
     pub is_cancelled: bool,
+    /// Source: the target knows that this node knows that the slots are the target's.
+    pub is_settled: bool,
     /// Source: writes to the slots wait: the end is near, or the target cannot keep up.
     pub holds_writes: bool,
     /// Target: the epoch in which the source had the slots.
@@ -221,6 +223,7 @@ impl Jobs {
             progress: Progress::default(),
             is_paused: false,
             is_cancelled: false,
+            is_settled: false,
             holds_writes: false,
             former: Epoch(0),
             is_taking: false,

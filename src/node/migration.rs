@@ -257,12 +257,12 @@ impl Node {
         }
     }
 
-    /// The keys of slots that are another's are being removed; the job is over when they are.
+    /// The keys of slots that are another's are being removed; the job is over when they are, and the target has been told.
     fn tick_handed(&mut self, job: &Job, time: Time) {
         let foreign = self.foreign(&job.plan.slots);
         if self.state.has_foreign_keys(&foreign) {
             self.state.trim_foreign(&foreign);
-        } else {
+        } else if job.is_settled {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
     }

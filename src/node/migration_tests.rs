@@ -221,6 +221,9 @@ fn writes_to_the_slots_wait_and_then_go_to_the_target() {
     );
     while bench.node.trim_step(&mut bench.clock).is_some() {}
     bench.node.tick(bench.clock.0);
+    assert_eq!(job(&bench.node.state).stage, Stage::Handed, "the target has not been told");
+    bench.node.state.migrations.get_mut(&name).unwrap().is_settled = true;
+    bench.node.tick(bench.clock.0);
     assert!(bench.node.state.migrations.is_idle());
     let log = bench.log();
     let end = format!(

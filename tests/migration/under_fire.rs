@@ -55,6 +55,7 @@ fn begin_any(shards: &Shards, random: &mut fastrand::Rng) {
         "+OK",
         "-ERR I am already migrating",
         "-ERR Slots are not served",
+        "-ERR Requested slots span multiple shards",
         "-CLUSTERDOWN",
         "-LOADING",
     ];

@@ -508,11 +508,19 @@ impl Mover<'_> {
         while began.elapsed() < FINISH && !self.shared.is_stopping() {
             let told = self.connect(job).ok().map(|(_, mut link)| link.ask(&words));
             if matches!(told, Some(Ok(Answer::Ok))) {
-                return;
+                return self.settled();
             }
             std::thread::sleep(RETRY);
         }
         tracing::info!("Export {}: the target was not told that it is over", self.name);
+        self.settled();
+    }
+
+    /// The target knows, or finds out by itself.
+    fn settled(&self) {
+        if let Some(job) = self.shared.node.lock().state.migrations.get_mut(&self.name) {
+            job.is_settled = true;
+        }
     }
 
     fn abort(&self, job: &Job) {

@@ -137,7 +137,7 @@ fn slots_are_claimed_when_the_log_and_the_replicas_have_them() {
     let reply = ask(&mut bench, "cluster myid");
     assert!(reply.contains(":10\r\n"), "{reply}");
     play(&mut bench, "get bar -> $1 1\nset bar 2 -> +OK\ndbsize -> :1");
-    let taken = format!("-TAKEN 10\r\n");
+    let taken = "-TAKEN 10\r\n";
     assert_eq!(bench.run(&format!("cluster handover abort {JOB} 5000-5100")), taken);
     assert_eq!(bench.run(&format!("cluster handover finish {JOB}")), "+OK\r\n");
     assert_eq!(

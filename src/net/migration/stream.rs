@@ -40,14 +40,14 @@ impl StreamReader {
                 self.log = None;
                 count
             }
-            None => self.from_disk(shared)?,
+            None => self.read_back(shared)?,
         };
         self.at += count as u64;
         shared.relay.hold(self.holder, self.at);
         Ok(&self.piece[..count])
     }
 
-    fn from_disk(&mut self, shared: &Shared) -> Result<usize, String> {
+    fn read_back(&mut self, shared: &Shared) -> Result<usize, String> {
         let gone = || format!("the log behind offset {} is gone", self.at);
         let mut log = match self.log.take().filter(|log| log.offset().0 == self.at) {
             Some(log) => log,

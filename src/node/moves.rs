@@ -56,7 +56,9 @@ impl Node {
             match entry.filter(lives) {
                 Some(entry) => parcel.push((one.next - 1, entry.copy_as(key))),
                 // It has expired before it was sent: that can take its course.
-                None => drop(keyspace.release(db, key, number)),
+                None => {
+                    keyspace.release(db, key, number);
+                }
             }
         }
         Some(parcel)

@@ -132,6 +132,8 @@ fn keys_that_have_not_arrived_stay() {
     play.run("mset a 1 b 2");
     let number = play.under_way("migrate h 1 \"\" 0 1000 keys a b");
     play.waits("set b 3");
+    play.bench.node.tick(play.bench.clock.0);
+    assert_eq!(play.outputs(), Vec::<String>::new(), "nothing has changed for it");
     play.arrive(number, &[0]);
     let end = play.end_of_log();
     play.end(number, Err(FAILED));

@@ -103,7 +103,7 @@ mod tests {
         check(counted, &["lmpop", "0", "a"], None);
         let (one, all) =
             (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
-        let mut moves = |words: &str, single: &[usize], others: &[usize]| {
+        let moves = |words: &str, single: &[usize], others: &[usize]| {
             let words: Vec<&str> = words.split(' ').map(|word| word.trim_matches('-')).collect();
             check(one, &words, Some(single));
             check(all, &words, Some(others));

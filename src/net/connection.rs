@@ -447,17 +447,8 @@ impl Connection {
                 self.drain(&mut out);
             }
         } else {
-            out.compact();
-            out.bytes.extend_from_slice(bytes);
-            let end = out.bytes.len();
-            self.held_to.fetch_max(hold, Ordering::Relaxed);
-            match out.holds.back_mut() {
-                Some(last) if last.1 >= hold => last.0 = end,
-                _ => out.holds.push_back((end, hold)),
-            }
-            if !out.draining && !std::mem::replace(&mut out.queued, true) {
-                turn::flush_later(self);
-            }
+            self.append(&mut out, bytes, hold);
+            self.flush_in_turn(&mut out);
         }
         let unsent = out.unsent();
         drop(out);
@@ -468,17 +459,52 @@ impl Connection {
         }
     }
 
+    /// Adds replies that wait for the log to be released up to `hold`.
+    fn append(&self, out: &mut Out, bytes: &[u8], hold: u64) {
+        out.compact();
+        out.bytes.extend_from_slice(bytes);
+        let end = out.bytes.len();
+        self.held_to.fetch_max(hold, Ordering::Relaxed);
+        match out.holds.back_mut() {
+            Some(last) if last.1 >= hold => last.0 = end,
+            _ => out.holds.push_back((end, hold)),
+        }
+    }
+
+    /// Has what was added sent at the end of the turn; to be called on the connection's own thread.
+    fn flush_in_turn(self: &Arc<Self>, out: &mut Out) {
+        if !out.draining && !std::mem::replace(&mut out.queued, true) {
+            turn::flush_later(self);
+        }
+    }
+
     /// Sends `bytes`, which are whole replies, once the log has been released up to `hold`, from any thread.
-    pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: Vec<u8>, hold: u64) {
+    ///
+    /// They are in the buffer when this returns: a client that goes on at once, before its thread has got to sending them,
+    /// is answered behind them.
+    pub(super) fn push(self: &Arc<Self>, shared: &Arc<Shared>, bytes: &[u8], hold: u64) {
+        if self.closing.load(Ordering::SeqCst) || self.fed.load(Ordering::SeqCst) {
+            return;
+        }
+        let has_room = self.unsent.load(Ordering::Relaxed) < PUSHED_BYTES_MAX;
+        if has_room {
+            let mut out = self.out.lock();
+            self.append(&mut out, bytes, hold);
+            self.unsent.store(out.unsent(), Ordering::Relaxed);
+        }
         let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
         self.home.spawn(async move {
-            if connection.closing.load(Ordering::SeqCst) || connection.fed.load(Ordering::SeqCst) {
-                return;
-            }
-            if connection.unsent.load(Ordering::Relaxed) >= PUSHED_BYTES_MAX {
+            if !has_room {
                 return driver::with_node(&shared, |node| node.output_is_endless(connection.id));
             }
-            connection.send(&shared, &bytes, hold);
+            let mut out = connection.out.lock();
+            connection.flush_in_turn(&mut out);
+            let unsent = out.unsent() as u64;
+            drop(out);
+            let max = connection.output_bytes_max.load(Ordering::Relaxed);
+            if max > 0 && unsent >= max {
+                driver::with_node(&shared, |node| node.output_has_grown(connection.id, unsent));
+            }
         });
     }
 

@@ -42,12 +42,12 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
         match output {
             Output::Push { client, bytes } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
-                    connection.push(shared, bytes, 0);
+                    connection.push(shared, &bytes, 0);
                 }
             }
             Output::Answer { client, bytes, hold } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
-                    connection.push(shared, bytes, hold);
+                    connection.push(shared, &bytes, hold);
                 }
             }
             Output::MoveKeys { number } => moves::start(shared, number),

@@ -56,7 +56,9 @@ impl Node {
             match entry.filter(lives) {
                 Some(entry) => parcel.push((one.next - 1, entry.copy_as(key))),
                 // It has expired before it was sent: that can take its course.
-                None => drop(keyspace.release(db, key, number)),
+                None => {
+                    keyspace.release(db, key, number);
+                }
             }
         }
         Some(parcel)
@@ -86,21 +88,27 @@ impl Node {
         if self.state.moves.is_empty() || gates::stands_still(&self.state) {
             return;
         }
+        let mut has_settled = false;
         for number in self.state.moves.numbers() {
-            self.remove_arrived(number);
+            has_settled |= self.remove_arrived(number);
             let Some(one) = self.state.moves.get_mut(number) else { continue };
             if let Some(result) = one.ended.take() {
                 let result = if one.has_changed { result.and(Err(CHANGED)) } else { result };
                 self.state.end_move(number, result);
+                has_settled = true;
             }
         }
-        self.state.resume_held();
+        if has_settled {
+            self.state.resume_held();
+        }
     }
 
-    /// Removes those keys of a move that have arrived, as one change: `DEL key [key ...]`.
-    fn remove_arrived(&mut self, number: u64) {
+    /// Removes those keys of a move that have arrived, as one change: `DEL key [key ...]`. Whether there were any.
+    fn remove_arrived(&mut self, number: u64) -> bool {
         let State { moves, keyspace, stream, persistence, time, .. } = &mut self.state;
-        let Some(one) = moves.get_mut(number).filter(|one| !one.arrived.is_empty()) else { return };
+        let Some(one) = moves.get_mut(number).filter(|one| !one.arrived.is_empty()) else {
+            return false;
+        };
         keyspace.begin(time.unix_ms(), stream.end + 1);
         let (db, dirty) = (one.order.db, keyspace.dirty);
         let mut removed: Vec<&[u8]> = vec![b"DEL"];
@@ -125,6 +133,7 @@ impl Node {
             one.removed_at = end;
         }
         self.tell_watchers();
+        true
     }
 }
 

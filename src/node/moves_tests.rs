@@ -132,6 +132,8 @@ fn keys_that_have_not_arrived_stay() {
     play.run("mset a 1 b 2");
     let number = play.under_way("migrate h 1 \"\" 0 1000 keys a b");
     play.waits("set b 3");
+    play.bench.node.tick(play.bench.clock.0);
+    assert_eq!(play.outputs(), Vec::<String>::new(), "nothing has changed for it");
     play.arrive(number, &[0]);
     let end = play.end_of_log();
     play.end(number, Err(FAILED));
@@ -478,6 +480,31 @@ fn nobody_is_sent_after_a_key_whose_copy_may_still_arrive() {
     play.arrive(number, &[0]);
     play.end(number, Ok(()));
     assert_eq!(play.run("set bar 2"), "-ASK 5061 10.0.0.2:7001\r\n");
+}
+
+/// Otherwise a crash would bring the key back here that a client has already written to over there.
+#[test]
+fn who_is_sent_after_a_key_hears_of_it_when_its_removal_is_in_the_log() {
+    let mut play = Play::with(cluster_tests::node('a'));
+    cluster_tests::play(
+        &mut play.bench,
+        "set bar 1 -> +OK
+         cluster setslot 5061 migrating <b> -> +OK",
+    );
+    let number = play.under_way("migrate h 1 bar 0 1000");
+    let before = play.end_of_log();
+    play.arrive(number, &[0]);
+    play.run("ping\ndbsize\nget {06S}");
+    let bytes = crate::resp::inline::encode(&["set", "bar", "2"]);
+    let mut requests = crate::resp::Requests::default();
+    let limits = crate::resp::RequestLimits::default();
+    crate::resp::RequestParser::default().parse(&bytes, limits, &mut requests).expect("a request");
+    let mut out = Vec::new();
+    let Bench { node, clock, .. } = &mut play.bench;
+    let told = node.execute(play.other, (&requests, &bytes), 0, &mut out, clock);
+    assert!(out.starts_with(b"-ASK 5061"));
+    // A unit is released as a whole.
+    assert!(told.hold > before, "{} is before {before}", told.hold);
 }
 
 #[test]

@@ -372,6 +372,29 @@ fn what_has_been_acknowledged_stays_away_after_a_crash_and_on_replicas() {
     assert_eq!(source.ask("DEBUG DIGEST"), replica.ask("DEBUG DIGEST"));
 }
 
+/// What a client sends while its MIGRATE runs is answered behind it, whenever it comes.
+#[test]
+fn replies_keep_the_order_of_their_requests() {
+    let (source, target) = (Alone::start(Ours, &[]), Alone::start(Stock, &[]));
+    let mut client = source.client();
+    let move_it = words(&format!("MIGRATE 127.0.0.1 {} k 0 1000 REPLACE", target.port));
+    let ping = crate::peer::encode(&words("PING"));
+    for round in 0..3000 {
+        assert_eq!(client.run(&[words("SET k v")]), [b"+OK\r\n"]);
+        client.send(&crate::peer::encode(&move_it)).unwrap();
+        let until_us = mono_us() + fastrand::u64(..1500);
+        let mut pings = 0;
+        while pings == 0 || mono_us() < until_us {
+            client.send(&ping).unwrap();
+            pings += 1;
+        }
+        assert_eq!(client.reply().unwrap(), b"+OK\r\n", "round {round}");
+        for _ in 0..pings {
+            assert_eq!(client.reply().unwrap(), b"+PONG\r\n", "round {round}");
+        }
+    }
+}
+
 /// A target that takes the connection, answers what it is told to, and shows what it got.
 fn scripted(answers: &'static [u8]) -> (u16, std::thread::JoinHandle<Vec<u8>>) {
     use std::io::{Read, Write};

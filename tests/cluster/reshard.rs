@@ -310,3 +310,57 @@ fn sorted(lines: &[String]) -> Vec<String> {
     lines.sort();
     lines
 }
+
+/// Puts some plain keys into the first slots.
+fn fill_some(owner: &Member, tags: &[String]) {
+    let sets = tags.iter().flat_map(|tag| {
+        (0..5).map(move |number| words(&format!("SET {{{tag}}}:{number} {tag}-{number}")))
+    });
+    owner.client().run(&sets.collect::<Vec<_>>());
+}
+
+#[test]
+fn nodes_with_a_password_give_each_other_slots() {
+    let shards = Shards::make(&[Ours, Stock, Ours], 0, PATIENT);
+    fill_some(&shards.members[0], &tags()[..6]);
+    let before = all_keys(&shards);
+    let ids: Vec<String> = shards.members.iter().map(Member::id).collect();
+    for member in &shards.members {
+        for setting in ["masterauth secret", "requirepass secret"] {
+            assert_eq!(member.ask(&format!("CONFIG SET {setting}")), "+OK\r\n");
+        }
+    }
+    let with = "-a secret --no-auth-warning --cluster reshard";
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+        let what = format!("--cluster-from {} --cluster-to {}", ids[from], ids[to]);
+        let at = shards.members[from].address();
+        let said = cli(&format!("{with} {at} {what} --cluster-slots 6 --cluster-yes"));
+        assert!(said.is_content, "{}", said.text);
+    }
+    for member in &shards.members {
+        let replies =
+            member.client().run(&[words("AUTH secret"), words("CONFIG SET requirepass \"\"")]);
+        assert_eq!(replies[1], b"+OK\r\n");
+    }
+    shards.heal();
+    assert_eq!(all_keys(&shards), before);
+}
+
+#[test]
+fn shards_are_made_even_again() {
+    // Without a log of its data a node answers at once.
+    let settings = [PATIENT, &["--appendonly", "no"]].concat();
+    let shards = Shards::make(&[Ours, Ours, Stock], 0, &settings);
+    fill_some(&shards.members[0], &tags());
+    let before = all_keys(&shards);
+    let ids: Vec<String> = shards.members.iter().map(Member::id).collect();
+    let at = shards.members[0].address();
+    let what = format!("--cluster-from {} --cluster-to {}", ids[0], ids[1]);
+    cli(&format!("--cluster reshard {at} {what} --cluster-slots {SLOTS} --cluster-yes"));
+    shards.heal();
+    assert_eq!(shards.owner(&tags()[0]), 1);
+    cli(&format!("--cluster rebalance {at} --cluster-threshold 0.5")).has("Moving");
+    shards.heal();
+    assert_ne!(shards.owner(&tags()[0]), 1);
+    assert_eq!(all_keys(&shards), before);
+}

@@ -13,7 +13,7 @@ use highwater::resp::{CommandError, RequestLimits, RequestParser, Requests};
 use highwater::state::ClientId;
 use highwater::state::client::Peer;
 
-use crate::clients::{Connection, Outcome};
+use crate::clients::{Connection, MOVED_SLOTS, Outcome};
 use crate::events::{Event, Process};
 use crate::seeds::{number, play};
 use crate::world::{Plan, Policy, World};
@@ -300,4 +300,54 @@ fn keys_on_the_move_are_never_lost() {
         asked.set(asked.get() + world.writers.asked);
     });
     assert!(asked.get() > 0 || number("SEED").is_some(), "nobody was ever sent after a key");
+}
+
+/// The same with replicas, and failovers of all kinds in between: nothing is promised to writers, since a shard may lose what
+/// its replica has not got. But a node that is not a primary any more removes nothing on its own: whoever follows another
+/// holds what that one holds.
+#[test]
+fn keys_on_the_move_through_failovers_leave_shards_equal() {
+    let tag = (0..).map(|number| format!("t{number}"));
+    let in_moved_slots = |tag: &String| Slot::of(tag.as_bytes()).number() < MOVED_SLOTS;
+    let tag: &'static str =
+        Box::leak(tag.filter(in_moved_slots).take(1).collect::<String>().into());
+    let slot = Slot::of(tag.as_bytes());
+    play("keys_on_the_move_through_failovers", 16, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let mut plan = Plan::random(&mut rng, 3, 1);
+        plan.tag = Some(tag);
+        plan.commit_us = (0, rng.u64(0..30_000));
+        let mut world = World::formed(plan, seed);
+        world.has_moved_slots = true;
+        world.run_for(2000);
+        for _ in 0..rng.usize(5..20) {
+            let owns = |at: &usize| {
+                let owner = world.core(*at).and_then(|core| core.slots().owner(slot));
+                owner == Some(highwater::cluster::core::PeerIx::ME)
+            };
+            let primaries = world.primaries();
+            let source = primaries.iter().copied().find(owns);
+            if let Some(source) = source.filter(|_| primaries.len() > 1) {
+                let others: Vec<usize> = primaries.into_iter().filter(|at| *at != source).collect();
+                let target = others[rng.usize(..others.len())];
+                if world.open_slot(slot, source, target) && world.node(source).is_some() {
+                    world.migrate(slot, (source, target), rng.usize(1..8));
+                }
+            }
+            let wait_ms = rng.u64(0..8);
+            world.run_for(wait_ms);
+            let at = rng.usize(..world.machines.len());
+            match rng.u8(..6) {
+                0 => world.kill(at),
+                1 => world.stop_for(at, (1, 3000)),
+                2 => world.part_for(&[at], false, (1, 3000)),
+                _ => drop(world.operate(at, |core| core.fail_over(false, false))),
+            }
+            world.start_later(at, (10, 3000));
+            let wait_ms = rng.u64(1..2500);
+            world.run_for(wait_ms);
+        }
+        world.heal();
+        world.check_writes(|_| false);
+    });
 }

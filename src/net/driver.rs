@@ -76,10 +76,12 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
             Output::FollowSettings(follow) => follow::start(shared, follow),
             Output::RewriteConfig { client } => rewrite_config(shared, client),
             Output::Reload { client, log, save } => reload::start(shared, client, log, save),
-            Output::MoveSlots { job } => migration::move_slots(shared, job),
-            Output::TakeSlots { job, client } => migration::take_slots(shared, job, client),
-            Output::SyncLog { client } => migration::sync_log(shared, client),
-            Output::RequestSlots { job } => migration::request_slots(shared, job),
+            Output::MoveSlots { job } => migration::on_threads::move_slots(shared, job),
+            Output::TakeSlots { job, client } => {
+                migration::on_threads::take_slots(shared, job, client)
+            }
+            Output::SyncLog { client } => migration::on_threads::sync_log(shared, client),
+            Output::RequestSlots { job } => migration::on_threads::request_slots(shared, job),
             Output::Shutdown(how) => stop::start(shared, how),
             Output::Note(Note { warning: true, text }) => tracing::warn!("{text}"),
             Output::Note(Note { warning: false, text }) => tracing::info!("{text}"),

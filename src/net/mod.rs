@@ -11,7 +11,7 @@ mod link;
 mod listener;
 mod load;
 mod lock;
-mod migration;
+pub mod migration;
 mod moves;
 pub mod process;
 mod receive;

@@ -13,11 +13,11 @@ pub(super) const PIECE_BYTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// Those of `send`; a value that has no form as bytes.
-pub(super) fn entry<E: From<SnapshotError>>(
+pub(super) async fn entry<E: From<SnapshotError>>(
     out: &mut Vec<u8>,
     entry: &WalkEntry<'_>,
     options: &EncoderOptions,
-    mut send: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+    mut send: impl AsyncFnMut(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut digits = itoa::Buffer::new();
     let mut number = itoa::Buffer::new();
@@ -34,7 +34,7 @@ pub(super) fn entry<E: From<SnapshotError>>(
             let mut pieces = bytes.chunks(PIECE_BYTES);
             set(out, entry.key, pieces.next().unwrap_or_default(), expiry);
             for piece in pieces {
-                send(out)?;
+                send(out).await?;
                 command(out, &[b"APPEND", entry.key, piece]);
             }
         }

@@ -1,6 +1,10 @@
-//! Slots on their way: one thread for each job that moves slots away from here, and one for each claim that is about to be
+//! Slots on their way: one task for each job that moves slots away from here, and one for each claim that is about to be
 //! made here. They wait for sockets, disks and replicas; what follows is the node's to decide (`node/migration.rs`).
+//!
+//! What they wait for is a [`World`]: here the threads of the driver (`threads.rs`), in `tests/sim` a played one.
 
+mod ask;
+mod drive;
 mod encode;
 mod mover;
 mod pace;
@@ -8,14 +12,18 @@ mod peer;
 mod session;
 mod stream;
 mod taker;
+mod threads;
+mod world;
 
-pub(super) use mover::start as move_slots;
-pub(super) use taker::{request as request_slots, start as take_slots, sync as sync_log};
+pub use mover::move_slots;
+pub use taker::{request_slots, sync_log, take_slots};
+pub use world::{Answer, Link, OwnStream, World};
 
-use std::time::{Duration, Instant};
+pub(super) mod on_threads {
+    pub(in crate::net) use super::threads::{move_slots, request_slots, sync_log, take_slots};
+}
 
-use super::shared::Shared;
-use crate::clock;
+use std::time::Duration;
 
 /// Between two looks at what another thread or node does.
 const POLL: Duration = Duration::from_micros(200);
@@ -27,36 +35,29 @@ const REPLICAS_WAIT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Why the log is not on disk.
-fn settle_log(shared: &Shared) -> Result<bool, String> {
-    shared.committer.drain(shared)?;
-    let offset = {
-        let mut node = shared.node.lock();
-        node.ask_replicas();
-        node.state.stream.end
-    };
-    shared.committer.settle(shared);
-    let started = started();
+async fn settle_log<W: World>(world: &W) -> Result<bool, String> {
+    world.sync().await?;
+    let offset = world
+        .run(|node, _| {
+            node.ask_replicas();
+            node.state.stream.end
+        })
+        .await;
+    world.append().await;
+    let began_us = world.now_us();
     loop {
-        {
-            let node = shared.node.lock();
+        let have_all = world.look(|node| {
             let replicas = &node.state.replication.replicas;
-            if replicas.acked(offset) >= replicas.online_count() {
-                return Ok(true);
-            }
+            replicas.acked(offset) >= replicas.online_count()
+        });
+        if have_all || passed(world, began_us) > REPLICAS_WAIT {
+            return Ok(have_all);
         }
-        if started.elapsed() > REPLICAS_WAIT {
-            return Ok(false);
-        }
-        std::thread::sleep(POLL);
+        world.sleep(POLL).await;
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "threads of the driver wait for real time to pass")]
-fn started() -> Instant {
-    Instant::now()
-}
-
-/// The moment as the node is told it.
-fn now() -> clock::Time {
-    clock::now()
+/// The time since a moment.
+fn passed<W: World>(world: &W, since_us: u64) -> Duration {
+    Duration::from_micros(world.now_us().saturating_sub(since_us))
 }

@@ -5,22 +5,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use super::encode;
 use super::pace::Pace;
-use super::peer::{Answer, PeerLink};
-use super::stream::StreamReader;
+use super::world::{Answer, Link, OwnStream, World};
 use crate::cluster::NodeId;
 use crate::commands::dump::encoder_options;
 use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
 use crate::migration::{Job, Progress};
-use crate::net::shared::Shared;
 use crate::node::{Filtered, SlotFilter};
-use crate::state::ClientId;
 
 /// What one step of the walk may do while the node is locked.
 const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 128 * 1024 };
@@ -33,9 +29,6 @@ const WINDOW_BYTES: usize = 4 << 20;
 
 /// How long a target may be silent while answers are due.
 const ANSWER: Duration = Duration::from_secs(20);
-
-/// Places in the stream that jobs hold have names that no client has.
-static HOLDERS: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Why a session cannot go on.
 pub(super) enum Trouble {
@@ -57,12 +50,12 @@ impl From<SnapshotError> for Trouble {
     }
 }
 
-pub(super) struct Session {
+pub(super) struct Session<S> {
     name: NodeId,
     /// While it lasts.
     walk: Option<WalkId>,
     entries: WalkBatch,
-    pub(super) stream: StreamReader,
+    pub(super) stream: S,
     filter: SlotFilter,
     options: EncoderOptions,
     /// Commands of the next batch.
@@ -77,13 +70,11 @@ pub(super) struct Session {
     pub(super) progress: Progress,
 }
 
-impl Session {
+impl<S: OwnStream> Session<S> {
     /// Begins with the keys as they are now. Nothing: too many walks are running.
-    pub(super) fn begin(shared: &Shared, job: &Job) -> Option<Self> {
-        shared.committer.start_relay(shared);
-        let holder = ClientId(HOLDERS.fetch_sub(1, Ordering::Relaxed));
-        let (walk, cut, names, options, limit) = {
-            let mut node = shared.node.lock();
+    pub(super) async fn begin<W: World<Stream = S>>(world: &W, job: &Job) -> Option<Self> {
+        world.keep_stream();
+        let (walk, mut stream, names, options, limit) = world.look(|node| {
             let state = &mut node.state;
             let ranges: Vec<_> = job
                 .plan
@@ -94,25 +85,27 @@ impl Session {
                 .collect();
             let cut = state.stream.end;
             let walk = state.keyspace.start_walk(&ranges, cut)?;
-            shared.relay.hold(holder, cut);
+            let stream = world.stream_from(cut);
             let limit = state.config.cluster_slot_migration_max_bandwidth;
-            (walk, cut, state.command_names.clone(), encoder_options(&state.config), limit)
-        };
+            let (names, options) = (state.command_names.clone(), encoder_options(&state.config));
+            Some((walk, stream, names, options, limit))
+        })?;
         // What is behind the cut comes to the relay and to the files from here on.
-        shared.committer.settle(shared);
+        world.append().await;
+        stream.open();
         let retries = job.progress.retries;
         Some(Self {
             name: job.name,
             walk: Some(walk),
             entries: WalkBatch::default(),
-            stream: StreamReader::new(shared, cut, holder),
+            stream,
             filter: SlotFilter::new(job.plan.slots.clone(), names),
             options,
             out: Vec::with_capacity(2 * BATCH_BYTES),
             next: 1,
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
-            pace: Pace::new(),
+            pace: Pace::new(world.now_us()),
             limit,
             progress: Progress { retries, ..Progress::default() },
         })
@@ -125,24 +118,24 @@ impl Session {
     }
 
     /// Sends again what the target has not applied.
-    pub(super) fn resume(&mut self, link: &mut PeerLink, batch: u64) -> Result<(), Trouble> {
+    pub(super) async fn resume(&mut self, link: &mut impl Link, batch: u64) -> Result<(), Trouble> {
         self.forget(batch);
         for (_, request) in &self.unanswered {
-            link.send(request)?;
+            link.send(request).await?;
         }
         Ok(())
     }
 
     fn forget(&mut self, batch: u64) {
-        while let Some((_, request)) = self.unanswered.pop_front_if(|(number, _)| *number <= batch)
-        {
+        while self.unanswered.front().is_some_and(|(number, _)| *number <= batch) {
+            let (_, request) = self.unanswered.pop_front().expect("it was looked at");
             self.unanswered_bytes -= request.len();
         }
     }
 
     /// How long to wait before more is sent.
-    pub(super) fn wait(&mut self) -> Duration {
-        self.pace.wait(self.limit)
+    pub(super) fn wait<W: World>(&mut self, world: &W) -> Duration {
+        self.pace.wait(self.limit, world.now_us())
     }
 
     /// Whether the keys as of the cut have all been sent.
@@ -156,23 +149,24 @@ impl Session {
     }
 
     /// Sends some keys.
-    pub(super) fn send_keys(
+    pub(super) async fn send_keys<W: World>(
         &mut self,
-        shared: &Shared,
-        link: &mut PeerLink,
+        world: &W,
+        link: &mut W::Link,
     ) -> Result<(), Trouble> {
         let Some(walk) = self.walk else { return Ok(()) };
         let mut entries = std::mem::take(&mut self.entries);
-        let stepped = shared.node.lock().state.keyspace.walk_step(walk, STEP, &mut entries);
+        let stepped = world.look(|node| node.state.keyspace.walk_step(walk, STEP, &mut entries));
         let Some(progress) = stepped else {
             self.walk = None;
             return Err(Trouble::Void("the walk was broken off".to_owned()));
         };
         let (mut out, options) = (std::mem::take(&mut self.out), self.options.clone());
         for entry in entries.iter() {
-            encode::entry(&mut out, &entry, &options, |piece| self.send(link, piece))?;
+            let send = async |piece: &mut Vec<u8>| self.send(world, link, piece).await;
+            encode::entry(&mut out, &entry, &options, send).await?;
             if out.len() >= BATCH_BYTES {
-                self.send(link, &mut out)?;
+                self.send(world, link, &mut out).await?;
             }
         }
         entries.clear();
@@ -181,40 +175,49 @@ impl Session {
         self.progress.keys_done = progress.visited;
         if progress.done {
             self.walk = None;
-            self.flush(link)?;
+            self.flush(world, link).await?;
         }
-        self.collect(link)
+        self.collect(link).await
     }
 
     /// Sends some of the stream. Whether there was any.
-    pub(super) fn send_stream(
+    pub(super) async fn send_stream<W: World>(
         &mut self,
-        shared: &Shared,
-        link: &mut PeerLink,
+        world: &W,
+        link: &mut W::Link,
     ) -> Result<bool, Trouble> {
-        let piece = self.stream.next(shared).map_err(Trouble::Void)?;
+        let piece = self.stream.next().await.map_err(Trouble::Void)?;
         let is_empty = piece.is_empty();
         match self.filter.pass(piece, &mut self.out).map_err(Trouble::Void)? {
             Filtered::Through => {}
             Filtered::Emptied => return Err(Trouble::Void("all keys were removed".to_owned())),
         }
         if self.out.len() >= BATCH_BYTES || is_empty {
-            self.flush(link)?;
+            self.flush(world, link).await?;
         }
-        self.collect(link)?;
+        self.collect(link).await?;
         Ok(!is_empty)
     }
 
     /// Sends what there is of a batch.
-    pub(super) fn flush(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+    pub(super) async fn flush<W: World>(
+        &mut self,
+        world: &W,
+        link: &mut W::Link,
+    ) -> Result<(), Trouble> {
         let mut out = std::mem::take(&mut self.out);
-        let sent = self.send(link, &mut out);
+        let sent = self.send(world, link, &mut out).await;
         self.out = out;
         sent
     }
 
     /// Sends `commands` as a batch, and waits where too many have not been answered.
-    fn send(&mut self, link: &mut PeerLink, commands: &mut Vec<u8>) -> Result<(), Trouble> {
+    async fn send<W: World>(
+        &mut self,
+        world: &W,
+        link: &mut W::Link,
+        commands: &mut Vec<u8>,
+    ) -> Result<(), Trouble> {
         if commands.is_empty() {
             return Ok(());
         }
@@ -230,33 +233,33 @@ impl Session {
         self.unanswered_bytes += bytes;
         self.next += 1;
         let (_, request) = self.unanswered.back().expect("it has just been put there");
-        link.send(request)?;
+        link.send(request).await?;
         self.pace.sent(bytes as u64);
-        self.pace.figures(&mut self.progress);
+        self.pace.figures(&mut self.progress, world.now_us());
         while self.unanswered_bytes > WINDOW_BYTES {
-            self.take_answer(link)?;
+            self.take_answer(link).await?;
         }
         Ok(())
     }
 
     /// Takes the answers that are there.
-    pub(super) fn collect(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+    pub(super) async fn collect(&mut self, link: &mut impl Link) -> Result<(), Trouble> {
         while !self.unanswered.is_empty() && link.has_answer()? {
-            self.take_answer(link)?;
+            self.take_answer(link).await?;
         }
         Ok(())
     }
 
     /// Waits for all answers.
-    pub(super) fn collect_all(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
+    pub(super) async fn collect_all(&mut self, link: &mut impl Link) -> Result<(), Trouble> {
         while !self.unanswered.is_empty() {
-            self.take_answer(link)?;
+            self.take_answer(link).await?;
         }
         Ok(())
     }
 
-    fn take_answer(&mut self, link: &mut PeerLink) -> Result<(), Trouble> {
-        match link.answer(ANSWER)? {
+    async fn take_answer(&mut self, link: &mut impl Link) -> Result<(), Trouble> {
+        match link.answer(ANSWER).await? {
             Answer::Number(batch) => {
                 self.forget(batch);
                 Ok(())
@@ -268,15 +271,14 @@ impl Session {
 
     /// How many bytes of the stream have not been looked at, where it ends at `end`.
     pub(super) fn lag(&mut self, end: u64) -> u64 {
-        self.progress.lag_bytes = end.saturating_sub(self.stream.at);
+        self.progress.lag_bytes = end.saturating_sub(self.stream.at());
         self.progress.lag_bytes
     }
 
     /// Lets go of what the session holds.
-    pub(super) fn end(self, shared: &Shared) {
+    pub(super) fn end<W: World>(self, world: &W) {
         if let Some(walk) = self.walk {
-            shared.node.lock().state.keyspace.cancel_walk(walk);
+            world.look(|node| node.state.keyspace.cancel_walk(walk));
         }
-        self.stream.let_go(shared);
     }
 }

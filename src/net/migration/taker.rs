@@ -1,14 +1,12 @@
 //! The target's part that waits: a claim waits for the disk and the replicas, a request for another node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::peer::{Answer, PeerLink};
-use super::{now, settle_log};
+use super::ask::{ask, connect};
+use super::settle_log;
+use super::world::{Answer, World};
 use crate::cluster::NodeId;
 use crate::migration::{Outcome, shown_ranges};
-use crate::net::driver::with_node;
-use crate::net::shared::Shared;
 use crate::state::ClientId;
 
 /// How often a source is asked to begin.
@@ -18,62 +16,55 @@ const TRIES: u32 = 20;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The log says that the slots of a job are taken: claims them once that cannot be lost.
-pub(in crate::net) fn start(shared: &Arc<Shared>, job: NodeId, client: ClientId) {
-    let shared = Arc::clone(shared);
-    crate::net::spawn_thread("take-slots", move || match settle_log(&shared) {
-        Ok(true) => with_node(&shared, |node| node.claim_taken(&job, client, now())),
-        Ok(false) => with_node(&shared, |node| {
-            node.untake(&job, client, "Replicas of the target are too far behind", now());
-        }),
-        Err(why) => with_node(&shared, |node| node.untake(&job, client, &why, now())),
-    });
+pub async fn take_slots<W: World>(world: &W, job: NodeId, client: ClientId) {
+    match settle_log(world).await {
+        Ok(true) => world.run(|node, time| node.claim_taken(&job, client, time)).await,
+        Ok(false) => {
+            let why = "Replicas of the target are too far behind";
+            world.run(|node, time| node.untake(&job, client, why, time)).await;
+        }
+        Err(why) => world.run(|node, time| node.untake(&job, client, &why, time)).await,
+    }
 }
 
-/// Brings the log to disk, so that the last sync before a claim has little to do.
-pub(in crate::net) fn sync(shared: &Arc<Shared>, client: ClientId) {
-    let shared = Arc::clone(shared);
-    crate::net::spawn_thread("sync-log", move || {
-        let reply = match shared.committer.drain(&shared) {
-            Ok(()) => "+OK\r\n".to_owned(),
-            Err(why) => format!("-ERR The log cannot be synced: {why}\r\n"),
-        };
-        with_node(&shared, |node| node.answer_job(client, reply.into_bytes()));
-    });
+/// Brings the log to disk, so that the last sync before a claim has little to do, and tells a client.
+pub async fn sync_log<W: World>(world: &W, client: ClientId) {
+    let reply = match world.sync().await {
+        Ok(()) => "+OK\r\n".to_owned(),
+        Err(why) => format!("-ERR The log cannot be synced: {why}\r\n"),
+    };
+    world.run(|node, _| node.answer_job(client, reply.into_bytes())).await;
 }
 
 /// Asks the source of a job to move its slots here.
-pub(in crate::net) fn request(shared: &Arc<Shared>, job: NodeId) {
-    let shared = Arc::clone(shared);
-    crate::net::spawn_thread("request-slots", move || {
-        let mut why = String::new();
-        for _ in 0..TRIES {
-            match ask(&shared, &job) {
-                Ok(Answer::Error(text)) => {
-                    why = text;
-                    break;
-                }
-                Ok(_) => return,
-                Err(error) => why = error,
+pub async fn request_slots<W: World>(world: &W, job: NodeId) {
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        match request(world, &job).await {
+            Ok(Answer::Error(text)) => {
+                why = text;
+                break;
             }
-            std::thread::sleep(RETRY);
+            Ok(_) => return,
+            Err(error) => why = error,
         }
-        with_node(&shared, |node| node.end_job(&job, Outcome::Failed, &why, now()));
-    });
+        world.sleep(RETRY).await;
+    }
+    world.run(|node, time| node.end_job(&job, Outcome::Failed, &why, time)).await;
 }
 
-fn ask(shared: &Shared, job: &NodeId) -> Result<Answer, String> {
-    let (plan, place, config) = {
-        let node = shared.node.lock();
+async fn request<W: World>(world: &W, job: &NodeId) -> Result<Answer, String> {
+    let (plan, place) = world.look(|node| {
         let state = &node.state;
         let job = state.migrations.get(job).ok_or("the job is gone")?;
         let core = &state.cluster.as_ref().ok_or("there is no cluster")?.core;
         let source = core.primary_of_shard(&job.plan.source).ok_or("the source has failed")?;
         let peer = &core.peers()[source];
-        (job.plan.clone(), (peer.host.to_string(), peer.ports.client), state.config.clone())
-    };
-    let mut link = PeerLink::open(&place.0, place.1, &config)?;
+        Ok::<_, String>((job.plan.clone(), (peer.host.to_string(), peer.ports.client)))
+    })?;
+    let mut link = connect(world, (&place.0, place.1)).await?;
     let slots = shown_ranges(&plan.slots, ",", false);
     let (name, target) = (job.as_bytes(), plan.target.as_bytes());
     let words: [&[u8]; 6] = [b"CLUSTER", b"HANDOVER", b"REQUEST", name, target, slots.as_bytes()];
-    link.ask(&words).map_err(|error| error.to_string())
+    ask(&mut link, &words).await.map_err(|error| error.to_string())
 }

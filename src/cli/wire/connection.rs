@@ -3,9 +3,13 @@
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
 
 use super::Reply;
 
@@ -181,6 +185,20 @@ impl Connection {
         }
     }
 
+    /// Whether the server has closed the connection already. A reply that waits to be read says that it has not.
+    pub(in crate::cli) fn is_closed(&mut self) -> bool {
+        if !self.socket.buffer().is_empty() {
+            return false;
+        }
+        let socket = self.socket.get_ref();
+        let mut polled = [PollFd::new(socket, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let is_ready = poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0);
+        is_ready
+            && recv(socket, &mut [0; 1][..], RecvFlags::PEEK)
+                .map_or(true, |(length, _)| length == 0)
+    }
+
     /// Reads bytes that are no reply (a snapshot, a stream of replication) into `bytes`; how many came.
     ///
     /// # Errors
@@ -216,6 +234,15 @@ fn open_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpS
         }
     }
     Err(last)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl Read for Socket {

@@ -1,0 +1,53 @@
+//! Commands from the arguments, and from standard input where that is no terminal.
+
+use std::io::{BufRead, Read};
+use std::process::ExitCode;
+
+use super::options::{Options, unquoted};
+use super::screen::complain;
+use super::session::Session;
+use crate::resp::inline::split_words;
+
+/// The command of the arguments, with standard input where that belongs into it.
+///
+/// # Errors
+/// What to tell the user.
+pub(super) fn command(options: &Options) -> Result<Vec<Vec<u8>>, String> {
+    let mut words = options.words.clone();
+    if options.quoted_input {
+        words = words.iter().map(|word| unquoted(word)).collect::<Result<_, _>>()?;
+    }
+    if options.read_last {
+        words.push(standard_input()?);
+    } else if let Some(tag) = &options.read_tag {
+        let place = words.iter_mut().find(|word| *word == tag);
+        let place = place.ok_or("Using -X option but stdin tag not match.")?;
+        *place = standard_input()?;
+    }
+    Ok(words)
+}
+
+fn standard_input() -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| format!("standard input cannot be read: {error}"))?;
+    Ok(bytes)
+}
+
+/// Runs the commands of standard input.
+pub(super) fn run(options: &Options) -> ExitCode {
+    let mut session = Session::new(options, true);
+    // What failed is tried again with each command.
+    session.connect().ok();
+    for line in std::io::stdin().lock().split(b'\n') {
+        let Ok(line) = line else { return ExitCode::FAILURE };
+        let Some(words) = split_words(&line) else {
+            complain("Invalid argument(s)");
+            continue;
+        };
+        if !words.is_empty() {
+            session.run(&words, 1).ok();
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,89 @@
+//! `highwater cli`, also called by the name `redis-cli`: the client of a server, for people and scripts.
+//!
+//! Source: Redis documentation, "Redis CLI"; Debian's `redis-cli` 7.0.15, which `tests/cli` compares with.
+
+mod command;
+mod input;
+mod options;
+mod output;
+mod redirect;
+mod screen;
+mod session;
+mod uri;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use super::wire::Credentials;
+use options::{Mode, Options};
+use screen::{complain, print};
+use session::Session;
+
+/// Runs the client. By the name `redis-cli` it keeps to what scripts know of that.
+pub(super) fn run(arguments: &[OsString], name: &str) -> ExitCode {
+    let mut options = match Options::parse(arguments) {
+        Ok(options) => options,
+        Err(text) => {
+            complain(&text);
+            return ExitCode::FAILURE;
+        }
+    };
+    // Scripts of the other name do not know the flag that stock needs to tell errors by the exit status.
+    options.error_status |= name != "redis-cli";
+    if options.password_is_exposed && options.auth_warning {
+        complain(
+            "Warning: Using a password with '-a' or '-u' option on the command line interface may not be safe.",
+        );
+    }
+    match options.mode.clone() {
+        Mode::Commands if !options.words.is_empty() => one_command(&options),
+        Mode::Commands => input::run(&options),
+        Mode::Cluster(words) => manage(words, options.credentials, name),
+        Mode::Absent(text) => {
+            complain(&format!("{name}: {text}"));
+            ExitCode::FAILURE
+        }
+        Mode::Help => {
+            print(options::usage(name).as_bytes());
+            ExitCode::SUCCESS
+        }
+        Mode::Version => {
+            print(version(name).as_bytes());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            complain("not yet");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tools read the version of stock behind the name of stock.
+fn version(name: &str) -> String {
+    if name == "redis-cli" {
+        format!("redis-cli {} (highwater {})\n", crate::REDIS_VERSION, env!("CARGO_PKG_VERSION"))
+    } else {
+        format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Runs the command that the arguments are.
+fn one_command(options: &Options) -> ExitCode {
+    let words = match input::command(options) {
+        Ok(words) => words,
+        Err(text) => {
+            complain(&text);
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut session = Session::new(options, false);
+    match session.connect().and_then(|()| session.run(&words, options.repeat)) {
+        Ok(status) => ExitCode::from(status),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Hands over to the manager of clusters.
+fn manage(_words: Vec<OsString>, _credentials: Credentials, name: &str) -> ExitCode {
+    super::absent(&format!("{name} --cluster"))
+}

@@ -60,10 +60,7 @@ pub(super) fn is_sensitive(words: &[Vec<u8>]) -> bool {
     ];
     let has = |name: &str| (1..words.len()).any(|at| is_word(words, at, name));
     is_word(words, 0, "auth")
-        || is_word(words, 0, "acl")
-            && (is_word(words, 1, "setuser")
-                || is_word(words, 1, "getuser")
-                || is_word(words, 1, "deluser"))
+        || is_word(words, 0, "acl") && is_word(words, 1, "setuser")
         || is_word(words, 0, "config")
             && is_word(words, 1, "set")
             && SECRET_SETTINGS.iter().any(|setting| has(setting))

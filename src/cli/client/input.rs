@@ -1,12 +1,8 @@
-//! Commands from the arguments, and from standard input where that is no terminal.
+//! The command of the arguments.
 
-use std::io::{BufRead, Read};
-use std::process::ExitCode;
+use std::io::Read;
 
 use super::options::{Options, unquoted};
-use super::screen::complain;
-use super::session::Session;
-use crate::resp::inline::split_words;
 
 /// The command of the arguments, with standard input where that belongs into it.
 ///
@@ -32,22 +28,4 @@ fn standard_input() -> Result<Vec<u8>, String> {
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|error| format!("standard input cannot be read: {error}"))?;
     Ok(bytes)
-}
-
-/// Runs the commands of standard input.
-pub(super) fn run(options: &Options) -> ExitCode {
-    let mut session = Session::new(options, true);
-    // What failed is tried again with each command.
-    session.connect().ok();
-    for line in std::io::stdin().lock().split(b'\n') {
-        let Ok(line) = line else { return ExitCode::FAILURE };
-        let Some(words) = split_words(&line) else {
-            complain("Invalid argument(s)");
-            continue;
-        };
-        if !words.is_empty() {
-            session.run(&words, 1).ok();
-        }
-    }
-    ExitCode::SUCCESS
 }

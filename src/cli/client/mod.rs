@@ -3,10 +3,13 @@
 //! Source: Redis documentation, "Redis CLI"; Debian's `redis-cli` 7.0.15, which `tests/cli` compares with.
 
 mod command;
+mod docs;
 mod input;
+mod interrupt;
 mod options;
 mod output;
 mod redirect;
+mod repl;
 mod screen;
 mod session;
 mod uri;
@@ -37,7 +40,7 @@ pub(super) fn run(arguments: &[OsString], name: &str) -> ExitCode {
     }
     match options.mode.clone() {
         Mode::Commands if !options.words.is_empty() => one_command(&options),
-        Mode::Commands => input::run(&options),
+        Mode::Commands => repl::run(&options),
         Mode::Cluster(words) => manage(words, options.credentials, name),
         Mode::Absent(text) => {
             complain(&format!("{name}: {text}"));
@@ -76,6 +79,10 @@ fn one_command(options: &Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if command::is_word(&words, 0, "help") || command::is_word(&words, 0, "?") {
+        repl::print_help(options, &words[1..]);
+        return ExitCode::SUCCESS;
+    }
     let mut session = Session::new(options, false);
     match session.connect().and_then(|()| session.run(&words, options.repeat)) {
         Ok(status) => ExitCode::from(status),

@@ -4,6 +4,8 @@
 use std::io;
 
 use super::command::{self, Stream, is_word};
+use super::docs::Docs;
+use super::interrupt::Keys;
 use super::options::{Options, Protocol};
 use super::output::{self, Format};
 use super::redirect::{REDIRECTS_MAX, Redirect};
@@ -27,6 +29,10 @@ pub(super) struct Session<'a> {
     transaction: bool,
     /// At a prompt, or with commands from standard input.
     interactive: bool,
+    /// Ctrl-C ends a stream of messages, not the program.
+    stop_with_key: bool,
+    /// How often it has connected.
+    connections: u64,
 }
 
 impl<'a> Session<'a> {
@@ -42,7 +48,28 @@ impl<'a> Session<'a> {
             database_before: options.database,
             transaction: false,
             interactive,
+            stop_with_key: false,
+            connections: 0,
         }
+    }
+
+    /// Whether Ctrl-C is to end a stream of messages rather than the program.
+    pub(super) fn stop_with_key(&mut self, stop: bool) {
+        self.stop_with_key = stop;
+    }
+
+    /// How often it has connected.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// What the server says of its commands. `None`: it does not, or there is no connection.
+    pub(super) fn docs(&mut self) -> Option<Docs> {
+        let connection = self.connection.as_mut().filter(|_| !self.transaction)?;
+        connection.put(&["COMMAND", "DOCS"]);
+        let reply = connection.flush().and_then(|()| receive(connection, self.options));
+        // A connection that broke is noticed by the next command.
+        Docs::from_reply(&reply.ok()?)
     }
 
     /// Connects, in place of a connection that there may be: logs in, selects the database, chooses the version of the
@@ -55,6 +82,7 @@ impl<'a> Session<'a> {
         self.transaction = false;
         match Connection::open(&self.address, None) {
             Ok(mut connection) => {
+                self.connections += 1;
                 let ready = self.prepare(&mut connection);
                 self.connection = Some(connection);
                 ready.map_err(|error| self.lost(&error))
@@ -123,10 +151,14 @@ impl<'a> Session<'a> {
         let stream = command::stream(words);
         let mut asking = false;
         for hop in 0..=REDIRECTS_MAX {
-            if self.connection.as_mut().is_none_or(|connection| connection.is_closed()) {
+            if self.connection.is_none() {
                 self.connect()?;
             }
             let Some(connection) = self.connection.as_mut() else { return Err(Broken) };
+            // It is said rather than mended silently: a transaction, or WATCH, has gone with it.
+            if connection.is_closed() {
+                return Err(self.lost(&io::Error::other("Server closed the connection")));
+            }
             if asking {
                 connection.put(&["ASKING"]);
             }
@@ -203,8 +235,16 @@ impl<'a> Session<'a> {
 
     /// Prints what comes until the connection ends.
     fn show_stream(&mut self) -> Result<u8, Broken> {
+        let keys = if self.stop_with_key { Keys::watch().ok() } else { None };
         loop {
             let Some(connection) = self.connection.as_mut() else { return Err(Broken) };
+            if let Some(keys) = &keys
+                && keys.wait(connection).unwrap_or(false)
+            {
+                print(b"\n");
+                // The server knows no other end of MONITOR.
+                return self.connect().map(|()| 0);
+            }
             match connection.receive() {
                 Ok(reply) => self.print_reply(&reply, false),
                 Err(error) => return Err(self.lost(&error)),

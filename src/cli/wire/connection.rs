@@ -185,9 +185,14 @@ impl Connection {
         }
     }
 
+    /// Whether bytes have come that were not read yet.
+    pub(in crate::cli) fn has_buffered(&self) -> bool {
+        !self.socket.buffer().is_empty()
+    }
+
     /// Whether the server has closed the connection already. A reply that waits to be read says that it has not.
     pub(in crate::cli) fn is_closed(&mut self) -> bool {
-        if !self.socket.buffer().is_empty() {
+        if self.has_buffered() {
             return false;
         }
         let socket = self.socket.get_ref();
@@ -234,6 +239,12 @@ fn open_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpS
         }
     }
     Err(last)
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
+    }
 }
 
 impl AsFd for Socket {

@@ -2,22 +2,34 @@
 //!
 //! Source: Redis documentation, "Redis CLI"; Debian's `redis-cli` 7.0.15, which `tests/cli` compares with.
 
+mod big_keys;
 mod command;
 mod docs;
+mod hot_keys;
 mod input;
 mod interrupt;
+mod intrinsic;
+mod latency;
+mod latency_spectrum;
 mod options;
 mod output;
+mod password;
+mod pipe;
 mod redirect;
 mod repl;
+mod scan;
 mod screen;
+mod script;
 mod session;
+mod stat;
+mod transfer;
 mod uri;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::wire::Credentials;
+use big_keys::Measure;
 use options::{Mode, Options};
 use screen::{complain, print};
 use session::Session;
@@ -38,10 +50,33 @@ pub(super) fn run(arguments: &[OsString], name: &str) -> ExitCode {
             "Warning: Using a password with '-a' or '-u' option on the command line interface may not be safe.",
         );
     }
-    match options.mode.clone() {
-        Mode::Commands if !options.words.is_empty() => one_command(&options),
-        Mode::Commands => repl::run(&options),
-        Mode::Cluster(words) => manage(words, options.credentials, name),
+    if options.ask_password {
+        options.credentials.password = password::ask();
+        if options.credentials.password.is_none() {
+            return ExitCode::FAILURE;
+        }
+    }
+    dispatch(&options, name)
+}
+
+fn dispatch(options: &Options, name: &str) -> ExitCode {
+    match &options.mode {
+        Mode::Commands if !options.words.is_empty() => one_command(options),
+        Mode::Commands => repl::run(options),
+        Mode::Pipe => pipe::run(options),
+        Mode::Stat => stat::run(options),
+        Mode::Latency => latency::run(options, false),
+        Mode::LatencyHistory => latency::run(options, true),
+        Mode::LatencyDistribution => latency_spectrum::run(options),
+        Mode::IntrinsicLatency(seconds) => intrinsic::run(*seconds),
+        Mode::BigKeys => big_keys::run(options, Measure::Elements),
+        Mode::MemKeys(samples) => big_keys::run(options, Measure::Memory(*samples)),
+        Mode::HotKeys => hot_keys::run(options),
+        Mode::Scan => scan::run(options),
+        Mode::Rdb(path) => transfer::fetch(options, path),
+        Mode::Replica => transfer::follow(options),
+        Mode::Eval(path) => script::run(options, path),
+        Mode::Cluster(words) => manage(words.clone(), options.credentials.clone(), name),
         Mode::Absent(text) => {
             complain(&format!("{name}: {text}"));
             ExitCode::FAILURE
@@ -53,10 +88,6 @@ pub(super) fn run(arguments: &[OsString], name: &str) -> ExitCode {
         Mode::Version => {
             print(version(name).as_bytes());
             ExitCode::SUCCESS
-        }
-        _ => {
-            complain("not yet");
-            ExitCode::FAILURE
         }
     }
 }

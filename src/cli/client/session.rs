@@ -2,6 +2,7 @@
 //! connection (database, transaction, version of the protocol), which the prompt shows and a new connection needs.
 
 use std::io;
+use std::process::ExitCode;
 
 use super::command::{self, Stream, is_word};
 use super::docs::Docs;
@@ -120,11 +121,6 @@ impl<'a> Session<'a> {
     pub(super) fn go_to(&mut self, address: Address) -> Result<(), Broken> {
         self.address = address;
         self.connect()
-    }
-
-    /// The connection, if there is one.
-    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
     }
 
     /// Runs a command `repeat` times (negative: for ever) and prints what it replies. The status that a script is to see.
@@ -360,6 +356,12 @@ pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Says that a connection broke in the middle of what cannot go on without.
+pub(super) fn lost(error: &io::Error) -> ExitCode {
+    complain(&format!("Error: {}", plain(error)));
+    ExitCode::FAILURE
 }
 
 /// A connection for a mode that cannot do without: logged in, and in the database asked for.

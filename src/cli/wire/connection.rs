@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
-use super::Reply;
+use super::{Reply, reply};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -183,6 +183,42 @@ impl Connection {
             Reply::Error(text) => Err(Failure::Refused(text)),
             reply => Ok(reply),
         }
+    }
+
+    /// A second handle, for a thread that sends while this one receives.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(in crate::cli) fn sender(&self) -> io::Result<impl Write + Send + use<>> {
+        Ok(match self.socket.get_ref() {
+            Socket::Tcp(stream) => Socket::Tcp(stream.try_clone()?),
+            Socket::Unix(stream) => Socket::Unix(stream.try_clone()?),
+        })
+    }
+
+    /// Waits until there is something to read, the end of the connection included. False: nothing came for so long.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(in crate::cli) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        if self.has_buffered() {
+            return Ok(true);
+        }
+        let mut polled = [PollFd::new(self, PollFlags::IN)];
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a line that is no reply, without its end.
+    ///
+    /// # Errors
+    /// Those of the connection; `UnexpectedEof` where it ended.
+    pub(in crate::cli) fn read_line(&mut self) -> io::Result<Vec<u8>> {
+        reply::read_line(&mut self.socket)
     }
 
     /// Whether bytes have come that were not read yet.

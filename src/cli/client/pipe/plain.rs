@@ -63,12 +63,11 @@ fn send(input: &mut impl Read, out: &mut impl Write, marker: &[u8]) -> io::Resul
             Err(error) => return Err(error),
         }
     }
+    say_sent();
     // A last line without an end is ended first.
     out.write_all(b"\r\n*2\r\n$4\r\nECHO\r\n$20\r\n")?;
     out.write_all(marker)?;
-    out.write_all(b"\r\n")?;
-    say_sent();
-    Ok(())
+    out.write_all(b"\r\n")
 }
 
 /// Reads replies up to the one to our own request.

@@ -146,15 +146,12 @@ impl Router<'_> {
         while units.len() < UNITS_MAX && bytes < UNIT_BYTES_MAX {
             let Some(words) = requests::read(input)? else { return Ok(()) };
             let mut unit = Unit::default();
-            let is_transaction = is_word(&words, 0, "multi");
+            let mut is_open = is_word(&words, 0, "multi");
             bytes += self.add(&mut unit, words);
-            while is_transaction {
+            while is_open {
                 let Some(words) = requests::read(input)? else { break };
-                let is_end = is_word(&words, 0, "exec") || is_word(&words, 0, "discard");
+                is_open = !is_word(&words, 0, "exec") && !is_word(&words, 0, "discard");
                 bytes += self.add(&mut unit, words);
-                if is_end {
-                    break;
-                }
             }
             units.push_back(unit);
             if input.buffer().is_empty() {

@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     // What failed is tried again with each command.
     session.connect().ok();
     let mut repl = Repl { options, session, shared: Rc::default(), asked: None };
-    if is_terminal { repl.at_terminal() } else { repl.from_lines() }
+    if is_terminal { repl.at_terminal() } else { repl.without_terminal() }
 }
 
 /// Prints what `help` says about `topic`, from a server if one can be reached.
@@ -89,7 +89,7 @@ impl Repl<'_> {
     fn at_terminal(&mut self) -> ExitCode {
         self.shared.borrow_mut().preferences.read_file();
         let Ok(mut editor) = editor::Editor::new(Rc::clone(&self.shared)) else {
-            return self.from_lines();
+            return self.without_terminal();
         };
         loop {
             self.learn();
@@ -103,7 +103,7 @@ impl Repl<'_> {
         }
     }
 
-    fn from_lines(&mut self) -> ExitCode {
+    fn without_terminal(&mut self) -> ExitCode {
         for line in std::io::stdin().lock().split(b'\n') {
             let Ok(line) = line else { return ExitCode::FAILURE };
             if self.take(split_words(&line)) == Next::Quit {

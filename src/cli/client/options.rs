@@ -97,7 +97,6 @@ pub(super) struct Options {
     pub(super) pipe_timeout: Duration,
     pub(super) pattern: Option<Vec<u8>>,
     pub(super) scan_count: u64,
-    pub(super) verbose: bool,
     pub(super) mode: Mode,
     /// The command, or the keys and arguments of a script.
     pub(super) words: Vec<Vec<u8>>,
@@ -149,7 +148,7 @@ const FLAGS: &[Flag] = &[
     flag(&["--json"], "", "Print JSON, of version 3 of the protocol unless -2 is given", |o, _| { set_json(o, Format::Json); Ok(()) }),
     flag(&["--quoted-json"], "", "The same in plain ASCII: strings are quoted as on a terminal", |o, _| { set_json(o, Format::QuotedJson); Ok(()) }),
     flag(&["--show-pushes"], "YES|NO", "Print what the server sends unasked (yes on a terminal)", set_show_pushes),
-    flag(&["--verbose"], "", "Say more of what is done", |o, _| { o.verbose = true; Ok(()) }),
+    flag(&["--verbose"], "", "Taken and ignored: there is no more to say", |_, _| Ok(())),
     flag(&["--eval"], "FILE", "Run a script: behind it the keys, a comma, the arguments", |o, v| { o.mode = Mode::Eval(path(v)); Ok(()) }),
     flag(&["--pipe"], "", "Send the requests of standard input; with -c each goes to the node that serves its keys", |o, _| { o.mode = Mode::Pipe; Ok(()) }),
     flag(&["--pipe-timeout"], "SECONDS", "Give up when no reply has come for so long after the last request (30; 0 is never)", set_pipe_timeout),
@@ -238,7 +237,6 @@ impl Options {
             pipe_timeout: Duration::from_secs(30),
             pattern: None,
             scan_count: 10,
-            verbose: false,
             mode: Mode::Commands,
             words: Vec::new(),
         }

@@ -15,7 +15,7 @@ const HEADING: &str = "\
 ------- data ------ --------------------- load -------------------- - child -
 keys       mem      clients blocked requests            connections          \n";
 
-/// Prints lines until the connection breaks, or as many as `-r` says.
+/// Prints lines until the connection breaks.
 pub(super) fn run(options: &Options) -> ExitCode {
     let Ok(mut connection) = session::connect(options) else { return ExitCode::FAILURE };
     let interval =

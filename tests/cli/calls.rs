@@ -106,7 +106,6 @@ fn options_do_what_they_do_there() {
         "-x -X tag set a",
         "-X tag set a",
         "--show-pushes",
-        "--lru-test",
         "--verbose get a",
         "--no-raw debug sleep 0.01",
         "--no-raw multi",

@@ -84,6 +84,21 @@ fn help_comes_from_the_server_or_from_here() {
     assert!(ours(server.port, "help", "").out.contains("help @GROUP"));
 }
 
+/// What was typed to log in serves the next connection as well.
+#[test]
+fn login_goes_along_to_another_server() {
+    for login in ["auth secret", "auth default secret", "hello 3 auth default secret"] {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let servers = [0, 1].map(|at| Server::start(folders[at].path(), &[]));
+        for server in &servers {
+            ours(server.port, "config set requirepass secret", "");
+        }
+        let input = format!("{login}\nconnect 127.0.0.1 {}\nset k v\n", servers[1].port);
+        let said = ours(servers[0].port, "--raw", &input);
+        assert!(said.out.ends_with("OK\n") && said.err.is_empty(), "{said:?}");
+    }
+}
+
 /// Against a stock server both describe its commands from the same source.
 #[test]
 fn help_on_a_stock_server_is_its_own() {

@@ -126,6 +126,11 @@ fn hints_and_completion_know_the_commands() {
     terminal.expect("getdel");
     terminal.press(" k\r");
     terminal.expect("\"v\"\r\n");
+    terminal.expect("> ");
+    terminal.press("5 append ");
+    terminal.expect("key value");
+    terminal.press("n 1\r");
+    terminal.expect("(integer) 5\r\n");
     terminal.press(":set nohints\r");
     terminal.press("get ");
     terminal.press("k\r");
@@ -139,9 +144,14 @@ fn history_keeps_lines_but_no_passwords() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[]);
     let mut terminal = Terminal::start(folder.path(), server.port);
-    for line in
-        ["set k one", "auth secret", "hello 3 auth u secret", "acl setuser u >secret", "get k"]
-    {
+    for line in [
+        "set k one",
+        "auth secret",
+        "hello 3 auth u secret",
+        "2 auth secret",
+        "acl setuser u >secret",
+        "get k",
+    ] {
         terminal.expect("> ");
         terminal.press(&format!("{line}\r"));
     }

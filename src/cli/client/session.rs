@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
         if is("select", 2) && !failed {
             self.database = String::from_utf8_lossy(&words[1]).trim().parse().unwrap_or(0);
         } else if (is("auth", 2) || is("auth", 3)) && !failed {
-            self.note_login(words);
+            self.note_login(&words[1..]);
         } else if is("multi", 1) && !failed {
             self.transaction = true;
             self.database_before = self.database;
@@ -281,14 +281,17 @@ impl<'a> Session<'a> {
             self.protocol = Protocol::Two;
         } else if is_word(words, 0, "hello") && !failed {
             self.protocol = if is_word(words, 1, "3") { Protocol::Three } else { Protocol::Two };
+            if is_word(words, 2, "auth") && words.len() >= 5 {
+                self.note_login(&words[3..5]);
+            }
         }
     }
 
-    /// A later connection logs in as this one has.
-    fn note_login(&mut self, words: &[Vec<u8>]) {
-        let mut texts =
-            words[1..].iter().rev().map(|word| String::from_utf8_lossy(word).into_owned());
+    /// A later connection logs in as this one has: `who` is a password, or a user and a password.
+    fn note_login(&mut self, who: &[Vec<u8>]) {
+        let mut texts = who.iter().rev().map(|word| String::from_utf8_lossy(word).into_owned());
         self.credentials = Credentials { password: texts.next(), user: texts.next() };
+        // Where that was refused before the login it is not now.
         if self.database != 0
             && let Some(connection) = self.connection.as_mut()
             && let Err(error) = select(connection, self.database)

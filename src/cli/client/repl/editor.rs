@@ -137,7 +137,8 @@ impl Hinter for Assistant {
             return None;
         }
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let text = hint(&shared.docs, &words)?;
+        let has_number = repeat_of(words[0].as_bytes()).is_some();
+        let text = hint(&shared.docs, &words[usize::from(has_number)..])?;
         let gap = if line.ends_with(' ') { "" } else { " " };
         // It stays on the line: one that wraps would push what is above away.
         let used = shared.prompt.len() + line.chars().count() + gap.len();

@@ -45,10 +45,12 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Talk to a node.
-    #[command(hide = true, disable_help_flag = true)]
+    /// Talk to a node: highwater cli [OPTIONS] [COMMAND [ARGUMENT]...]
+    ///
+    /// Without a command there is a prompt. The options are those of redis-cli: highwater cli --help.
+    #[command(disable_help_flag = true)]
     Cli {
-        /// What to say.
+        /// Options, and what to say.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

@@ -3,6 +3,7 @@
 mod args;
 mod check_aof;
 mod check_rdb;
+mod client;
 mod local;
 mod log;
 mod server;
@@ -31,7 +32,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         "redis-server" => server::run(&rest(), Flavour::Stock),
         "redis-check-aof" => check_aof::run(&rest(), &name),
         "redis-check-rdb" => check_rdb::run(&rest(), &name),
-        "redis-cli" | "redis-sentinel" => absent(&name),
+        "redis-cli" => client::run(&rest(), &name),
+        "redis-sentinel" => absent(&name),
         _ => highwater(arguments),
     }
 }
@@ -62,7 +64,7 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
         Command::Server { arguments } => server::run(&arguments, Flavour::Own),
         Command::Check { arguments } => check(&arguments),
         Command::Log { arguments } => log::run(&arguments),
-        Command::Cli { .. } => absent("highwater cli"),
+        Command::Cli { arguments } => client::run(&arguments, "highwater cli"),
         Command::Cluster { arguments } => cluster(arguments),
     }
 }
@@ -95,12 +97,7 @@ fn check(arguments: &[OsString]) -> ExitCode {
 
 /// Says that a program is missing, rather than pretend.
 fn absent(name: &str) -> ExitCode {
-    let instead = if name.ends_with("cli") {
-        ": the redis-cli of any Redis works with this server"
-    } else {
-        ""
-    };
-    complain(&format!("{name}: not part of this version{instead}"));
+    complain(&format!("{name}: not part of this version"));
     ExitCode::from(CANNOT)
 }
 

@@ -30,6 +30,15 @@ fn docs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+/// The reply to COMMAND DOCS, of version 3 of the protocol.
+pub fn documentation() -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, true);
+    reply.map(table().entries().len());
+    table().entries().iter().for_each(|entry| document(&mut reply, entry));
+    out
+}
+
 /// Name and facts of one command.
 fn document(reply: &mut Reply<'_>, entry: &Entry) {
     let command = entry.command;

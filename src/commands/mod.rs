@@ -80,6 +80,7 @@ pub mod transaction;
 
 pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
+pub use command_docs::documentation;
 pub use context::{Context, Then};
 pub use keys::keys_of;
 pub use table::{Entry, Table, table};

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Reply;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
+
+use super::{Reply, reply};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,6 +185,61 @@ impl Connection {
         }
     }
 
+    /// A second handle, for a thread that sends while this one receives.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(in crate::cli) fn sender(&self) -> io::Result<impl Write + Send + use<>> {
+        Ok(match self.socket.get_ref() {
+            Socket::Tcp(stream) => Socket::Tcp(stream.try_clone()?),
+            Socket::Unix(stream) => Socket::Unix(stream.try_clone()?),
+        })
+    }
+
+    /// Waits until there is something to read, the end of the connection included. False: nothing came for so long.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(in crate::cli) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        if self.has_buffered() {
+            return Ok(true);
+        }
+        let mut polled = [PollFd::new(self, PollFlags::IN)];
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a line that is no reply, without its end.
+    ///
+    /// # Errors
+    /// Those of the connection; `UnexpectedEof` where it ended.
+    pub(in crate::cli) fn read_line(&mut self) -> io::Result<Vec<u8>> {
+        reply::read_line(&mut self.socket)
+    }
+
+    /// Whether bytes have come that were not read yet.
+    pub(in crate::cli) fn has_buffered(&self) -> bool {
+        !self.socket.buffer().is_empty()
+    }
+
+    /// Whether the server has closed the connection already. A reply that waits to be read says that it has not.
+    pub(in crate::cli) fn is_closed(&mut self) -> bool {
+        if self.has_buffered() {
+            return false;
+        }
+        let socket = self.socket.get_ref();
+        let mut polled = [PollFd::new(socket, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let is_ready = poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0);
+        is_ready
+            && recv(socket, &mut [0; 1][..], RecvFlags::PEEK)
+                .map_or(true, |(length, _)| length == 0)
+    }
+
     /// Reads bytes that are no reply (a snapshot, a stream of replication) into `bytes`; how many came.
     ///
     /// # Errors
@@ -216,6 +275,21 @@ fn open_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpS
         }
     }
     Err(last)
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl Read for Socket {

@@ -179,7 +179,7 @@ fn read_pairs(
 }
 
 /// A line without its end.
-fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+pub(super) fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
     match line.strip_suffix(b"\n") {

@@ -52,8 +52,8 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Manage a cluster.
-    #[command(hide = true, disable_help_flag = true)]
+    /// Manage a cluster: create, check, fix, reshard, rebalance, add and remove nodes: highwater cluster help
+    #[command(disable_help_flag = true)]
     Cluster {
         /// What to do.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -3,6 +3,7 @@
 mod args;
 mod check_aof;
 mod check_rdb;
+mod cluster;
 mod log;
 mod server;
 mod system_check;
@@ -17,6 +18,7 @@ use clap::Parser;
 
 use args::{Command, Highwater};
 use server::Flavour;
+use wire::Credentials;
 
 /// Exit status for something that this program cannot do.
 const CANNOT: u8 = 2;
@@ -30,7 +32,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         "redis-server" => server::run(&rest(), Flavour::Stock),
         "redis-check-aof" => check_aof::run(&rest(), &name),
         "redis-check-rdb" => check_rdb::run(&rest(), &name),
-        "redis-cli" | "redis-sentinel" => absent(&name),
+        "redis-cli" => client(&rest(), &name),
+        "redis-sentinel" => absent(&name),
         _ => highwater(arguments),
     }
 }
@@ -61,8 +64,10 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
         Command::Server { arguments } => server::run(&arguments, Flavour::Own),
         Command::Check { arguments } => check(&arguments),
         Command::Log { arguments } => log::run(&arguments),
-        Command::Cli { .. } => absent("highwater cli"),
-        Command::Cluster { .. } => absent("highwater cluster"),
+        Command::Cli { arguments } => client(&arguments, "highwater cli"),
+        Command::Cluster { arguments } => {
+            cluster::run(arguments, Credentials::default(), "highwater cluster")
+        }
     }
 }
 
@@ -81,6 +86,17 @@ fn check(arguments: &[OsString]) -> ExitCode {
             ExitCode::from(CANNOT)
         }
     }
+}
+
+/// `redis-cli`: the cluster manager behind `--cluster`, wherever that stands.
+fn client(arguments: &[OsString], name: &str) -> ExitCode {
+    let Some(at) = arguments.iter().position(|word| word == "--cluster") else {
+        return absent(name);
+    };
+    let (before, behind) = arguments.split_at(at);
+    let words = before.iter().chain(&behind[1..]).cloned().collect();
+    let password = std::env::var("REDISCLI_AUTH").ok();
+    cluster::run(words, Credentials { user: None, password }, name)
 }
 
 /// Says that a program is missing, rather than pretend.

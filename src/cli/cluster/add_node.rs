@@ -23,9 +23,7 @@ pub(super) fn run(
         screen.complain(super::INVALID_ADDRESS);
         return Err(Stop::said());
     };
-    screen.info(&format!(
-        ">>> Adding node {new_host}:{new_port} to cluster {host}:{port}\n"
-    ));
+    screen.info(&format!(">>> Adding node {new_host}:{new_port} to cluster {host}:{port}\n"));
     let mut cluster = load::cluster(screen, &host, port, credentials)?;
     check::demand(screen, &mut cluster, options, false, |_| {})?;
     let primary = primary_for(screen, &cluster, options)?;
@@ -112,9 +110,8 @@ fn copy_functions(screen: &mut Screen<'_>, cluster: &mut Cluster, new: &mut Peer
         }
         Err(failure) => return Err(Stop::with(format!("{failure}\n"))),
     };
-    screen.info(&format!(
-        ">>> Send FUNCTION LIST to {new} to verify there is no functions in it\n"
-    ));
+    screen
+        .info(&format!(">>> Send FUNCTION LIST to {new} to verify there is no functions in it\n"));
     match new.line("FUNCTION LIST") {
         Ok(reply) if reply.elements().is_some_and(|list| !list.is_empty()) => {
             screen.error(

@@ -38,9 +38,8 @@ mod tests {
 
     #[test]
     fn entries_are_one_word_or_two() {
-        let entry = |words: &[&str]| {
-            entry(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
-        };
+        let entry =
+            |words: &[&str]| entry(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
         assert_eq!(entry(&["h:1"]), Some(("h".into(), 1)));
         assert_eq!(entry(&["h", "1"]), Some(("h".into(), 1)));
         assert_eq!(entry(&["h"]), None);

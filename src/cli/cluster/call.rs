@@ -80,11 +80,7 @@ fn write_raw(out: &mut Vec<u8>, reply: &Reply) {
 }
 
 /// Sets the time after which silent nodes are suspected, on all nodes and in their files.
-pub(super) fn set_timeout(
-    screen: &mut Screen<'_>,
-    cluster: &mut Cluster,
-    timeout_ms: i64,
-) -> Done {
+pub(super) fn set_timeout(screen: &mut Screen<'_>, cluster: &mut Cluster, timeout_ms: i64) -> Done {
     screen.info(">>> Reconfiguring node timeout in every cluster node...\n");
     let (mut good, mut bad) = (0, 0);
     for node in &mut cluster.nodes {
@@ -95,10 +91,7 @@ pub(super) fn set_timeout(
                 good += 1;
             }
             Err(failure) => {
-                screen.error(&format!(
-                    "ERR setting node-timeout for {}: {failure}\n",
-                    node.peer
-                ));
+                screen.error(&format!("ERR setting node-timeout for {}: {failure}\n", node.peer));
                 bad += 1;
             }
         }

@@ -83,9 +83,8 @@ fn open_slots(
     if open.is_empty() {
         return true;
     }
-    let comma = |numbers: Vec<&u16>| {
-        numbers.into_iter().map(u16::to_string).collect::<Vec<_>>().join(",")
-    };
+    let comma =
+        |numbers: Vec<&u16>| numbers.into_iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let mut warnings = Vec::new();
     for node in &cluster.nodes {
         for (state, slots) in [("migrating", &node.migrating), ("importing", &node.importing)] {
@@ -120,8 +119,7 @@ fn multiple_owners(
             continue;
         }
         has_some = true;
-        let mut text =
-            format!("[WARNING] Slot {} has {} owners:\n", slot.number(), owners.len());
+        let mut text = format!("[WARNING] Slot {} has {} owners:\n", slot.number(), owners.len());
         for &index in &owners {
             text += &format!("    {}\n", cluster.nodes[index].peer);
         }

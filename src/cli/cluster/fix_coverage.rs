@@ -31,7 +31,8 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Opti
         fits.filter_map(|(&number, nodes)| Some((Slot::new(number)?, nodes.clone())))
             .collect::<Vec<_>>()
     };
-    let (none, one, many) = (group(|count| count == 0), group(|count| count == 1), group(|count| count > 1));
+    let (none, one, many) =
+        (group(|count| count == 0), group(|count| count == 1), group(|count| count > 1));
     let mut random = fastrand::Rng::with_seed(crate::random::seed());
     if agreed(screen, &none, "no keys across the cluster", "covering with a random node") {
         for (slot, _) in none {
@@ -50,7 +51,8 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Opti
             gather(screen, cluster, options, slot, &nodes)?;
         }
     }
-    Ok(())
+    let is_covered = cluster.covered().len() == crate::keyspace::SLOT_COUNT;
+    if is_covered { Ok(()) } else { Err(Stop::said()) }
 }
 
 fn holders(cluster: &mut Cluster) -> Holders {

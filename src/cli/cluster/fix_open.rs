@@ -8,9 +8,7 @@ use crate::keyspace::Slot;
 use super::moving::{self, Move, Style};
 use super::nodes::{Cluster, Node};
 use super::options::Options;
-use super::owner::{
-    announce, claim, dispossess, key_count, stabilize, with_most_keys,
-};
+use super::owner::{announce, claim, dispossess, key_count, stabilize, with_most_keys};
 use super::screen::{Done, Screen, Stop};
 
 /// What is to be done, by indexes of nodes.
@@ -108,9 +106,9 @@ pub(super) fn run(
         let has = |&&index: &&usize| key_count(&mut cluster.nodes[index], slot) > 0;
         nodes.iter().filter(has).copied().collect::<Vec<_>>()
     };
-    let target = migrating.first().and_then(|&index| {
-        cluster.find(cluster.nodes[index].migrating.get(&slot.number())?)
-    });
+    let target = migrating
+        .first()
+        .and_then(|&index| cluster.find(cluster.nodes[index].migrating.get(&slot.number())?));
     let with_keys = with_keys(cluster, &[&migrating[..], &importing[..]].concat());
     let state = State { owner, migrating, importing, target, with_keys };
     carry_out(screen, cluster, options, slot, &state)
@@ -213,15 +211,29 @@ fn carry_out(
         Case::Finish { source, target } => {
             let (from, to) = (at(cluster, source), at(cluster, target));
             screen.info(&format!(">>> Case 1: Moving slot {number} from {from} to {to}\n"));
-            moved(moving::slot(screen, cluster, options, Move { slot, source, target }, Style::Line))
+            moved(moving::slot(
+                screen,
+                cluster,
+                options,
+                Move { slot, source, target },
+                Style::Line,
+            ))
         }
-        Case::GiveBack { sources } => give_back(screen, cluster, options, slot, state.owner, &sources),
+        Case::GiveBack { sources } => {
+            give_back(screen, cluster, options, slot, state.owner, &sources)
+        }
         Case::FinishOne { source, target, others } => {
             let (from, to) = (at(cluster, source), at(cluster, target));
             screen.info(&format!(
                 ">>> Case 3: Moving slot {number} from {from} to {to} and closing it on all the other importing nodes.\n"
             ));
-            moved(moving::slot(screen, cluster, options, Move { slot, source, target }, Style::Line))?;
+            moved(moving::slot(
+                screen,
+                cluster,
+                options,
+                Move { slot, source, target },
+                Style::Line,
+            ))?;
             others.iter().try_for_each(|&index| stabilize(screen, &mut cluster.nodes[index], slot))
         }
         Case::CloseAll { nodes } => {
@@ -259,11 +271,15 @@ fn give_back(
 ) -> Done {
     let number = slot.number();
     let to = cluster.nodes[owner].address();
-    screen.info(&format!(
-        ">>> Case 2: Moving all the {number} slot keys to its owner {to}\n"
-    ));
+    screen.info(&format!(">>> Case 2: Moving all the {number} slot keys to its owner {to}\n"));
     for &source in sources.iter().filter(|&&index| index != owner) {
-        moved(moving::slot(screen, cluster, options, Move { slot, source, target: owner }, Style::Cold))?;
+        moved(moving::slot(
+            screen,
+            cluster,
+            options,
+            Move { slot, source, target: owner },
+            Style::Cold,
+        ))?;
         let node: &mut Node = &mut cluster.nodes[source];
         screen.info(&format!(">>> Setting {number} as STABLE in {}\n", node.peer));
         stabilize(screen, node, slot)?;

@@ -37,8 +37,7 @@ fn to_one(
 ) -> Done {
     let newest = owners.iter().copied().max_by_key(|&index| cluster.nodes[index].config_epoch);
     let owner = with_most_keys(cluster, owners, slot).or(newest).expect("several claim it");
-    let text =
-        format!(">>> Setting slot {} owner: {}\n", slot.number(), cluster.nodes[owner].peer);
+    let text = format!(">>> Setting slot {} owner: {}\n", slot.number(), cluster.nodes[owner].peer);
     screen.info(&text);
     claim(screen, &mut cluster.nodes[owner], slot, false)?;
     let id = cluster.nodes[owner].id.clone();

@@ -24,7 +24,9 @@ pub(super) fn wait(screen: &mut Screen<'_>, cluster: &mut Cluster) -> Done {
         let views: Vec<Option<Vec<Line>>> = cluster
             .nodes
             .iter_mut()
-            .map(|node| node.peer.text("CLUSTER NODES").ok().and_then(|text| nodes::parse(&text).ok()))
+            .map(|node| {
+                node.peer.text("CLUSTER NODES").ok().and_then(|text| nodes::parse(&text).ok())
+            })
             .collect();
         if are_one(&views, cluster.nodes.len()) {
             break;
@@ -80,7 +82,8 @@ fn complaints(cluster: &Cluster, views: &[Option<Vec<Line>>]) -> Vec<String> {
         for (other, view) in views.iter().enumerate().filter(|(other, _)| *other != index) {
             let line = view.as_ref().and_then(|lines| {
                 lines.iter().find(|line| {
-                    line.id == node.id || (line.host == node.peer.host && line.port == node.peer.port)
+                    line.id == node.id
+                        || (line.host == node.peer.host && line.port == node.peer.port)
                 })
             });
             // Node 0 is the one that all were told of: what the others do not know of one another follows from it.
@@ -115,11 +118,13 @@ mod tests {
         Some(nodes::parse(text).unwrap())
     }
 
-    const ONE: &str = "aa h:1@101 myself,master - 0 0 1 connected 0-5\nbb h:2@102 master - 0 0 2 connected\n";
+    const ONE: &str =
+        "aa h:1@101 myself,master - 0 0 1 connected 0-5\nbb h:2@102 master - 0 0 2 connected\n";
 
     #[test]
     fn one_cluster_is_where_all_know_all() {
-        let other = "aa h:1@101 master - 0 0 1 connected 0-5\nbb h:2@102 myself,master - 0 0 2 connected\n";
+        let other =
+            "aa h:1@101 master - 0 0 1 connected 0-5\nbb h:2@102 myself,master - 0 0 2 connected\n";
         assert!(are_one(&[view(ONE), view(other)], 2));
         assert!(!are_one(&[view(ONE), None], 2));
         assert!(!are_one(&[view(ONE), view(&other.replace("0-5", "0-4"))], 2));
@@ -132,7 +137,8 @@ mod tests {
         let second = "xx h:1@101 handshake - 0 0 0 disconnected\nbb h:2@102 myself,master - 0 0 2 connected\n";
         let views = [view(first), view(second)];
         let node = |text: &str| {
-            let line = Line::parse(text.lines().find(|line| line.contains("myself")).unwrap()).unwrap();
+            let line =
+                Line::parse(text.lines().find(|line| line.contains("myself")).unwrap()).unwrap();
             Node::new(Peer::new(&line.host, line.port, &Default::default()), &line)
         };
         let nodes = vec![node(first), node(second)];

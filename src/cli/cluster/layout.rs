@@ -68,7 +68,9 @@ fn by_turns(hosts: &[String]) -> Vec<usize> {
         }
     }
     let rounds = queues.iter().map(|(_, queue)| queue.len()).max().unwrap_or(0);
-    (0..rounds).flat_map(|round| queues.iter().filter_map(move |(_, q)| q.get(round).copied())).collect()
+    (0..rounds)
+        .flat_map(|round| queues.iter().filter_map(move |(_, q)| q.get(round).copied()))
+        .collect()
 }
 
 /// The slots in shares as equal as they can be.

@@ -62,8 +62,7 @@ pub(super) fn cluster(
 ) -> Done<Cluster> {
     let (first, lines) = node(screen, Peer::new(host, port, credentials))?;
     let own = first.id.clone();
-    let mut cluster =
-        Cluster { nodes: vec![first], unreachable_primaries: 0, errors: Vec::new() };
+    let mut cluster = Cluster { nodes: vec![first], unreachable_primaries: 0, errors: Vec::new() };
     let others = lines.iter().filter(|line| line.id != own);
     for line in others.filter(|line| !line.has_flag("noaddr") && !line.has_flag("handshake")) {
         match friend(screen, line, credentials) {
@@ -107,9 +106,7 @@ fn friend(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials) -> Op
 pub(super) fn refresh(cluster: &mut Cluster) {
     for node in &mut cluster.nodes {
         let lines = node.peer.text("CLUSTER NODES").ok().and_then(|text| nodes::parse(&text).ok());
-        if let Some(own) =
-            lines.iter().flatten().find(|line| line.has_flag("myself"))
-        {
+        if let Some(own) = lines.iter().flatten().find(|line| line.has_flag("myself")) {
             node.update(own);
         }
     }
@@ -152,7 +149,8 @@ mod tests {
     #[test]
     fn signatures_tell_who_serves_what_and_nothing_else() {
         let lines = |text: &str| signature(&nodes::parse(text).unwrap());
-        let one = lines("a h:1@2 master - 0 0 1 connected 5-9 1\nb h:2@3 master - 0 0 2 connected 2\n");
+        let one =
+            lines("a h:1@2 master - 0 0 1 connected 5-9 1\nb h:2@3 master - 0 0 2 connected 2\n");
         let other = lines(
             "b h:2@3 myself,master - 0 7 2 connected 2 [1-<-a]\na h:1@2 master - 9 9 1 connected 1 5-9\n\
              c h:3@4 slave a 0 0 1 connected\n",

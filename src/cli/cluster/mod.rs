@@ -5,6 +5,8 @@
 
 mod add_node;
 mod address;
+mod atomic;
+mod backup;
 mod call;
 mod check;
 mod create;
@@ -13,6 +15,8 @@ mod fix_coverage;
 mod fix_open;
 mod fix_owners;
 mod help;
+mod import;
+mod job;
 mod join;
 mod layout;
 mod load;
@@ -20,9 +24,18 @@ mod moving;
 mod nodes;
 mod options;
 mod owner;
+mod password;
 mod peer;
+mod plan;
+mod progress;
+mod rebalance;
+mod reshard;
+mod resume;
 mod screen;
 mod show;
+#[cfg(test)]
+mod testing;
+mod transfer;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -39,8 +52,7 @@ pub(in crate::cli) use screen::{Done, Screen, Stop};
 const INVALID_ADDRESS: &str = "[ERR] Invalid arguments: you need to pass either a valid address (ie. 120.0.0.1:7000) or \
      space separated IP and port (ie. 120.0.0.1 7000)\n";
 
-const WRONG_NUMBER: &str =
-    "[ERR] Wrong number of arguments for specified --cluster sub command\n";
+const WRONG_NUMBER: &str = "[ERR] Wrong number of arguments for specified --cluster sub command\n";
 
 const PASSWORD_WARNING: &str = "Warning: Using a password with '-a' or '-u' option on the command line interface may \
      not be safe.\n";
@@ -114,9 +126,7 @@ fn understood(
     let mut line = match options::parse(words) {
         Ok(line) => line,
         Err(Misunderstood::Option(word)) => {
-            screen.complain(&format!(
-                "Unrecognized option or bad number of args for: '{word}'\n"
-            ));
+            screen.complain(&format!("Unrecognized option or bad number of args for: '{word}'\n"));
             return Err(Stop::said());
         }
         Err(Misunderstood::WeightsTwice) => {
@@ -144,7 +154,7 @@ fn understood(
         credentials.user = line.credentials.user.take();
     }
     if line.asks_password {
-        credentials.password = screen.ask("Please input password: ");
+        credentials.password = password::ask(screen, "Please input password: ");
     } else if line.credentials.password.is_some() {
         credentials.password = line.credentials.password.take();
     } else if is_own && credentials.password.is_none() {
@@ -236,9 +246,19 @@ fn on_cluster(
             let mut cluster: Cluster = load(screen)?;
             del_node::run(screen, &mut cluster, &more[0])
         }
-        _ => {
-            screen.complain("Unknown --cluster subcommand\n");
-            Err(Stop::said())
+        "reshard" => {
+            let mut cluster = load(screen)?;
+            reshard::run(screen, &mut cluster, options)
         }
+        "rebalance" => {
+            let mut cluster = load(screen)?;
+            rebalance::run(screen, &mut cluster, options)
+        }
+        "import" => import::run(screen, (&host, port), credentials, options),
+        "backup" => {
+            let mut cluster = load(screen)?;
+            backup::run(screen, &mut cluster, &more[0], options)
+        }
+        other => unreachable!("{other} is in the table and has no code"),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! An interruption leaves the slot open, in which state `fix` or another run goes on. Spec: cluster, "Live reconfiguration".
 
+use std::time::Duration;
+
 use crate::keyspace::Slot;
 
 use super::super::wire::{Failure, Reply};
@@ -11,6 +13,10 @@ use super::screen::{Done, Screen, Stop};
 
 /// What a primary that has become a replica meanwhile says to SETSLOT: it needs not be told.
 const NO_PRIMARY: &str = "ERR Please use SETSLOT only with masters.";
+
+/// How often, and how many times, a cluster is asked again that says it is down.
+const DOWN_LOOK: Duration = Duration::from_millis(200);
+const DOWN_LOOKS: usize = 50;
 
 /// How a slot is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +112,8 @@ fn close(
     Move { slot, source, target }: Move,
     target_id: &str,
 ) -> Done {
-    let others = cluster.primaries().into_iter().filter(|&index| index != source && index != target);
+    let others =
+        cluster.primaries().into_iter().filter(|&index| index != source && index != target);
     let order: Vec<usize> = [target, source].into_iter().chain(others).collect();
     for index in order {
         let node = &mut cluster.nodes[index];
@@ -171,7 +178,7 @@ impl Keys<'_, '_> {
     }
 
     fn batch(&mut self, from: &mut Node, to: &mut Node, keys: &[Vec<u8>]) -> Done {
-        let text = match migrate(from, to, self.options, keys, false) {
+        let text = match migrate_patiently(from, to, self.options, keys) {
             Ok(_) => return Ok(()),
             Err(Failure::Refused(text)) => text,
             Err(failure) => return Err(replied(self.screen, from, &failure)),
@@ -209,7 +216,8 @@ impl Keys<'_, '_> {
         let (one, other) =
             (one.elements().unwrap_or_default(), other.elements().unwrap_or_default());
         // What the target does not have is not in the way.
-        let missing = |digest: &Reply| digest.text().is_none_or(|text| text.trim_matches('0').is_empty());
+        let missing =
+            |digest: &Reply| digest.text().is_none_or(|text| text.trim_matches('0').is_empty());
         let pairs = one.iter().zip(other).zip(keys);
         let differ: Vec<&Vec<u8>> = pairs
             .filter(|((one, other), _)| one != other && !missing(other))
@@ -235,6 +243,23 @@ impl Keys<'_, '_> {
     }
 }
 
+/// MIGRATE of some keys. A cluster that has just got its last slot takes a moment until all nodes believe in it.
+fn migrate_patiently(
+    from: &mut Node,
+    to: &Node,
+    options: &Options,
+    keys: &[Vec<u8>],
+) -> Result<Reply, Failure> {
+    for _ in 0..DOWN_LOOKS {
+        match migrate(from, to, options, keys, false) {
+            Err(Failure::Refused(text)) if text.contains("CLUSTERDOWN The cluster is down") => {}
+            other => return other,
+        }
+        std::thread::sleep(DOWN_LOOK);
+    }
+    migrate(from, to, options, keys, false)
+}
+
 /// MIGRATE of some keys.
 fn migrate(
     from: &mut Node,
@@ -244,14 +269,8 @@ fn migrate(
     replaces: bool,
 ) -> Result<Reply, Failure> {
     let (port, timeout) = (to.peer.port.to_string(), options.timeout_ms.to_string());
-    let mut words: Vec<&[u8]> = vec![
-        b"MIGRATE",
-        to.peer.host.as_bytes(),
-        port.as_bytes(),
-        b"",
-        b"0",
-        timeout.as_bytes(),
-    ];
+    let mut words: Vec<&[u8]> =
+        vec![b"MIGRATE", to.peer.host.as_bytes(), port.as_bytes(), b"", b"0", timeout.as_bytes()];
     if replaces {
         words.push(b"REPLACE");
     }

@@ -108,6 +108,8 @@ pub(super) struct Node {
     pub(super) importing: BTreeMap<u16, String>,
     /// How many replicas follow it.
     pub(super) replicas: usize,
+    /// Whether it moves slots as a whole, once it was asked.
+    pub(super) moves_whole: Option<bool>,
 }
 
 impl Node {
@@ -124,6 +126,7 @@ impl Node {
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
             replicas: 0,
+            moves_whole: None,
         };
         node.update(line);
         node

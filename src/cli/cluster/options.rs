@@ -98,8 +98,8 @@ pub(super) enum Misunderstood {
 
 /// Reads the words behind `--cluster`.
 ///
-/// The command's own words stand together: the first option ends them, and later ones that are no option are left out, as
-/// stock does.
+/// A command's own words stand together: an option behind them ends them, and later ones that are no option are left out,
+/// as stock does.
 pub(super) fn parse(words: &[OsString]) -> Result<Line, Misunderstood> {
     let mut words: Vec<String> =
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -114,7 +114,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Line, Misunderstood> {
             }
             continue;
         }
-        ended = ended || !line.words.is_empty();
+        ended = ended || line.words.len() > 1;
         match word.as_str() {
             "--no-auth-warning" => is_quiet = true,
             "--askpass" => line.asks_password = true,
@@ -228,6 +228,11 @@ mod tests {
     fn words_behind_an_option_are_left_out() {
         let line = read("call a:1 get --cluster-only-masters x").unwrap();
         assert_eq!(line.words, ["call", "a:1", "get"]);
+    }
+
+    #[test]
+    fn options_may_stand_between_a_command_and_its_words() {
+        assert_eq!(read("check --cluster-yes a:1").unwrap().words, ["check", "a:1"]);
     }
 
     #[test]

@@ -63,7 +63,12 @@ pub(super) fn claim(
 }
 
 /// Takes `slot` from a node that should not have it, and prepares it to give its keys to the owner.
-pub(super) fn dispossess(screen: &mut Screen<'_>, node: &mut Node, slot: Slot, owner: &str) -> Done {
+pub(super) fn dispossess(
+    screen: &mut Screen<'_>,
+    node: &mut Node,
+    slot: Slot,
+    owner: &str,
+) -> Done {
     let number = slot.number();
     match node.peer.line(&format!("CLUSTER DELSLOTS {number}")) {
         // It may have learned of the new owner by itself.
@@ -92,10 +97,8 @@ pub(super) fn announce(cluster: &mut Cluster, slot: Slot, owner: usize) {
     let id = cluster.nodes[owner].id.clone();
     for index in cluster.primaries() {
         if index != owner {
-            let named = set_slot(
-                &mut cluster.nodes[index],
-                &format!("{} NODE {id}", slot.number()),
-            );
+            let named =
+                set_slot(&mut cluster.nodes[index], &format!("{} NODE {id}", slot.number()));
             // They hear of it by gossip too.
             drop(named);
         }

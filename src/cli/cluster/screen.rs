@@ -82,6 +82,15 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Adds to a list in the JSON object, if there is one.
+    pub(super) fn facts(&mut self, name: &str, values: Vec<Value>) {
+        let Some(facts) = &mut self.facts else { return };
+        let list = facts.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(list) = list {
+            list.extend(values);
+        }
+    }
+
     /// Writes the JSON object, if there is one.
     pub(super) fn finish(&mut self) {
         if let Some(facts) = self.facts.take() {

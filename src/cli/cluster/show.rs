@@ -122,7 +122,8 @@ mod tests {
         let mut primary = made("aa h:1@2 master - 0 0 1 connected 0-5 7");
         primary.replicas = 2;
         let shown = node(&primary, "  ");
-        let expected = "  M: aa h:1\n     slots:[0-5],[7] (7 slots) master\n     2 additional replica(s)\n";
+        let expected =
+            "  M: aa h:1\n     slots:[0-5],[7] (7 slots) master\n     2 additional replica(s)\n";
         assert_eq!(shown, expected);
         let replica = made("bb h:2@3 slave aa 0 0 1 connected");
         assert_eq!(node(&replica, ""), "S: bb h:2\n   slots: (0 slots) slave\n   replicates aa\n");

@@ -75,10 +75,9 @@ fn save(screen: &mut Screen<'_>, node: &Node, path: &Path) -> Result<(), String>
     let mut connection = Connection::log_in(&address, &node.peer.credentials, Some(SILENCE))
         .map_err(|e| lost(&e))?;
     connection.set_timeout(Some(SILENCE)).map_err(|error| lost(&error))?;
-    // A server that does not know these words sends the snapshot all the same.
-    for words in [["REPLCONF", "capa", "eof"], ["REPLCONF", "rdb-only", "1"]] {
-        connection.ask(&words).map_err(|error| lost(&error))?;
-    }
+    // A server that does not know this word sends the snapshot all the same. One that is not told that we know about marks
+    // says how long it is.
+    connection.ask(&["REPLCONF", "rdb-only", "1"]).map_err(|error| lost(&error))?;
     connection.put(&["SYNC"]);
     connection.flush().map_err(|error| lost(&error))?;
     let length = announced(&mut connection).map_err(|error| lost(&error))?;

@@ -40,14 +40,19 @@ pub(super) fn run(
         wrong(screen, cluster, "[ERR] Nodes don't agree about configuration!");
         is_well = false;
     }
-    is_well &= open_slots(screen, cluster, options, how.fixes);
+    let closed = open_slots(screen, cluster, options, how.fixes);
+    if let Some(is_closed) = closed {
+        // Whoever repairs a slot gives it to somebody with a new epoch: what nodes thought before counts no more.
+        is_well = is_closed;
+    }
     screen.info(">>> Check slots coverage...\n");
     if cluster.covered().len() == SLOT_COUNT {
         screen.success(&format!("[OK] All {SLOT_COUNT} slots covered.\n"));
     } else {
         let text = format!("[ERR] Not all {SLOT_COUNT} slots are covered by nodes.\n");
         wrong(screen, cluster, &text);
-        is_well = how.fixes && fix_coverage::run(screen, cluster, options).is_ok() && is_well;
+        let is_covered = how.fixes && fix_coverage::run(screen, cluster, options).is_ok();
+        is_well = is_covered && closed != Some(false);
     }
     if options.searches_multiple_owners {
         is_well &= multiple_owners(screen, cluster, options, how.fixes);
@@ -72,16 +77,17 @@ pub(super) fn list_open(cluster: &Cluster) -> BTreeMap<u16, Slot> {
     open.filter_map(|&number| Some((number, Slot::new(number)?))).collect()
 }
 
+/// Says which slots are open, and closes them where that is wanted. Whether they are closed now; `None`: none was open.
 fn open_slots(
     screen: &mut Screen<'_>,
     cluster: &mut Cluster,
     options: &Options,
     fixes: bool,
-) -> bool {
+) -> Option<bool> {
     screen.info(">>> Check for open slots...\n");
     let open = list_open(cluster);
     if open.is_empty() {
-        return true;
+        return None;
     }
     let comma =
         |numbers: Vec<&u16>| numbers.into_iter().map(u16::to_string).collect::<Vec<_>>().join(",");
@@ -100,7 +106,9 @@ fn open_slots(
     }
     let slots = comma(open.keys().collect());
     screen.error(&format!("[WARNING] The following slots are open: {slots}.\n"));
-    fixes && open.values().all(|&slot| fix_open::run(screen, cluster, options, slot).is_ok())
+    let closed =
+        fixes && open.values().all(|&slot| fix_open::run(screen, cluster, options, slot).is_ok());
+    Some(closed)
 }
 
 fn multiple_owners(

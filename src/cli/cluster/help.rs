@@ -13,6 +13,9 @@ pub(super) struct Command {
     what: &'static str,
 }
 
+/// Commands that are not the manager's.
+const LOCAL: &str = "up, status, down, kill, pause, resume, logs";
+
 const ENTRY: &str = "<host:port> or <host> <port>";
 
 const MOVES: &[&str] = &[
@@ -136,8 +139,14 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The whole text.
-pub(super) fn text() -> String {
+pub(super) fn text(is_own: bool) -> String {
     let mut text = "Cluster Manager Commands:\n".to_owned();
+    if is_own {
+        text += &format!(
+            "  {LOCAL}\n  {:14}   (start and stop nodes on this machine; each has a --help)\n",
+            ""
+        );
+    }
     for command in COMMANDS {
         text += &format!("  {:14} {}\n", command.name, command.words);
         text += &format!("  {:14}   ({})\n", "", command.what);

@@ -72,7 +72,9 @@ pub(in crate::cli) fn run(words: Vec<OsString>, credentials: Credentials, name: 
     let mut input = io::stdin().lock();
     let mut screen = Screen::new(&mut out, &mut err, &mut input);
     let done = understood(&mut screen, &words, credentials, is_own);
-    if let Err(stop) = &done {
+    if let Err(stop) = &done
+        && !stop.text().is_empty()
+    {
         screen.error(stop.text());
     }
     screen.finish();
@@ -123,6 +125,10 @@ fn understood(
     around: Credentials,
     is_own: bool,
 ) -> Done {
+    if is_own && words.iter().any(|word| word == "--help" || word == "-h") {
+        screen.say(&help::text(is_own));
+        return Ok(());
+    }
     let mut line = match options::parse(words) {
         Ok(line) => line,
         Err(Misunderstood::Option(word)) => {
@@ -160,12 +166,12 @@ fn understood(
     } else if is_own && credentials.password.is_none() {
         credentials.password = set("REDISCLI_AUTH");
     }
-    dispatch(screen, &line, &credentials)
+    dispatch(screen, &line, &credentials, is_own)
 }
 
-fn dispatch(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials) -> Done {
+fn dispatch(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials, is_own: bool) -> Done {
     let Some((name, words)) = line.words.split_first() else {
-        screen.say(&help::text());
+        screen.say(&help::text(is_own));
         return Err(Stop::said());
     };
     let Some(command) = help::find(name) else {
@@ -179,8 +185,9 @@ fn dispatch(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials) -> 
     let options = &line.options;
     match command.name {
         "help" => {
-            screen.say(&help::text());
-            Err(Stop::said())
+            screen.say(&help::text(is_own));
+            // Stock ends its help as it ends a failure.
+            if is_own { Ok(()) } else { Err(Stop::said()) }
         }
         "create" => {
             if words.iter().any(|word| address::parse(word).is_none()) {

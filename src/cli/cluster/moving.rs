@@ -215,12 +215,12 @@ impl Keys<'_, '_> {
         };
         let (one, other) =
             (one.elements().unwrap_or_default(), other.elements().unwrap_or_default());
-        // What the target does not have is not in the way.
+        // A key that only one of them has is in nobody's way; some of the batch have gone over before the error.
         let missing =
             |digest: &Reply| digest.text().is_none_or(|text| text.trim_matches('0').is_empty());
         let pairs = one.iter().zip(other).zip(keys);
         let differ: Vec<&Vec<u8>> = pairs
-            .filter(|((one, other), _)| one != other && !missing(other))
+            .filter(|((one, other), _)| one != other && !missing(one) && !missing(other))
             .map(|(_, key)| key)
             .collect();
         if differ.is_empty() {

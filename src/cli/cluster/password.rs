@@ -16,11 +16,11 @@ pub(super) fn ask(screen: &mut Screen<'_>, question: &str) -> Option<String> {
         let mut quiet = before.clone();
         quiet.local_modes -= LocalModes::ECHO;
         // Where it cannot be hidden it is asked for all the same.
-        drop(tcsetattr(stdin(), OptionalActions::Flush, &quiet));
+        tcsetattr(stdin(), OptionalActions::Flush, &quiet).ok();
     }
     let password = screen.ask(question);
     if let Some(before) = &before {
-        drop(tcsetattr(stdin(), OptionalActions::Now, before));
+        tcsetattr(stdin(), OptionalActions::Now, before).ok();
         screen.say("\n");
     }
     password

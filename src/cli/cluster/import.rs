@@ -144,7 +144,7 @@ fn one(
     }
     match source.call(&words) {
         Ok(_) => {
-            screen.say("OK\n");
+            screen.success("OK\n");
             Ok(())
         }
         Err(failure) => {

@@ -226,19 +226,21 @@ impl Keys<'_, '_> {
         if differ.is_empty() {
             return Ok(());
         }
-        let mut text = format!(
+        let text = format!(
             "*** Found {} key(s) in both source node and target node having different values.\n    \
              Source node: {}\n    Target node: {}\n    Keys(s):\n",
             differ.len(),
             from.peer,
             to.peer
         );
-        for key in differ {
-            text += &format!("    - {}\n", String::from_utf8_lossy(key));
-        }
-        text += "Please fix the above key(s) manually and try again or relaunch the command \n\
-                 with --cluster-replace option to force key overriding.\n";
         self.screen.error(&text);
+        for key in differ {
+            self.screen.error(&format!("    - {}\n", String::from_utf8_lossy(key)));
+        }
+        self.screen.error(
+            "Please fix the above key(s) manually and try again or relaunch the command \n\
+             with --cluster-replace option to force key overriding.\n",
+        );
         Err(Stop::said())
     }
 }

@@ -10,13 +10,14 @@ use super::{check, resume, transfer};
 
 /// Balances the cluster.
 pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Options) -> Done {
+    let weights = weights(screen, cluster, options)?;
     if options.resumes {
         resume::run(screen, cluster, options)?;
     }
     check::demand(screen, cluster, options, true, |screen| {
         screen.error("*** Please fix your cluster problems before rebalancing\n");
     })?;
-    let nodes = weigh(screen, cluster, options)?;
+    let nodes = weigh(screen, cluster, options, &weights)?;
     let total: f64 = nodes.iter().map(|node| node.weight).sum();
     let Some(balance) = plan::balance(&nodes, options.threshold_percent) else {
         screen.warn(&format!(
@@ -77,7 +78,7 @@ fn announce(
     count: usize,
 ) {
     let (from, to) = (cluster.nodes[source].address(), cluster.nodes[target].address());
-    screen.info(&format!("Moving {count} slots from {from} to {to}\n"));
+    screen.say(&format!("Moving {count} slots from {from} to {to}\n"));
 }
 
 fn carry_out(
@@ -102,8 +103,8 @@ fn carry_out(
     Ok(())
 }
 
-/// The primaries that take part, with their weights.
-fn weigh(screen: &mut Screen<'_>, cluster: &Cluster, options: &Options) -> Done<Vec<Weighed>> {
+/// The weight of each node.
+fn weights(screen: &mut Screen<'_>, cluster: &Cluster, options: &Options) -> Done<Vec<f64>> {
     let mut weights = vec![1.0; cluster.nodes.len()];
     for word in &options.weights {
         let Some((name, weight)) = word.split_once('=') else { continue };
@@ -122,6 +123,16 @@ fn weigh(screen: &mut Screen<'_>, cluster: &Cluster, options: &Options) -> Done<
         }
         weights[index] = weight;
     }
+    Ok(weights)
+}
+
+/// The primaries that take part, with their weights.
+fn weigh(
+    screen: &mut Screen<'_>,
+    cluster: &Cluster,
+    options: &Options,
+    weights: &[f64],
+) -> Done<Vec<Weighed>> {
     let nodes = cluster.primaries().into_iter().filter_map(|index| {
         let slots = cluster.nodes[index].slots.len();
         let takes_part = slots > 0 || options.uses_empty_masters;

@@ -17,6 +17,9 @@ const TIMEOUT_MS: &str = "5000";
 const LOOKS: usize = 2000;
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Time between a question and its answer.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// Three primaries with equal shares.
 pub(crate) const THREE: &[Part] =
     &[Part::Primary("0-5460"), Part::Primary("5461-10922"), Part::Primary("10923-16383")];
@@ -115,11 +118,11 @@ impl Lab {
                 let text = member.ask("CLUSTER NODES");
                 let mut lines: Vec<String> = text
                     .lines()
-                    .filter(|line| line.split(' ').count() > 8)
-                    .map(|line| {
+                    .filter_map(|line| {
                         let words: Vec<&str> = line.trim_end().split(' ').collect();
-                        let slots = words[8..].iter().filter(|word| !word.starts_with('['));
-                        format!("{} {:?}", words[0], slots.collect::<Vec<_>>())
+                        let slots = words.iter().skip(8).filter(|word| !word.starts_with('['));
+                        let slots: Vec<_> = slots.collect();
+                        (!slots.is_empty()).then(|| format!("{} {slots:?}", words[0]))
                     })
                     .collect();
                 lines.sort();
@@ -207,6 +210,8 @@ fn converse(mut command: Command, answers: &[&str]) -> String {
     let mut seen = 0;
     for answer in answers {
         seen = await_question(&mut child, &out, seen);
+        // Stock goes on reading for a moment after it has asked.
+        std::thread::sleep(PATIENCE);
         // It may have ended without having asked.
         writeln!(input.as_mut().unwrap(), "{answer}").ok();
     }
@@ -252,6 +257,8 @@ fn await_question(child: &mut Child, out: &Gathered, seen: usize) -> usize {
 fn ordered(text: &str) -> String {
     let mut blocks: Vec<String> = Vec::new();
     let mut done = String::new();
+    // What is said behind a question stands on a line of its own.
+    let text = text.replace("accept): ", "accept): \n");
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         let trimmed = line.trim_start();
@@ -260,7 +267,11 @@ fn ordered(text: &str) -> String {
             while let Some(more) = lines.next_if(|line| is_detail(line)) {
                 block += &format!("{more}\n");
             }
-        } else if !is_of_a_list(line) {
+        } else if is_of_a_list(line) {
+            while lines.next_if(|line| line.is_empty()).is_some() {
+                block += "\n";
+            }
+        } else {
             blocks.sort();
             done.extend(blocks.drain(..));
             done += &block;
@@ -293,6 +304,7 @@ fn is_of_a_list(line: &str) -> bool {
         || line.starts_with("Transfer finished")
         || line.starts_with("*** Found keys about slot")
         || line.starts_with(">>> Setting ")
+        || line.starts_with(">>> Covering ")
         || line.starts_with("Moving slot ")
 }
 

@@ -56,7 +56,7 @@ fn check_with(
         let fix = [&["fix", &at], options].concat();
         let mut said = vec![cli(&["check", &at], &[]), cli(&fix, answers)];
         lab.settle();
-        said.push(cli(&["check", &at, "--cluster-search-multiple-owners"], &[]));
+        said.push(cli(&["check", &at], &[]));
         said.push(whereabouts(lab, SLOT));
         said
     });

@@ -30,8 +30,13 @@ pub(super) fn text_of(screen: &mut Screen<'_>, peer: &mut Peer, command: &str) -
 
 /// Whether a node is one of a cluster, by its INFO.
 pub(super) fn is_in_cluster_mode(screen: &mut Screen<'_>, peer: &mut Peer) -> Done<bool> {
-    let info = text_of(screen, peer, "INFO")?;
-    Ok(field(&info, "cluster_enabled") == Some("1"))
+    match peer.text("INFO") {
+        Ok(info) => Ok(field(&info, "cluster_enabled") == Some("1")),
+        Err(failure) => {
+            screen.error(&format!("[ERR] Node {peer} {failure}\n"));
+            Err(Stop::said())
+        }
+    }
 }
 
 /// A node by what it says of itself, and what it says of all.
@@ -87,8 +92,8 @@ fn friend(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials) -> Op
             screen.complain(&text);
             return None;
         }
-        Err(Unreachable::Refuses(_)) => {
-            screen.error(&format!("[ERR] Unable to load info for node {peer}\n"));
+        Err(Unreachable::Refuses(text)) => {
+            screen.error(&text);
             return None;
         }
     }

@@ -90,7 +90,7 @@ fn local(_words: &[OsString]) -> ExitCode {
 ///
 /// # Errors
 /// Where no cluster came of it; where the text of [`Stop`] is empty, the reason was said on `out`.
-#[expect(dead_code, reason = "clusters on one machine are made by this")]
+#[allow(dead_code, reason = "clusters on one machine are made by this")]
 pub(in crate::cli) fn create(
     addresses: &[String],
     replicas: usize,
@@ -109,7 +109,7 @@ pub(in crate::cli) fn create(
 ///
 /// # Errors
 /// As [`create`].
-#[expect(dead_code, reason = "clusters on one machine are checked by this")]
+#[allow(dead_code, reason = "clusters on one machine are checked by this")]
 pub(in crate::cli) fn check(host: &str, port: u16, out: &mut dyn Write) -> Done {
     let (mut err, mut input) = (io::stderr(), io::empty());
     let mut screen = Screen::new(out, &mut err, &mut input);

@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Run a cluster on this host, and manage it: highwater cluster up
+    /// Run a cluster on this host, and manage any: highwater cluster up, highwater cluster help
     #[command(disable_help_flag = true)]
     Cluster {
         /// What to do.

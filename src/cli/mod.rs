@@ -4,6 +4,7 @@ mod args;
 mod check_aof;
 mod check_rdb;
 mod client;
+mod cluster;
 mod local;
 mod log;
 mod server;
@@ -19,6 +20,7 @@ use clap::Parser;
 
 use args::{Command, Highwater};
 use server::Flavour;
+use wire::Credentials;
 
 /// Exit status for something that this program cannot do.
 const CANNOT: u8 = 2;
@@ -65,16 +67,9 @@ fn highwater(arguments: Vec<OsString>) -> ExitCode {
         Command::Check { arguments } => check(&arguments),
         Command::Log { arguments } => log::run(&arguments),
         Command::Cli { arguments } => client::run(&arguments, "highwater cli"),
-        Command::Cluster { arguments } => cluster(arguments),
-    }
-}
-
-/// `highwater cluster WORD ...`
-fn cluster(words: Vec<OsString>) -> ExitCode {
-    match words.first().and_then(|word| word.to_str()) {
-        None | Some("-h" | "--help") => local::run(words),
-        Some(word) if local::WORDS.contains(&word) => local::run(words),
-        Some(_) => absent("highwater cluster"),
+        Command::Cluster { arguments } => {
+            cluster::run(arguments, Credentials::default(), "highwater cluster")
+        }
     }
 }
 

@@ -122,6 +122,6 @@ fn one_command(options: &Options) -> ExitCode {
 }
 
 /// Hands over to the manager of clusters: all that stood behind `--cluster`, without who is asking.
-fn manage(_words: Vec<OsString>, _credentials: Credentials, name: &str) -> ExitCode {
-    super::absent(&format!("{name} --cluster"))
+fn manage(words: Vec<OsString>, credentials: Credentials, name: &str) -> ExitCode {
+    super::cluster::run(words, credentials, name)
 }

@@ -9,12 +9,16 @@ mod both;
 #[path = "../compat/peer.rs"]
 #[allow(dead_code, reason = "not every helper is needed here")]
 mod peer;
+#[path = "../replication/seeds.rs"]
+#[allow(dead_code, reason = "not every helper is needed here")]
+mod seeds;
 #[path = "../blackbox/server.rs"]
 #[allow(dead_code, reason = "not every test does everything to a server")]
 mod server;
 
 mod calls;
 mod cluster;
+mod forms;
 mod keys;
 mod lines;
 mod pipes;

@@ -54,18 +54,31 @@ fn write_map(out: &mut Vec<u8>, pairs: &[(Reply, Reply)], margin: &str) {
         let before = if index == 0 { "" } else { margin };
         out.extend_from_slice(format!("{before}{:width$}# ", index + 1).as_bytes());
         write(out, key, &inner);
-        // The key's line goes on with the value, unless that has several lines.
+        // The key's line goes on with the value, unless that is long.
         out.pop();
         out.extend_from_slice(b" => ");
-        let mut text = Vec::new();
-        write(&mut text, value, &inner);
-        let is_nested =
-            matches!(value, Reply::Array(_) | Reply::Set(_) | Reply::Push(_) | Reply::Map(_));
-        if is_nested && text.iter().filter(|byte| **byte == b'\n').count() > 1 {
+        if is_long(value) {
             out.push(b'\n');
             out.extend_from_slice(inner.as_bytes());
         }
-        out.extend_from_slice(&text);
+        write(out, value, &inner);
+    }
+}
+
+/// Whether a value of a map begins a line of its own: somewhere along its only elements there are several.
+fn is_long(value: &Reply) -> bool {
+    match value {
+        Reply::Array(elements) | Reply::Set(elements) | Reply::Push(elements) => {
+            match &elements[..] {
+                [only] => is_long(only),
+                elements => !elements.is_empty(),
+            }
+        }
+        Reply::Map(pairs) => match &pairs[..] {
+            [(_, only)] => is_long(only),
+            pairs => !pairs.is_empty(),
+        },
+        _ => false,
     }
 }
 
@@ -110,12 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn values_of_maps_begin_a_line_when_they_have_several() {
+    fn values_of_maps_begin_a_line_when_they_are_long() {
         check("%1\r\n$1\r\na\r\n*1\r\n:1\r\n", "1# \"a\" => 1) (integer) 1\n");
         check(
             "%1\r\n$1\r\na\r\n*2\r\n:1\r\n:2\r\n",
             "1# \"a\" => \n   1) (integer) 1\n   2) (integer) 2\n",
         );
         check("%1\r\n+a\r\n~0\r\n", "1# a => (empty set)\n");
+        let only = "1# a => 1# 1) (integer) 1\n      2) (integer) 2 => b\n";
+        check("%1\r\n+a\r\n%1\r\n*2\r\n:1\r\n:2\r\n+b\r\n", only);
+        check("%1\r\n+a\r\n*1\r\n*2\r\n+b\r\n+c\r\n", "1# a => \n   1) 1) b\n      2) c\n");
     }
 }

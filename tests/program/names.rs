@@ -34,7 +34,7 @@ fn missing_programs_say_so() {
         assert!(text(&output.stderr).contains("not part of this version"), "{name}");
     };
     check("highwater", &["cli", "-p", "7000"]);
-    check("highwater", &["cluster", "create"]);
+    check("highwater", &["cluster", "up"]);
     check("redis-cli", &["ping"]);
     check("redis-sentinel", &["sentinel.conf"]);
     check("redis-server", &["sentinel.conf", "--sentinel"]);

@@ -82,8 +82,9 @@ pub(in crate::cli) fn run(words: Vec<OsString>, credentials: Credentials, name: 
 }
 
 /// Nodes on this machine.
-fn local(_words: &[OsString]) -> ExitCode {
-    super::absent("highwater cluster up")
+fn local(words: &[OsString]) -> ExitCode {
+    let word = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    super::absent(&format!("highwater cluster {word}"))
 }
 
 /// Makes a cluster of the nodes at `addresses`, with `replicas` for each primary.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -213,16 +213,30 @@ fn converse(mut command: Command, answers: &[&str]) -> String {
         // Stock goes on reading for a moment after it has asked.
         std::thread::sleep(PATIENCE);
         // It may have ended without having asked.
-        writeln!(input.as_mut().unwrap(), "{answer}").ok();
+        // One write: stock takes a line in two pieces for two lines.
+        input.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).ok();
     }
+    let status = end_of(&mut child);
     drop(input);
-    let status = child.wait().expect("it is our child");
     let [out, err] = [out, err].map(|(text, thread)| {
         thread.join().unwrap();
         String::from_utf8_lossy(&text.lock().unwrap()).into_owned()
     });
     let err = if err.is_empty() { String::new() } else { format!("(stderr)\n{err}") };
     format!("{out}{err}(status {:?})\n", status.code())
+}
+
+/// Waits for the end. The input stays open until then: stock asks for ever where it has ended.
+fn end_of(child: &mut Child) -> ExitStatus {
+    for _ in 0..3 * LOOKS {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status;
+        }
+        std::thread::sleep(LOOK);
+    }
+    child.kill().ok();
+    child.wait().ok();
+    panic!("it does not end");
 }
 
 type Gathered = (Arc<Mutex<Vec<u8>>>, std::thread::JoinHandle<()>);

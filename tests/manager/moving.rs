@@ -21,7 +21,7 @@ fn questions_of_reshard_are_asked_and_understood_alike() {
             let [one, two, three, replica] = &ids[..] else { panic!("four") };
             let words = ["reshard", &at];
             let mut said = vec![
-                cli(&words, &["0", "5", "nobody"]),
+                cli(&words, &["0", "5", &"f".repeat(40)]),
                 cli(&words, &["3", replica]),
                 cli(&words, &["3", one, two, "done", "no"]),
                 cli(&words, &["3", one, two, "all", "no"]),

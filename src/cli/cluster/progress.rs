@@ -27,11 +27,16 @@ impl Progress {
         self.bar.inc(1);
         self.bar.set_message(format!("({} keys)", self.keys));
     }
+
+    /// The line that takes the bar's place.
+    pub(super) fn summary(&self) -> String {
+        format!("Moved {} slots with {} keys\n", self.bar.position(), self.keys)
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish();
+        self.bar.finish_and_clear();
     }
 }
 

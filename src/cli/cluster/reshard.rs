@@ -124,7 +124,7 @@ fn sources(
         is_new
     });
     if sources.is_empty() {
-        screen.error("*** No source nodes given, operation aborted.\n");
+        screen.complain("*** No source nodes given, operation aborted.\n");
         return Err(Stop::said());
     }
     Ok(sources)

@@ -79,5 +79,8 @@ fn one_by_one(
         }
     }
     screen.facts("moves", done);
+    if let Some(summary) = progress.take().map(|progress| progress.summary()) {
+        screen.say(&summary);
+    }
     Ok(())
 }

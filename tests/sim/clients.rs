@@ -9,6 +9,7 @@ use highwater::state::ClientId;
 use highwater::state::client::Peer;
 
 use crate::events::Event;
+use crate::served::Served;
 use crate::stream::Fed;
 use crate::world::World;
 
@@ -83,6 +84,7 @@ pub(crate) struct Asking {
 pub(crate) enum Connection {
     Replica(Fed),
     Writer(Asking),
+    Job(Served),
 }
 
 impl World {

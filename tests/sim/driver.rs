@@ -54,8 +54,14 @@ impl World {
 
     fn carry_out(&mut self, at: usize, output: Output) {
         match output {
-            Output::Push { client, bytes } => self.push(at, client, &bytes),
-            Output::Resume { client } => self.run_request(at, client),
+            Output::Push { client, bytes } => {
+                self.push(at, client, &bytes);
+                self.push_to_job(at, client, &bytes);
+            }
+            Output::Resume { client } => {
+                self.run_request(at, client);
+                self.run_job(at, client);
+            }
             Output::Close { client } => self.drop_connection(at, client),
             Output::Feed(feed) => self.feed(at, *feed),
             Output::Bus => self.pump(at),
@@ -64,7 +70,7 @@ impl World {
             // A tick trims a little too, and there is never much.
             Output::StartTrimming => {}
             Output::StartSnapshot | Output::StartRewrite | Output::Deliver { .. } => {}
-            other => unreachable!("nobody asks for {other:?} here"),
+            other => self.begin_task(at, other),
         }
     }
 
@@ -97,7 +103,7 @@ impl World {
         self.release(at);
     }
 
-    fn sync(&mut self, at: usize) {
+    pub(crate) fn sync(&mut self, at: usize) {
         let machine = &mut self.machines[at];
         if machine.disk.log.is_synced() || std::mem::replace(&mut machine.is_syncing, true) {
             return;
@@ -119,6 +125,7 @@ impl World {
             machine.released = machine.released.max(durable);
             self.sync(at);
         }
+        self.wake_synced(at);
         self.release(at);
     }
 
@@ -130,12 +137,15 @@ impl World {
     /// Replies leave that need not wait any more, and acknowledgements.
     fn release(&mut self, at: usize) {
         let asking = |(client, connection): (&ClientId, &Connection)| match connection {
-            Connection::Writer(_) => Some(*client),
+            Connection::Writer(_) | Connection::Job(_) => Some(*client),
             Connection::Replica(_) => None,
         };
         let clients: Vec<ClientId> =
             self.machines[at].connections.iter().filter_map(asking).collect();
-        clients.into_iter().for_each(|client| self.answer(at, client));
+        for client in clients {
+            self.answer(at, client);
+            self.answer_job(at, client);
+        }
         self.acknowledge_if_asked(at);
     }
 }

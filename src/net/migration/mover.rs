@@ -82,6 +82,12 @@ impl<W: World> Mover<'_, W> {
             };
             match stop {
                 Err(Stop::Again(why)) => self.note(&why).await,
+                Err(Stop::Fail(_)) if job.stage == Stage::Granted => {
+                    // Whoever might have taken the slots is no part of the cluster any more, or not of another shard.
+                    if let Err(Stop::Again(why)) = self.keep(true).await {
+                        self.note(&why).await;
+                    }
+                }
                 Err(Stop::Fail(why)) => {
                     self.abort(&job).await;
                     let end = |node: &mut Node, time| {
@@ -138,8 +144,10 @@ impl<W: World> Mover<'_, W> {
             }
             let place = core
                 .primary_of_shard(&job.plan.target)
-                .filter(|place| *place != PeerIx::ME)
                 .ok_or_else(|| Stop::Again("the target has failed".to_owned()))?;
+            if place == PeerIx::ME {
+                return Err(Stop::Fail("the target is a replica of this node now".to_owned()));
+            }
             let peer = &core.peers()[place];
             Ok(Target { id: peer.id, host: peer.host.to_string(), port: peer.ports.client })
         })

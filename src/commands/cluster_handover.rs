@@ -50,6 +50,7 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok(())
         }
         (word, 4) if is(word, "READY") => {
+            check_claims(ctx.state)?;
             ctx.client.blocked = Some(Blocked::Job);
             ctx.state.outputs.push(Output::SyncLog { client: ctx.client.id });
             Ok(())
@@ -133,6 +134,7 @@ fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         _ => return Err("ERR There is nothing to take".into()),
     };
     check_owner(ctx.state, &plan)?;
+    check_claims(ctx.state)?;
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Take);
     if let Some(job) = import(ctx.state, &name) {
@@ -156,6 +158,14 @@ fn check_owner(state: &State, plan: &Plan) -> CommandResult {
     Ok(())
 }
 
+/// The node may claim slots.
+fn check_claims(state: &State) -> CommandResult {
+    match core(state)?.may_claim() && !state.is_being_replaced() {
+        true => Ok(()),
+        false => Err("TRYAGAIN This node may be about to be replaced, or has just started".into()),
+    }
+}
+
 fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let slots = ranges(&args[4])?;
     let core = core(ctx.state)?;
@@ -163,10 +173,15 @@ fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         return Err("ERR Slot migration can only be used on primary nodes.".into());
     }
     let (epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
+    let is_claiming = core.is_claiming();
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
         Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
         Some((Stage::Receiving, _)) => drop_import(ctx, &name),
+        // A claim that is not on disk is lost with the process, and is none until then.
+        _ if !has_none && is_claiming => {
+            return Err("TRYAGAIN The claim is on its way to the disk".into());
+        }
         // Taken and forgotten, taken and not claimed yet, or never heard of: what counts is who has the slots.
         _ if !has_none => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
         Some((Stage::Taken, _)) => return Err("TRYAGAIN The slots are about to be claimed".into()),
@@ -183,6 +198,9 @@ pub(super) fn drop_import(ctx: &mut Context<'_>, name: &NodeId) {
 }
 
 fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
+    if core(ctx.state)?.is_claiming() {
+        return Err("TRYAGAIN The claim is on its way to the disk".into());
+    }
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
         Some((Stage::Taken, false)) => {

@@ -144,6 +144,9 @@ impl Node {
         };
         job.is_taking = false;
         let (slots, former) = (job.plan.slots.clone(), job.former);
+        if !self.may_claim() {
+            return self.untake(name, client, "This node may be about to be replaced", time);
+        }
         let Some(epoch) = self.claim(&slots, former) else {
             return self.answer_job(client, b"-ERR This node is no primary\r\n".to_vec());
         };
@@ -155,6 +158,12 @@ impl Node {
             _ => self.answer_job(client, reply),
         }
         self.settle_cluster();
+    }
+
+    fn may_claim(&self) -> bool {
+        let is_being_replaced = self.state.is_being_replaced();
+        let core = self.state.cluster.as_ref().map(|one| &one.core);
+        core.is_some_and(|core| core.may_claim() && !is_being_replaced)
     }
 
     fn claim(&mut self, slots: &SlotSet, former: Epoch) -> Option<Epoch> {
@@ -213,12 +222,13 @@ impl Node {
         self.state.resume_paused();
     }
 
-    /// The target has not taken the slots of a job and never will under this grant: this node serves them again.
-    pub fn keep_granted(&mut self, name: &NodeId, time: Time) {
+    /// The target has not taken the slots of a job and never will under this grant: this node serves them again. A predecessor of
+    /// the target may have claimed them, where `is_contested`.
+    pub fn keep_granted(&mut self, name: &NodeId, is_contested: bool, time: Time) {
         let job = self.state.migrations.get(name).filter(|job| job.stage == Stage::Granted);
         let Some(plan) = job.map(|job| Box::new(job.plan.clone())) else { return };
         self.say_of_job(name, Said::Export(plan), time);
-        self.state.change_cluster(crate::cluster::Cluster::keep_slots);
+        self.state.change_cluster(|core| core.keep_slots(is_contested));
         self.settle_cluster();
         self.release_writes(name);
     }
@@ -304,11 +314,13 @@ impl Node {
             return;
         }
         let Some(membership) = &self.state.cluster else { return };
-        if !membership.core.peers().me().is_primary() {
+        if !membership.core.peers().me().is_primary() || membership.core.is_claiming() {
             return;
         }
         let missing = membership.core.unclaimed_of(&job.plan.slots, &job.plan.source);
-        if !missing.is_empty() {
+        if !missing.is_empty() && !self.may_claim() {
+            // It is looked at again with the next tick.
+        } else if !missing.is_empty() {
             let text = format!("Slots of import {} are claimed once more", job.name);
             self.state.log(true, text);
             self.claim(&missing, job.former);

@@ -245,7 +245,7 @@ fn granted_slots_are_claimed_by_nobody_here_until_the_target_refuses() {
     assert_eq!(has(&bench, 4999), (true, true));
     let core = |bench: &Bench| bench.node.state.cluster.as_ref().unwrap().core.config_epoch();
     let before = core(&bench);
-    bench.node.keep_granted(&name, bench.clock.0);
+    bench.node.keep_granted(&name, true, bench.clock.0);
     assert_eq!(has(&bench, 5061), (true, true));
     assert!(core(&bench) > before, "a claim that is still on its way is older");
     let reply = ask(&mut bench, "get bar");

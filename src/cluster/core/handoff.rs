@@ -73,10 +73,12 @@ impl Cluster {
         self.tell(|_, _| true);
     }
 
-    /// The node goes on with slots that it had given up: nobody has taken them, and a claim that was made meanwhile and is
-    /// still on its way is older than this.
-    pub fn keep_slots(&mut self) {
-        self.bump_epoch();
+    /// The node goes on with slots that it had given up: nobody has taken them. Where a claim may have been made meanwhile that
+    /// does not count (`is_contested`), and is still on its way, it is older than this.
+    pub fn keep_slots(&mut self, is_contested: bool) {
+        if is_contested {
+            self.bump_epoch();
+        }
         self.persist_claim();
         self.tell(|_, _| true);
     }

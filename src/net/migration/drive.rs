@@ -22,9 +22,6 @@ const CLAIM: Duration = Duration::from_secs(5);
 /// How long a target may take to bring its log to disk.
 const SYNC: Duration = Duration::from_secs(30);
 
-/// Writes begin to wait when so many bytes at most are missing. Few, since what is missing is what they wait for.
-const CLOSE_BYTES: u64 = 64 * 1024;
-
 /// A target that has not come that close after so long is given more.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -75,7 +72,7 @@ impl<W: World> Mover<'_, W> {
             let lag = session.lag(end);
             self.tell("replicating", thoroughly || lag == 0);
             let streamed = passed(world, since_us);
-            let near = if streamed < PATIENCE { CLOSE_BYTES } else { self.max_lag() };
+            let near = if streamed < PATIENCE { world.sizes().near } else { self.max_lag() };
             if lag <= near && !is_synced {
                 // Both logs go to disk while nobody waits for that.
                 self.sync_both(link).await?;
@@ -169,9 +166,11 @@ impl<W: World> Mover<'_, W> {
             Err(why) => Some(why),
         };
         if let Some(why) = why {
-            self.world.run(|node, time| node.keep_granted(&self.name, time)).await;
+            // Nobody has been asked to take them.
+            self.keep(false).await?;
             return Err(Stop::Again(why).into());
         }
+        self.asked = Some(target.id);
         let last = self.session.as_ref().expect("it is being driven").last().to_string();
         let epoch = self.own_epoch().to_string();
         let words: [&[u8]; 6] = [

@@ -17,7 +17,7 @@ mod world;
 
 pub use mover::move_slots;
 pub use taker::{request_slots, sync_log, take_slots};
-pub use world::{Answer, Link, OwnStream, World};
+pub use world::{Answer, Link, OwnStream, Sizes, World};
 
 pub(super) mod on_threads {
     pub(in crate::net) use super::threads::{move_slots, request_slots, sync_log, take_slots};

@@ -22,7 +22,7 @@ const FINISH: Duration = Duration::from_secs(60);
 
 /// Does the source's part of a job, until that is over, or not this node's any more. One at a time does it for each job.
 pub async fn move_slots<W: World>(world: &W, job: NodeId) {
-    let mut mover = Mover { world, name: job, session: None };
+    let mut mover = Mover { world, name: job, session: None, asked: None };
     mover.run().await;
     mover.end_session();
 }
@@ -31,6 +31,8 @@ pub(super) struct Mover<'w, W: World> {
     pub(super) world: &'w W,
     pub(super) name: NodeId,
     pub(super) session: Option<Session<W::Stream>>,
+    /// Whom this task has asked to take the slots, if it has.
+    pub(super) asked: Option<NodeId>,
 }
 
 /// Why a try has come to its end.
@@ -80,6 +82,12 @@ impl<W: World> Mover<'_, W> {
             };
             match stop {
                 Err(Stop::Again(why)) => self.note(&why).await,
+                Err(Stop::Fail(_)) if job.stage == Stage::Granted => {
+                    // Whoever might have taken the slots is no part of the cluster any more, or not of another shard.
+                    if let Err(Stop::Again(why)) = self.keep(true).await {
+                        self.note(&why).await;
+                    }
+                }
                 Err(Stop::Fail(why)) => {
                     self.abort(&job).await;
                     let end = |node: &mut Node, time| {
@@ -136,8 +144,10 @@ impl<W: World> Mover<'_, W> {
             }
             let place = core
                 .primary_of_shard(&job.plan.target)
-                .filter(|place| *place != PeerIx::ME)
                 .ok_or_else(|| Stop::Again("the target has failed".to_owned()))?;
+            if place == PeerIx::ME {
+                return Err(Stop::Fail("the target is a replica of this node now".to_owned()));
+            }
             let peer = &core.peers()[place];
             Ok(Target { id: peer.id, host: peer.host.to_string(), port: peer.ports.client })
         })
@@ -151,6 +161,7 @@ impl<W: World> Mover<'_, W> {
 
     /// From the connection to the handoff.
     async fn attempt(&mut self, job: &Job) -> Result<(), Stop> {
+        self.look(true)?;
         let (target, mut link) = self.connect(job).await?;
         let batch = self.begin(&mut link, job).await?;
         if self.session.as_ref().is_some_and(|session| !session.continues(batch)) {
@@ -274,8 +285,9 @@ impl<W: World> Mover<'_, W> {
         let (target, mut link) = self.connect(job).await?;
         match self.say_abort(&mut link, job).await? {
             Answer::Ok => {
-                self.world.run(|node, time| node.keep_granted(&self.name, time)).await;
-                Ok(())
+                // Where it is not the one that was asked to take them, that one may have claimed them before it was replaced.
+                let is_contested = self.asked != Some(target.id);
+                self.keep(is_contested).await
             }
             Answer::Error(text) => match text.strip_prefix("TAKEN ").map(str::parse) {
                 Some(Ok(epoch)) => {
@@ -285,6 +297,23 @@ impl<W: World> Mover<'_, W> {
                 _ => Err(Stop::Again(text)),
             },
             Answer::Number(_) => Err(Stop::Again("an answer to something else".to_owned())),
+        }
+    }
+
+    /// The slots are served here again.
+    pub(super) async fn keep(&self, is_contested: bool) -> Result<(), Stop> {
+        let keep = |node: &mut Node, time| {
+            let state = &node.state;
+            let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+            let may_keep = !is_contested || (may_claim && !state.is_being_replaced());
+            if may_keep {
+                node.keep_granted(&self.name, is_contested, time);
+            }
+            may_keep
+        };
+        match self.world.run(keep).await {
+            true => Ok(()),
+            false => Err(Stop::Again("this node may be about to be replaced".to_owned())),
         }
     }
 

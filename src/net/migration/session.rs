@@ -11,21 +11,12 @@ use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use super::encode;
 use super::pace::Pace;
-use super::world::{Answer, Link, OwnStream, World};
+use super::world::{Answer, Link, OwnStream, Sizes, World};
 use crate::cluster::NodeId;
 use crate::commands::dump::encoder_options;
 use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
 use crate::migration::{Job, Progress};
 use crate::node::{Filtered, SlotFilter};
-
-/// What one step of the walk may do while the node is locked.
-const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 128 * 1024 };
-
-/// A batch goes out when it is this long: the target applies it in one turn.
-const BATCH_BYTES: usize = 64 * 1024;
-
-/// Batches that have not been answered wait for that when there are this many bytes of them.
-const WINDOW_BYTES: usize = 4 << 20;
 
 /// How long a target may be silent while answers are due.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -58,6 +49,7 @@ pub(super) struct Session<S> {
     pub(super) stream: S,
     filter: SlotFilter,
     options: EncoderOptions,
+    sizes: Sizes,
     /// Commands of the next batch.
     out: Vec<u8>,
     /// Its number.
@@ -101,7 +93,8 @@ impl<S: OwnStream> Session<S> {
             stream,
             filter: SlotFilter::new(job.plan.slots.clone(), names),
             options,
-            out: Vec::with_capacity(2 * BATCH_BYTES),
+            sizes: world.sizes(),
+            out: Vec::new(),
             next: 1,
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
@@ -155,8 +148,10 @@ impl<S: OwnStream> Session<S> {
         link: &mut W::Link,
     ) -> Result<(), Trouble> {
         let Some(walk) = self.walk else { return Ok(()) };
+        let Sizes { step_entries: entries, step_bytes: bytes, .. } = self.sizes;
+        let budget = WalkBudget { entries, bytes };
         let mut entries = std::mem::take(&mut self.entries);
-        let stepped = world.look(|node| node.state.keyspace.walk_step(walk, STEP, &mut entries));
+        let stepped = world.look(|node| node.state.keyspace.walk_step(walk, budget, &mut entries));
         let Some(progress) = stepped else {
             self.walk = None;
             return Err(Trouble::Void("the walk was broken off".to_owned()));
@@ -165,7 +160,7 @@ impl<S: OwnStream> Session<S> {
         for entry in entries.iter() {
             let send = async |piece: &mut Vec<u8>| self.send(world, link, piece).await;
             encode::entry(&mut out, &entry, &options, send).await?;
-            if out.len() >= BATCH_BYTES {
+            if out.len() >= self.sizes.batch {
                 self.send(world, link, &mut out).await?;
             }
         }
@@ -192,7 +187,7 @@ impl<S: OwnStream> Session<S> {
             Filtered::Through => {}
             Filtered::Emptied => return Err(Trouble::Void("all keys were removed".to_owned())),
         }
-        if self.out.len() >= BATCH_BYTES || is_empty {
+        if self.out.len() >= self.sizes.batch || is_empty {
             self.flush(world, link).await?;
         }
         self.collect(link).await?;
@@ -236,7 +231,7 @@ impl<S: OwnStream> Session<S> {
         link.send(request).await?;
         self.pace.sent(bytes as u64);
         self.pace.figures(&mut self.progress, world.now_us());
-        while self.unanswered_bytes > WINDOW_BYTES {
+        while self.unanswered_bytes > self.sizes.window {
             self.take_answer(link).await?;
         }
         Ok(())

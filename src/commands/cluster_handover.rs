@@ -5,7 +5,7 @@
 //!   APPLY job number commands        apply a batch; answers its number
 //!   READY job                        bring what you have to disk; answers when it is there
 //!   TAKE job number epoch            that was all: claim the slots, in a newer epoch; answers that of the claim
-//!   ABORT job ranges                 never claim them, and forget what has come; an error if it is too late for that
+//!   ABORT job ranges source          never claim them, and forget what has come; an error if it is too late for that
 //!   FINISH job                       the source knows that they are yours
 //!   REQUEST job target ranges        asked of the source by a target: move these slots to me
 //! ```
@@ -18,6 +18,7 @@ use super::cluster::{ADMIN, SUBCOMMAND, core};
 use super::cluster_migration::{begin, check_source, check_target};
 use super::command::{Arity, Command, CommandResult};
 use super::context::{Context, Then};
+use crate::cluster::core::EPOCH_MAX;
 use crate::cluster::{Epoch, NodeId};
 use crate::migration::note::Plan;
 use crate::migration::{Job, Role, Said, Stage, parse_ranges};
@@ -38,6 +39,9 @@ pub(super) const HANDOVER: Command = Command {
 
 fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     core(ctx.state)?;
+    if ctx.state.is_being_replaced() || ctx.state.stopping || ctx.state.shutdown_waits {
+        return Err("TRYAGAIN This node takes no writes now".into());
+    }
     if ctx.client.in_exec {
         return Err("ERR CLUSTER HANDOVER is not for transactions".into());
     }
@@ -56,7 +60,7 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok(())
         }
         (word, 6) if is(word, "TAKE") => take(ctx, name, args),
-        (word, 5) if is(word, "ABORT") => abort(ctx, name, args),
+        (word, 6) if is(word, "ABORT") => abort(ctx, name, args),
         (word, 4) if is(word, "FINISH") => finish(ctx, name),
         (word, 6) if is(word, "REQUEST") => request(ctx, name, args),
         _ => Err(errors::SYNTAX),
@@ -80,7 +84,7 @@ fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
 fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (source, target) = (node_id(&args[4])?, node_id(&args[5])?);
     let slots = ranges(&args[6])?;
-    let now_s = ctx.time.unix_s();
+    let (now_s, session) = (ctx.time.unix_s(), ctx.client.id.0);
     if let Some(job) = import(ctx.state, &name) {
         job.heard_s = now_s;
         if job.stage == Stage::Dropping {
@@ -92,6 +96,7 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
         if job.stage == Stage::Taken {
             return Err("ERR The slots are taken already".into());
         }
+        job.session = Some(session);
         let batch = i64::try_from(job.batch).unwrap_or(i64::MAX);
         ctx.no_effect();
         ctx.reply.int(batch);
@@ -117,6 +122,9 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     }
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Import(Box::new(plan)));
+    if let Some(job) = import(ctx.state, &name) {
+        job.session = Some(session);
+    }
     ctx.reply.int(0);
     Ok(())
 }
@@ -124,8 +132,12 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (batch, epoch) = (integer(&args[4])?, integer(&args[5])?);
     let epoch = u64::try_from(epoch).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
+    if epoch > EPOCH_MAX {
+        return Err("ERR Epoch is out of range".into());
+    }
+    let session = Some(ctx.client.id.0);
     let plan = match import(ctx.state, &name) {
-        Some(job) if job.stage == Stage::Receiving && !job.is_taking => {
+        Some(job) if job.stage == Stage::Receiving && !job.is_taking && job.session == session => {
             if i64::try_from(job.batch) != Ok(batch) {
                 return Err("ERR Other batches than that have been applied".into());
             }
@@ -167,12 +179,13 @@ fn check_claims(state: &State) -> CommandResult {
 }
 
 fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
-    let slots = ranges(&args[4])?;
+    let (slots, source) = (ranges(&args[4])?, node_id(&args[5])?);
     let core = core(ctx.state)?;
     if !core.peers().me().is_primary() {
         return Err("ERR Slot migration can only be used on primary nodes.".into());
     }
     let (epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
+    let are_the_sources = core.are_of_shard(&slots, &source);
     let is_claiming = core.is_claiming();
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
@@ -185,6 +198,8 @@ fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         // Taken and forgotten, taken and not claimed yet, or never heard of: what counts is who has the slots.
         _ if !has_none => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
         Some((Stage::Taken, _)) => return Err("TRYAGAIN The slots are about to be claimed".into()),
+        // They were taken, and have gone on to somebody else: the source will hear of that.
+        _ if !are_the_sources => return Err("TRYAGAIN The slots have another owner".into()),
         _ => {}
     }
     ctx.reply.ok();

@@ -6,7 +6,7 @@ use crate::clock::Time;
 use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::commands::{Entry, Flag, keys_of};
 use crate::keyspace::{ExpireMode, Slot};
-use crate::migration::{Job, Note, Outcome, Role, Said, Stage};
+use crate::migration::{Job, Note, Outcome, QUEUED, Role, Said, Stage};
 use crate::resp::{Args, CommandError, Reply, RequestParser, Requests, errors};
 use crate::state::client::{Client, Peer};
 use crate::state::{ClientId, Output, State};
@@ -27,7 +27,7 @@ impl Node {
         let now_s = state.time.unix_s();
         let mut exports = Vec::new();
         for job in state.migrations.iter_mut() {
-            job.heard_s = now_s;
+            (job.heard_s, job.is_taking, job.holds_writes) = (now_s, false, false);
             if job.role == Role::Source {
                 exports.push(job.name);
             }
@@ -41,7 +41,7 @@ impl Node {
     /// Applies the batch of `CLUSTER HANDOVER APPLY job number commands`.
     pub(super) fn apply_batch(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) {
         let mut reply = Reply::new(out, client.resp3);
-        match self.batch(args) {
+        match self.batch(args, client.id.0) {
             Ok(number) => reply.int(i64::try_from(number).unwrap_or(i64::MAX)),
             Err(error) => {
                 self.state.stats.count_error(error.code());
@@ -50,7 +50,7 @@ impl Node {
         }
     }
 
-    fn batch(&mut self, args: Args<'_>) -> Result<u64, CommandError> {
+    fn batch(&mut self, args: Args<'_>, session: u64) -> Result<u64, CommandError> {
         let state = &mut self.state;
         let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
         let number = crate::resp::number::parse_i64(&args[4])
@@ -59,18 +59,23 @@ impl Node {
         if state.is_replica() {
             return Err(errors::READONLY);
         }
+        if super::gates::stands_still(state) {
+            return Err("TRYAGAIN This node takes no writes now".into());
+        }
+        let now_s = state.time.unix_s();
+        if let Some(job) = state.migrations.get_mut(&name) {
+            job.heard_s = now_s;
+        }
         if let Some(error) = super::gates::disk_error(state) {
             return Err(error);
         }
         if state.config.maxmemory > 0 && !super::memory::make_room(state) {
             return Err(errors::OOM);
         }
-        let now_s = state.time.unix_s();
         let job = state.migrations.get_mut(&name).filter(|job| job.stage == Stage::Receiving);
-        let Some(job) = job.filter(|job| !job.is_taking) else {
+        let Some(job) = job.filter(|job| !job.is_taking && job.session == Some(session)) else {
             return Err("ERR There is no such import".into());
         };
-        job.heard_s = now_s;
         if number <= job.batch {
             return Ok(number);
         }
@@ -94,6 +99,7 @@ impl Node {
                 // A part of it is there and in no log: everything of the job goes.
                 state
                     .log(true, format!("Batch {number} of import {name} cannot be applied: {why}"));
+                unlink_all(state, &args[5]);
                 state.drop_import(&name);
                 Err(CommandError::owned(format!("ERR Batch {number} cannot be applied: {why}")))
             }
@@ -176,6 +182,9 @@ impl Node {
     /// The slots cannot be taken after all: nobody has claimed them, so the job goes back to receiving.
     pub fn untake(&mut self, name: &NodeId, client: ClientId, why: &str, time: Time) {
         self.state.time = time;
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.is_taking = false;
+        }
         let plan = self.state.migrations.get(name).map(|job| Box::new(job.plan.clone()));
         if let Some(plan) = plan.filter(|_| !self.state.is_replica()) {
             self.begin_unit();
@@ -233,6 +242,21 @@ impl Node {
         self.release_writes(name);
     }
 
+    /// The target may take the slots of a job from here on. Not if somebody has ended it, something else keeps the log from
+    /// growing, or keys of these slots are on their way elsewhere.
+    pub fn grant(&mut self, name: &NodeId, time: Time) -> bool {
+        self.state.time = time;
+        let state = &self.state;
+        let moving = |job: &&Job| job.stage == Stage::Moving && !job.is_cancelled;
+        let Some(job) = state.migrations.get(name).filter(moving) else { return false };
+        let is_free = !job.plan.slots.iter().any(|slot| state.keyspace.is_slot_held(slot));
+        if !is_free || state.is_replica() || super::gates::stands_still(state) {
+            return false;
+        }
+        self.say_of_job(name, Said::Grant, time);
+        true
+    }
+
     /// Writes to the slots of a job wait.
     pub fn hold_writes(&mut self, name: &NodeId) {
         if let Some(job) = self.state.migrations.get_mut(name) {
@@ -253,9 +277,16 @@ impl Node {
         if self.state.migrations.is_idle() || self.state.is_replica() {
             return;
         }
+        if super::gates::stands_still(&self.state) {
+            // Nothing is added to the log now.
+            return;
+        }
         let jobs: Vec<Job> = self.state.migrations.iter().cloned().collect();
         for job in jobs {
             match job.stage {
+                Stage::Moving if job.phase == QUEUED => {
+                    self.state.outputs.push(Output::MoveSlots { job: job.name });
+                }
                 Stage::Moving => {}
                 Stage::Granted if self.state.handoff_hangs(None) => self.state.resume_paused(),
                 Stage::Granted => {}
@@ -269,20 +300,11 @@ impl Node {
 
     /// The keys of slots that are another's are being removed; the job is over when they are, and the target has been told.
     fn tick_handed(&mut self, job: &Job, time: Time) {
-        let foreign = self.foreign(&job.plan.slots);
-        if self.state.has_foreign_keys(&foreign) {
-            self.state.trim_foreign(&foreign);
+        if self.state.has_foreign_keys(&job.plan.slots) {
+            self.state.trim_foreign(&job.plan.slots);
         } else if job.is_settled {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
-    }
-
-    /// Those of `slots` that are not this node's.
-    fn foreign(&self, slots: &SlotSet) -> SlotSet {
-        let Some(membership) = &self.state.cluster else { return SlotSet::EMPTY };
-        let owner = |slot: Slot| membership.core.slots().owner(slot);
-        let own = Some(crate::cluster::core::PeerIx::ME);
-        slots.iter().filter(|slot| owner(*slot) != own).collect()
     }
 
     /// A source that has gone silent has given the job up, or begins it again when it comes back.
@@ -318,6 +340,8 @@ impl Node {
             return;
         }
         let missing = membership.core.unclaimed_of(&job.plan.slots, &job.plan.source);
+        // A source that has no slots left follows its target, and has nothing more to say.
+        let is_settled = membership.core.is_own_replica(&job.plan.source);
         if !missing.is_empty() && !self.may_claim() {
             // It is looked at again with the next tick.
         } else if !missing.is_empty() {
@@ -325,7 +349,7 @@ impl Node {
             self.state.log(true, text);
             self.claim(&missing, job.former);
             self.settle_cluster();
-        } else if time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
+        } else if is_settled || time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
     }
@@ -337,13 +361,26 @@ fn command_on(state: &State, slots: &SlotSet, args: Args<'_>) -> Result<&'static
         resolve_effect(&state.command_names, args).map_err(|error| error.text().to_owned())?;
     let mut keys = keys_of(entry.command, args).peekable();
     let has_keys = keys.peek().is_some();
-    if !entry.flags.has(Flag::Write) || !has_keys {
+    if !entry.flags.has(Flag::Write) || !has_keys || entry.command.name == "migrate" {
         return Err(format!("'{}' changes no keys", errors::printable(&args[0])));
     }
     if keys.any(|key| !slots.has(Slot::of(key))) {
         return Err(format!("'{}' has keys of other slots", errors::printable(&args[0])));
     }
     Ok(entry)
+}
+
+/// The log hears that no key of a batch is there: what became of each before the batch failed is not known to it.
+fn unlink_all(state: &mut State, bytes: &[u8]) {
+    let mut requests = Requests::default();
+    if RequestParser::default().parse(bytes, super::link::UNLIMITED, &mut requests).is_err() {
+        return;
+    }
+    for index in 0..requests.len() {
+        let args = requests.get(index, bytes);
+        let Ok(entry) = resolve_effect(&state.command_names, args) else { continue };
+        keys_of(entry.command, args).for_each(|key| state.keyspace.effects.unlink(0, key));
+    }
 }
 
 /// A batch and its number are one unit of the log: whoever has the one has the other.

@@ -7,9 +7,11 @@ use super::tests::Bench;
 use crate::cluster::Epoch;
 use crate::cluster::testing::{id, slot};
 use crate::keyspace::Slot;
+use crate::migration::note::Plan;
 use crate::migration::{Job, Note, Outcome, Said, Stage};
 use crate::resp::inline::{encode, split_words};
-use crate::state::client::Blocked;
+use crate::state::client::{Blocked, Peer};
+use crate::state::persistence::Beside;
 use crate::state::{Output, State};
 
 const JOB: &str = "jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj";
@@ -117,6 +119,7 @@ fn what_is_not_of_the_job_is_refused_and_ends_it() {
 
 #[test]
 fn slots_are_claimed_when_the_log_and_the_replicas_have_them() {
+    let a = id('a');
     let mut bench = target();
     apply(&mut bench, 1, "set bar 1");
     let refused = "-ERR Other batches than that have been applied\r\n";
@@ -138,10 +141,10 @@ fn slots_are_claimed_when_the_log_and_the_replicas_have_them() {
     assert!(reply.contains(":10\r\n"), "{reply}");
     play(&mut bench, "get bar -> $1 1\nset bar 2 -> +OK\ndbsize -> :1");
     let taken = "-TAKEN 10\r\n";
-    assert_eq!(bench.run(&format!("cluster handover abort {JOB} 5000-5100")), taken);
+    assert_eq!(bench.run(&format!("cluster handover abort {JOB} 5000-5100 {a}")), taken);
     assert_eq!(bench.run(&format!("cluster handover finish {JOB}")), "+OK\r\n");
     assert_eq!(
-        bench.run(&format!("cluster handover abort {JOB} 5000-5100")),
+        bench.run(&format!("cluster handover abort {JOB} 5000-5100 {a}")),
         taken,
         "it has the slots"
     );
@@ -322,4 +325,57 @@ fn slots_that_move_are_not_moved_by_hand() {
         assert!(reply.contains("already migrating slot 5061"), "{line}: {reply}");
     }
     assert_eq!(ask(&mut bench, &format!("cluster setslot 4000 migrating {b}")), "+OK\r\n");
+}
+
+#[test]
+fn what_comes_over_an_older_connection_is_void() {
+    let mut bench = target();
+    apply(&mut bench, 1, "set bar 1");
+    let former = bench.client;
+    let peer = Peer { loopback: true, ..Peer::default() };
+    bench.client = bench.node.connect(peer, bench.clock.0).expect("there is room");
+    let (a, b) = (id('a'), id('b'));
+    let begin = format!("cluster handover begin {JOB} {a} {b} 5000-5100");
+    assert_eq!(bench.run(&begin), ":1\r\n");
+    let newer = std::mem::replace(&mut bench.client, former);
+    assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR There is no such import"));
+    let take = format!("cluster handover take {JOB} 1 9");
+    assert_eq!(bench.run(&take), "-ERR There is nothing to take\r\n");
+    bench.client = newer;
+    assert_eq!(apply(&mut bench, 2, "incr bar"), ":2\r\n");
+}
+
+#[test]
+fn a_flush_at_the_target_makes_its_source_begin_anew() {
+    let mut bench = target();
+    apply(&mut bench, 1, "set bar 1");
+    assert_eq!(bench.run("flushall"), "+OK\r\n");
+    assert_eq!(job(&bench.node.state).stage, Stage::Dropping);
+    assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR"));
+    bench.node.tick(bench.clock.0);
+    assert!(bench.node.state.migrations.is_idle());
+}
+
+#[test]
+fn what_a_snapshot_says_of_slots_that_are_owned_by_now_is_old() {
+    let mut bench = node('a');
+    bench.run("set foo{b} 1");
+    let own = Slot::of(b"b");
+    let mut beside = Beside::default();
+    let slots = std::iter::once(own).collect();
+    let plan = Box::new(Plan { source: id('b'), target: id('a'), slots });
+    beside.jobs.hear(&Note { name: id('j'), said: Said::Import(plan) }, 1);
+    bench.node.state.set_beside(beside);
+    assert_eq!(
+        bench.node.state.cluster.as_ref().unwrap().core.slots().owner(own),
+        Some(crate::cluster::core::PeerIx::ME)
+    );
+    assert_eq!(bench.run("dbsize"), ":1\r\n");
+    for _ in 0..3 {
+        bench.clock.advance_ms(100_000);
+        bench.node.tick(bench.clock.0);
+        while bench.node.trim_step(&mut bench.clock).is_some() {}
+    }
+    assert_eq!(bench.run("get foo{b}"), "$1\r\n1\r\n");
+    assert!(bench.node.state.migrations.is_idle());
 }

@@ -99,6 +99,15 @@ impl Cluster {
         slots.iter().all(|slot| self.slots.owner(slot) != Some(PeerIx::ME))
     }
 
+    /// Whether `node` is a replica of this node's shard.
+    #[must_use]
+    pub fn is_own_replica(&self, node: &NodeId) -> bool {
+        let me = self.peers.me().shard;
+        self.peers.find(node).is_some_and(|place| {
+            place != PeerIx::ME && self.peers[place].is_replica() && self.peers[place].shard == me
+        })
+    }
+
     /// The primary of the shard that `node` is in, as far as that is known.
     #[must_use]
     pub fn primary_of_shard(&self, node: &NodeId) -> Option<PeerIx> {

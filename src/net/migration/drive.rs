@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::ask::ask_for;
 use super::mover::{Mover, Stop, Target, Went};
-use super::session::Trouble;
+use super::session::{ANSWER, Trouble};
 use super::world::{Answer, OwnStream, World};
 use super::{passed, settle_log};
-use crate::migration::Said;
 use crate::node::Node;
 
 /// Between two looks at what changes rarely.
@@ -35,7 +34,7 @@ impl<W: World> Mover<'_, W> {
         let mut looked_us = world.now_us();
         let mut heard_us = looked_us;
         let mut streaming_us: Option<u64> = None;
-        let mut is_synced = false;
+        let (mut is_synced, mut brakes) = (false, false);
         self.look(true)?;
         loop {
             let thoroughly = passed(world, looked_us) > LOOK;
@@ -44,19 +43,21 @@ impl<W: World> Mover<'_, W> {
                 looked_us = world.now_us();
             }
             let session = self.session.as_mut().expect("it is being driven");
-            if is_held {
-                session.collect_all(link).await?;
+            let wait = if is_held { LOOK } else { session.wait(world).min(LOOK) };
+            if wait > Duration::ZERO {
+                // Nobody waits for what is not being sent.
+                if std::mem::take(&mut brakes) {
+                    self.release_writes().await;
+                }
                 if passed(world, heard_us) > KEEPALIVE {
                     heard_us = world.now_us();
+                    let session = self.session.as_mut().expect("it is being driven");
+                    session.collect_all(link).await?;
                     let job = self.job().ok_or(Stop::Look)?;
                     self.begin(link, &job).await?;
                 }
-                world.sleep(LOOK).await;
-                continue;
-            }
-            let wait = session.wait(world);
-            if wait > Duration::ZERO {
-                world.sleep(wait.min(LOOK)).await;
+                world.sleep(wait).await;
+                let session = self.session.as_mut().expect("it is being driven");
                 session.collect(link).await?;
                 let is_streaming = streaming_us.is_some();
                 self.tell(if is_streaming { "replicating" } else { "snapshotting" }, true);
@@ -75,14 +76,17 @@ impl<W: World> Mover<'_, W> {
             let near = if streamed < PATIENCE { world.sizes().near } else { self.max_lag() };
             if lag <= near && !is_synced {
                 // Both logs go to disk while nobody waits for that.
-                self.sync_both(link).await?;
-                is_synced = true;
+                is_synced = self.sync_both(link).await?;
+                if !is_synced {
+                    world.sleep(LOOK).await;
+                }
             } else if lag <= near {
                 if self.hand_off(link, target).await? {
                     return Ok(());
                 }
                 (streaming_us, is_synced) = (None, false);
-            } else if streamed > PATIENCE {
+            } else if streamed > PATIENCE && is_more {
+                brakes = true;
                 self.brake(streamed).await;
             } else if !is_more {
                 // What is pending has to be appended before it can be read.
@@ -91,16 +95,17 @@ impl<W: World> Mover<'_, W> {
         }
     }
 
-    async fn sync_both(&mut self, link: &mut W::Link) -> Result<(), Went> {
+    /// Whether both logs are on disk, and with all replicas that follow: if not, a handoff would only make clients wait.
+    async fn sync_both(&mut self, link: &mut W::Link) -> Result<bool, Went> {
         let session = self.session.as_mut().expect("it is being driven");
         session.collect_all(link).await?;
         let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"READY", self.name.as_bytes()];
         match ask_for(link, &words, SYNC).await.map_err(Trouble::from)? {
             Answer::Ok => {}
+            Answer::Error(text) if text.starts_with("TRYAGAIN") => return Ok(false),
             other => return Err(Stop::Again(format!("the target answers {other:?}")).into()),
         }
-        self.world.sync().await.map_err(Stop::Again)?;
-        Ok(())
+        Ok(settle_log(self.world).await.map_err(Stop::Again)?)
     }
 
     fn max_lag(&self) -> u64 {
@@ -147,7 +152,9 @@ impl<W: World> Mover<'_, W> {
         };
         let (end, timeout) = self.world.run(hold).await;
         self.tell("failover-paused", true);
+        self.be_patient(timeout.min(ANSWER));
         let brought = self.bring(link, end, began_us, timeout).await;
+        self.be_patient(ANSWER);
         if !matches!(brought, Ok(true)) {
             self.release_writes().await;
             return brought;
@@ -156,7 +163,10 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
-        self.world.run(|node, time| node.say_of_job(&self.name, Said::Grant, time)).await;
+        if !self.world.run(|node, time| node.grant(&self.name, time)).await {
+            self.release_writes().await;
+            return Ok(false);
+        }
         // From here on the slots are the target's to take: whatever happens, it is asked first.
         let why = match settle_log(self.world).await {
             Ok(true) => None,
@@ -195,6 +205,12 @@ impl<W: World> Mover<'_, W> {
     fn own_epoch(&self) -> u64 {
         self.world
             .look(|node| node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0))
+    }
+
+    fn be_patient(&mut self, patience: Duration) {
+        if let Some(session) = &mut self.session {
+            session.patience = patience;
+        }
     }
 
     /// The target gets the stream up to `end`, and answers. Whether it does in time.

@@ -47,9 +47,12 @@ async fn settle_log<W: World>(world: &W) -> Result<bool, String> {
     let began_us = world.now_us();
     loop {
         let have_all = world.look(|node| {
+            if node.state.is_replica() || node.state.is_being_replaced() {
+                return Err("the node is not the primary any more".to_owned());
+            }
             let replicas = &node.state.replication.replicas;
-            replicas.acked(offset) >= replicas.online_count()
-        });
+            Ok(replicas.acked(offset) >= replicas.online_count())
+        })?;
         if have_all || passed(world, began_us) > REPLICAS_WAIT {
             return Ok(have_all);
         }

@@ -218,7 +218,7 @@ impl<W: World> Mover<'_, W> {
                     self.world.sleep(TRIM_POLL).await;
                     self.look(false)?;
                 }
-                Answer::Error(text) if text.starts_with("ERR unknown subcommand") => {
+                Answer::Error(text) if text.starts_with("ERR unknown ") => {
                     return Err(Stop::Fail(format!("the target cannot take slots so: {text}")));
                 }
                 Answer::Error(text) => return Err(Stop::Again(text)),
@@ -230,7 +230,9 @@ impl<W: World> Mover<'_, W> {
     async fn say_abort(&self, link: &mut W::Link, job: &Job) -> Result<Answer, Stop> {
         let slots = shown_ranges(&job.plan.slots, ",", false);
         let name = self.name.as_bytes();
-        let words: [&[u8]; 5] = [b"CLUSTER", b"HANDOVER", b"ABORT", name, slots.as_bytes()];
+        let source = self.own_id().unwrap_or(job.plan.source);
+        let words: [&[u8]; 6] =
+            [b"CLUSTER", b"HANDOVER", b"ABORT", name, slots.as_bytes(), source.as_bytes()];
         ask(link, &words).await.map_err(|error| Stop::Again(error.to_string()))
     }
 

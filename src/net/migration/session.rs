@@ -18,8 +18,11 @@ use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
 use crate::migration::{Job, Progress};
 use crate::node::{Filtered, SlotFilter};
 
+/// Walks that jobs leave to others.
+const WALKS_KEPT: usize = 3;
+
 /// How long a target may be silent while answers are due.
-const ANSWER: Duration = Duration::from_secs(20);
+pub(super) const ANSWER: Duration = Duration::from_secs(20);
 
 /// Why a session cannot go on.
 pub(super) enum Trouble {
@@ -59,6 +62,8 @@ pub(super) struct Session<S> {
     unanswered_bytes: usize,
     pace: Pace,
     pub(super) limit: u64,
+    /// How long it is waited for an answer.
+    pub(super) patience: Duration,
     pub(super) progress: Progress,
 }
 
@@ -75,6 +80,10 @@ impl<S: OwnStream> Session<S> {
                 .into_iter()
                 .map(|(first, last)| first.number()..=last.number())
                 .collect();
+            // Snapshots, rewrites and full syncs find room, however many jobs there are.
+            if state.keyspace.walks_free() <= WALKS_KEPT {
+                return None;
+            }
             let cut = state.stream.end;
             let walk = state.keyspace.start_walk(&ranges, cut)?;
             let stream = world.stream_from(cut);
@@ -100,6 +109,7 @@ impl<S: OwnStream> Session<S> {
             unanswered_bytes: 0,
             pace: Pace::new(world.now_us()),
             limit,
+            patience: ANSWER,
             progress: Progress { retries, ..Progress::default() },
         })
     }
@@ -254,7 +264,7 @@ impl<S: OwnStream> Session<S> {
     }
 
     async fn take_answer(&mut self, link: &mut impl Link) -> Result<(), Trouble> {
-        match link.answer(ANSWER).await? {
+        match link.answer(self.patience).await? {
             Answer::Number(batch) => {
                 self.forget(batch);
                 Ok(())

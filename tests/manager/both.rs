@@ -1,24 +1,15 @@
 //! Clusters that are equal each time they are made, programs that manage them, and what these say, made comparable.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::process::Command;
 
+use crate::dialogue::converse;
 use crate::member::{BUS, Kind, Member};
 use crate::server::wait_for;
 
 /// Long enough that a busy machine is not taken for a dead node.
 const TIMEOUT_MS: &str = "5000";
-
-/// Looks at a program's output, [`LOOK`] apart, before its next question has to be there.
-const LOOKS: usize = 2000;
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Time between a question and its answer.
-const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Three primaries with equal shares.
 pub(crate) const THREE: &[Part] =
@@ -142,7 +133,7 @@ impl Lab {
     pub(crate) fn cli(&self, program: Program, words: &[&str], answers: &[&str]) -> String {
         let mut command = program.command();
         command.args(words).env("TERM", "dumb").env_remove("REDISCLI_CLUSTER_YES");
-        let said = converse(command, answers);
+        let said = converse(command, answers).whole();
         self.plain(&format!("$ {}\n{said}", words.join(" ")))
     }
 
@@ -150,7 +141,7 @@ impl Lab {
     pub(crate) fn cli_in_colour(&self, program: Program, words: &[&str]) -> String {
         let mut command = program.command();
         command.args(words).env("TERM", "xterm");
-        self.plain(&converse(command, &[]))
+        self.plain(&converse(command, &[]).whole())
     }
 
     /// Names for ports and folders; an order for what has none.
@@ -198,59 +189,6 @@ fn nodes_conf(parts: &[Part], ports: &[u16], own: usize) -> String {
         writeln!(text, "{}", line.trim_end()).unwrap();
     }
     text + &format!("vars currentEpoch {} lastVoteEpoch 0\n", parts.len())
-}
-
-/// Runs a program to its end. Answers are given when questions are there: stock loses lines that come too early.
-fn converse(mut command: Command, answers: &[&str]) -> String {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it runs");
-    let mut input = child.stdin.take();
-    let out = gather(child.stdout.take().unwrap());
-    let err = gather(child.stderr.take().unwrap());
-    let mut seen = 0;
-    for answer in answers {
-        seen = await_question(&mut child, &out, seen);
-        // Stock goes on reading for a moment after it has asked.
-        std::thread::sleep(PATIENCE);
-        // It may have ended without having asked.
-        writeln!(input.as_mut().unwrap(), "{answer}").ok();
-    }
-    drop(input);
-    let status = child.wait().expect("it is our child");
-    let [out, err] = [out, err].map(|(text, thread)| {
-        thread.join().unwrap();
-        String::from_utf8_lossy(&text.lock().unwrap()).into_owned()
-    });
-    let err = if err.is_empty() { String::new() } else { format!("(stderr)\n{err}") };
-    format!("{out}{err}(status {:?})\n", status.code())
-}
-
-type Gathered = (Arc<Mutex<Vec<u8>>>, std::thread::JoinHandle<()>);
-
-fn gather(mut from: impl Read + Send + 'static) -> Gathered {
-    let text = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&text);
-    let thread = std::thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut piece) {
-            into.lock().unwrap().extend_from_slice(&piece[..read]);
-        }
-    });
-    (text, thread)
-}
-
-/// Waits for a question behind the first `seen` bytes; the length of all that was said then.
-fn await_question(child: &mut Child, out: &Gathered, seen: usize) -> usize {
-    for _ in 0..LOOKS {
-        let text = out.0.lock().unwrap();
-        let is_question = text.ends_with(b"? ") || text.ends_with(b": ");
-        if text.len() > seen && is_question || child.try_wait().unwrap().is_some() {
-            return text.len();
-        }
-        drop(text);
-        std::thread::sleep(LOOK);
-    }
-    panic!("no question comes: {}", String::from_utf8_lossy(&out.0.lock().unwrap()));
 }
 
 /// Puts lines in order whose order is that of a hash table, and blots out what chance decides.

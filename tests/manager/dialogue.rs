@@ -40,8 +40,8 @@ pub(crate) fn converse(mut command: Command, answers: &[&str]) -> Said {
         seen = await_question(&mut child, &out, seen);
         // Stock goes on reading for a moment after it has asked.
         std::thread::sleep(PATIENCE);
-        // It may have ended without having asked.
-        writeln!(input.as_mut().unwrap(), "{answer}").ok();
+        // In one piece, for stock takes what it reads at once for a line. It may have ended without having asked.
+        input.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).ok();
     }
     drop(input);
     let status = child.wait().expect("it is our child");

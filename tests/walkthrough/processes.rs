@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
@@ -35,6 +37,37 @@ impl Process {
 
     pub(crate) fn kill(&self) {
         pidfd_send_signal(&self.handle, Signal::KILL).ok();
+    }
+}
+
+/// Ends the processes of ours in `$1` that are left once nobody holds its input any more.
+const GUARD: &str = r#"
+cat >/dev/null
+for round in 1 2 3; do
+    for process in /proc/[0-9]*; do
+        [ "$(readlink $process/exe)" = "$0" ] || continue
+        case "$(readlink $process/cwd)" in "$1"/* | "$1") kill -9 "${process#/proc/}" ;; esac
+    done
+done 2>/dev/null
+"#;
+
+/// Ends processes when the test does, even if that is killed.
+pub(crate) struct Guard(Child);
+
+impl Guard {
+    pub(crate) fn over(folder: &Path) -> Guard {
+        let ours = Path::new(env!("CARGO_BIN_EXE_highwater")).canonicalize().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD]).arg(ours).arg(folder).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Guard(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::dialogue::{Said, converse};
 use crate::ports::Ports;
-use crate::processes::Process;
+use crate::processes::{Guard, Process};
 
 /// Looks at a condition before a test gives up on it, and the time between two: about a minute.
 const LOOKS: usize = 600;
@@ -26,6 +26,15 @@ pub(crate) enum Client {
     Debians,
 }
 
+/// Plays a walk with either client at the same time: most of it is waiting.
+pub(crate) fn with_both_clients(play: impl Fn(Client) + Copy + Send) {
+    std::thread::scope(|scope| {
+        for client in [Client::Ours, Client::Debians] {
+            scope.spawn(move || play(client));
+        }
+    });
+}
+
 /// The terminal. Whatever has been started in it ends with it.
 pub(crate) struct Terminal {
     pub(crate) client: Client,
@@ -33,6 +42,7 @@ pub(crate) struct Terminal {
     /// Words that follow `redis-cli` in each line.
     options: String,
     folder: TempDir,
+    _guard: Guard,
     path: OsString,
     opened_us: u64,
 }
@@ -52,7 +62,9 @@ impl Terminal {
         path.push(":");
         path.push(env::var_os("PATH").unwrap());
         let (ports, options) = (Ports::claim(), options.to_owned());
-        let terminal = Terminal { client, ports, options, folder, path, opened_us: mono_us() };
+        let guard = Guard::over(folder.path());
+        let opened_us = mono_us();
+        let terminal = Terminal { client, ports, options, folder, _guard: guard, path, opened_us };
         let whose = terminal.does("command -v redis-cli");
         let is_ours = whose.starts_with(terminal.folder().to_str().unwrap());
         assert_eq!(is_ours, client == Client::Ours, "{whose}");

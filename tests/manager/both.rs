@@ -1,24 +1,21 @@
 //! Clusters that are equal each time they are made, programs that manage them, and what these say, made comparable.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+<<<<<<< HEAD
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+=======
+use std::process::Command;
+>>>>>>> walk
 
+use crate::dialogue::converse;
 use crate::member::{BUS, Kind, Member};
 use crate::server::wait_for;
 
 /// Long enough that a busy machine is not taken for a dead node.
 const TIMEOUT_MS: &str = "5000";
-
-/// Looks at a program's output, [`LOOK`] apart, before its next question has to be there.
-const LOOKS: usize = 2000;
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Time between a question and its answer.
-const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Three primaries with equal shares.
 pub(crate) const THREE: &[Part] =
@@ -142,6 +139,7 @@ impl Lab {
     pub(crate) fn cli(&self, program: Program, words: &[&str], answers: &[&str]) -> String {
         let mut command = program.command();
         command.args(words).env("TERM", "dumb").env_remove("REDISCLI_CLUSTER_YES");
+<<<<<<< HEAD
         if program == Program::Ours
             && words.iter().any(|word| ["reshard", "rebalance"].contains(word))
         {
@@ -149,6 +147,9 @@ impl Lab {
             command.arg("--cluster-key-by-key");
         }
         let said = converse(command, answers);
+=======
+        let said = converse(command, answers).whole();
+>>>>>>> walk
         self.plain(&format!("$ {}\n{said}", words.join(" ")))
     }
 
@@ -156,7 +157,7 @@ impl Lab {
     pub(crate) fn cli_in_colour(&self, program: Program, words: &[&str]) -> String {
         let mut command = program.command();
         command.args(words).env("TERM", "xterm");
-        self.plain(&converse(command, &[]))
+        self.plain(&converse(command, &[]).whole())
     }
 
     /// Names for ports and folders; an order for what has none.
@@ -206,6 +207,7 @@ fn nodes_conf(parts: &[Part], ports: &[u16], own: usize) -> String {
     text + &format!("vars currentEpoch {} lastVoteEpoch 0\n", parts.len())
 }
 
+<<<<<<< HEAD
 /// Runs a program to its end. Answers are given when questions are there: stock loses lines that come too early.
 fn converse(mut command: Command, answers: &[&str]) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -273,6 +275,8 @@ fn await_question(child: &mut Child, out: &Gathered, seen: usize) -> usize {
     panic!("no question comes: {}", String::from_utf8_lossy(&out.0.lock().unwrap()));
 }
 
+=======
+>>>>>>> walk
 /// Puts lines in order whose order is that of a hash table, and blots out what chance decides.
 fn ordered(text: &str) -> String {
     let mut blocks: Vec<String> = Vec::new();

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
 mod both;
+mod dialogue;
 #[path = "../cluster/member.rs"]
 #[allow(dead_code, reason = "not every test does everything to a node")]
 mod member;

@@ -185,7 +185,9 @@ fn follow(cluster: &mut Cluster, job: &mut Job) {
     let target = cluster.nodes[job.target].id.clone();
     let listed = entries(&mut cluster.nodes[job.source].peer);
     let found = listed.and_then(|list| list.into_iter().find(|entry| job.is(entry, &target)));
-    match found.or_else(|| elsewhere(cluster, job, &target)) {
+    let found = found.or_else(|| elsewhere(cluster, job, &target));
+    let is_sources_word = found.as_ref().is_some_and(|entry| entry.is_export);
+    match found {
         Some(entry) => {
             job.silent = 0;
             job.end = entry.end();
@@ -194,6 +196,9 @@ fn follow(cluster: &mut Cluster, job: &mut Job) {
             job.message = entry.message;
         }
         None => job.silent += 1,
+    }
+    if job.end.is_none() && !is_sources_word && has_arrived(cluster, job) {
+        job.end = Some(End::Success);
     }
     if job.end == Some(End::Success) {
         for slot in job.slots.iter() {
@@ -205,6 +210,21 @@ fn follow(cluster: &mut Cluster, job: &mut Job) {
         job.end = Some(End::Failed);
         job.message = "no node has said anything of it for two minutes".to_owned();
     }
+}
+
+/// Whether the target has the slots, and the source, which has given its last ones, is a replica: it has lost its list with
+/// its data, and will say nothing of the job any more.
+fn has_arrived(cluster: &mut Cluster, job: &Job) -> bool {
+    let source = cluster.nodes[job.source].id.clone();
+    let target = &mut cluster.nodes[job.target];
+    let text = target.peer.text("CLUSTER NODES").unwrap_or_default();
+    let lines = nodes::parse(&text).unwrap_or_default();
+    let line_of = |id: &str| lines.iter().find(|line| line.id == id);
+    let (Some(source), Some(target)) = (line_of(&source), line_of(&target.id)) else {
+        return false;
+    };
+    let has = |slot| target.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+    source.has_flag("slave") && job.slots.iter().all(has)
 }
 
 /// The entry on a node that has taken the source's place, or, failing that, on the target.

@@ -136,6 +136,40 @@ fn a_move_goes_on_at_the_replica_that_has_taken_over() {
     assert_eq!(cluster.nodes[1].slots.len(), 1);
 }
 
+/// The source has given its last slots: it becomes a replica and loses its list, in which it may never have been seen.
+#[test]
+fn a_move_is_over_where_the_source_has_become_a_replica_of_the_target() {
+    for is_seen in [true, false] {
+        let mut asked = 0;
+        let source = Fake::start(move |words| match words {
+            [_, what, ..] if what == "GETSLOTMIGRATIONS" => {
+                asked += 1;
+                match asked {
+                    2 if is_seen => array([entry("new", "EXPORT", "0-9", "failover-granted", "")]),
+                    2.. => array([entry("new", "IMPORT", "0-9", "occurring-on-primary", "")]),
+                    _ => array([]),
+                }
+            }
+            _ => "+OK\r\n".to_owned(),
+        });
+        let view = format!(
+            "{TARGET} h:1@2 myself,master - 0 0 2 connected 0-9\n\
+             {SOURCE} h:3@4 slave {TARGET} 0 0 2 connected\n"
+        );
+        let target = Fake::start(move |words| match words {
+            [_, what, ..] if what == "NODES" => bulk(&view),
+            _ => array([entry("new", "IMPORT", "0-9", "failover-granted", "")]),
+        });
+        let mut cluster = cluster_of(&[(SOURCE, &source, "0-9"), (TARGET, &target, "")]);
+        let (done, said) = play(&mut cluster, &moves(0..10));
+        assert_eq!(done, Ok(()), "{said}");
+        assert_eq!((cluster.nodes[0].slots.len(), cluster.nodes[1].slots.len()), (0, 10));
+        let heard = source.heard();
+        let looks = heard.iter().filter(|line| line.ends_with("GETSLOTMIGRATIONS")).count();
+        assert!(looks <= 3, "it took long: {heard:?}");
+    }
+}
+
 #[test]
 fn several_targets_of_one_source_are_one_request() {
     let source = Fake::start(|words| match words {

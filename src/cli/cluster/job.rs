@@ -99,6 +99,16 @@ mod tests {
     }
 
     #[test]
+    fn pause_is_known_to_the_side_that_gives() {
+        let pause = |operation: &str| {
+            let bulk = |text: &str| Reply::Bulk(text.as_bytes().to_vec());
+            let words = ["name", "a", "operation", operation, "pause_us", "0"];
+            Entry::read(&Reply::Array(words.map(bulk).to_vec())).unwrap().figures.pause
+        };
+        assert_eq!([pause("EXPORT"), pause("IMPORT")], [Some(Duration::ZERO), None]);
+    }
+
+    #[test]
     fn three_states_are_ends() {
         let end = |state: &str| {
             let bulk = |text: &str| Reply::Bulk(text.as_bytes().to_vec());

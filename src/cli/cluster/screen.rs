@@ -245,7 +245,11 @@ mod tests {
         };
         let [out, _] = shown(false, true, say);
         assert_eq!(out, "{\"errors\":[\"*** no\"],\"ok\":false}\n");
-        assert_eq!(shown(false, false, |screen| screen.fail()), ["", ""]);
+        let [out, err] = shown(false, false, |screen: &mut Screen<'_>| {
+            screen.say("x");
+            screen.fail();
+        });
+        assert_eq!([out, err], ["x", ""]);
     }
 
     #[test]

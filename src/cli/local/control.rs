@@ -205,7 +205,7 @@ fn may_go(site: &Site, port: u16) -> Result<bool, String> {
     };
     let warning = format!("{count} slots have no other copy");
     let input = std::io::stdin();
-    if !input.is_terminal() {
+    if !input.is_terminal() || !std::io::stdout().is_terminal() {
         complain(&format!("{warning}: nobody serves them until {port} is back"));
         return Ok(true);
     }

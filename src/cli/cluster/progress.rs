@@ -47,6 +47,35 @@ pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
+/// Columns of the terminal; a usual number where there is none.
+pub(super) fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).ok();
+    size.filter(|columns| *columns > 0).map_or(80, usize::from)
+}
+
+/// A line with a bar between two texts, where there is room for one; never wider than the terminal.
+pub(super) fn line(before: &str, percent: u64, behind: &str, columns: usize) -> String {
+    const LEAST: usize = 8;
+    const MOST: usize = 40;
+    let columns = columns.saturating_sub(1);
+    let texts = before.chars().count() + behind.chars().count() + 2;
+    let room = columns.saturating_sub(texts).min(MOST);
+    if room < LEAST {
+        return cut(&format!("{before} {behind}"), columns);
+    }
+    let full = usize::try_from(percent.min(100)).unwrap_or(0) * room / 100;
+    format!("{before} {}{} {behind}", "█".repeat(full), "░".repeat(room - full))
+}
+
+/// `text`, no longer than `columns`.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(columns.saturating_sub(1)).collect();
+    format!("{start}…")
+}
+
 /// What a node says of a move it carries out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Figures {
@@ -96,6 +125,17 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_no_wider_than_the_terminal() {
+        assert_eq!(line("a", 50, "b", 13), "a ████░░░░ b");
+        assert_eq!(line("a", 50, "b", 12), "a b");
+        assert_eq!(line("abc", 50, "def", 7), "abc d…");
+        for columns in 1..120 {
+            let text = line("4096 slots to 127.0.0.1:7006", 33, "33% (1 of 3 keys)", columns);
+            assert!(text.chars().count() < columns.max(2), "{text}");
+        }
+    }
 
     #[test]
     fn figures_are_told() {

@@ -2,13 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
-<<<<<<< HEAD
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-=======
 use std::process::Command;
->>>>>>> walk
 
 use crate::dialogue::converse;
 use crate::member::{BUS, Kind, Member};
@@ -139,17 +133,13 @@ impl Lab {
     pub(crate) fn cli(&self, program: Program, words: &[&str], answers: &[&str]) -> String {
         let mut command = program.command();
         command.args(words).env("TERM", "dumb").env_remove("REDISCLI_CLUSTER_YES");
-<<<<<<< HEAD
         if program == Program::Ours
             && words.iter().any(|word| ["reshard", "rebalance"].contains(word))
         {
             // Between nodes of ours slots move as a whole otherwise, which stock has no texts for.
             command.arg("--cluster-key-by-key");
         }
-        let said = converse(command, answers);
-=======
         let said = converse(command, answers).whole();
->>>>>>> walk
         self.plain(&format!("$ {}\n{said}", words.join(" ")))
     }
 
@@ -207,76 +197,6 @@ fn nodes_conf(parts: &[Part], ports: &[u16], own: usize) -> String {
     text + &format!("vars currentEpoch {} lastVoteEpoch 0\n", parts.len())
 }
 
-<<<<<<< HEAD
-/// Runs a program to its end. Answers are given when questions are there: stock loses lines that come too early.
-fn converse(mut command: Command, answers: &[&str]) -> String {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it runs");
-    let mut input = child.stdin.take();
-    let out = gather(child.stdout.take().unwrap());
-    let err = gather(child.stderr.take().unwrap());
-    let mut seen = 0;
-    for answer in answers {
-        seen = await_question(&mut child, &out, seen);
-        // Stock goes on reading for a moment after it has asked.
-        std::thread::sleep(PATIENCE);
-        // It may have ended without having asked.
-        // One write: stock takes a line in two pieces for two lines.
-        input.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).ok();
-    }
-    let status = end_of(&mut child);
-    drop(input);
-    let [out, err] = [out, err].map(|(text, thread)| {
-        thread.join().unwrap();
-        String::from_utf8_lossy(&text.lock().unwrap()).into_owned()
-    });
-    let err = if err.is_empty() { String::new() } else { format!("(stderr)\n{err}") };
-    format!("{out}{err}(status {:?})\n", status.code())
-}
-
-/// Waits for the end. The input stays open until then: stock asks for ever where it has ended.
-fn end_of(child: &mut Child) -> ExitStatus {
-    for _ in 0..3 * LOOKS {
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            return status;
-        }
-        std::thread::sleep(LOOK);
-    }
-    child.kill().ok();
-    child.wait().ok();
-    panic!("it does not end");
-}
-
-type Gathered = (Arc<Mutex<Vec<u8>>>, std::thread::JoinHandle<()>);
-
-fn gather(mut from: impl Read + Send + 'static) -> Gathered {
-    let text = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&text);
-    let thread = std::thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut piece) {
-            into.lock().unwrap().extend_from_slice(&piece[..read]);
-        }
-    });
-    (text, thread)
-}
-
-/// Waits for a question behind the first `seen` bytes; the length of all that was said then.
-fn await_question(child: &mut Child, out: &Gathered, seen: usize) -> usize {
-    for _ in 0..LOOKS {
-        let text = out.0.lock().unwrap();
-        let is_question = text.ends_with(b"? ") || text.ends_with(b": ");
-        if text.len() > seen && is_question || child.try_wait().unwrap().is_some() {
-            return text.len();
-        }
-        drop(text);
-        std::thread::sleep(LOOK);
-    }
-    panic!("no question comes: {}", String::from_utf8_lossy(&out.0.lock().unwrap()));
-}
-
-=======
->>>>>>> walk
 /// Puts lines in order whose order is that of a hash table, and blots out what chance decides.
 fn ordered(text: &str) -> String {
     let mut blocks: Vec<String> = Vec::new();

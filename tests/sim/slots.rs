@@ -28,10 +28,10 @@ impl World {
         let mut world = Self::formed(plan, seed);
         for number in 0..KEYS {
             let (key, value) = (format!("k{number}"), format!("<k{number}>"));
-            let slot = Slot::of(key.as_bytes()).index();
-            // As `confs` has shared them out.
-            let share = 16384 / world.plan.primaries;
-            let at = world.primaries()[(slot / share).min(world.plan.primaries - 1)];
+            let core = world.core(0).expect("it runs");
+            let owner = core.slots().owner(Slot::of(key.as_bytes())).expect("it has one");
+            let peer = &core.peers()[owner];
+            let at = world.machine_of(peer.host, peer.ports.bus).expect("a machine");
             assert_eq!(world.run(at, &format!("set {key} {value}")), "+OK\r\n");
             world.writers.writes.push(Write {
                 key,

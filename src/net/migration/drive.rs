@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ask::ask_for;
-use super::mover::{Mover, Stop, Target, Went};
+use super::mover::{CLAIM, Mover, Stop, Target, Went};
 use super::session::Trouble;
 use super::world::{Answer, OwnStream, World};
 use super::{passed, settle_log};
@@ -15,9 +15,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A target is told that a job that is held goes on.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-
-/// How long a target may take for a claim: its disk, and its replicas.
-const CLAIM: Duration = Duration::from_secs(5);
 
 /// How long a target may take to bring its log to disk.
 const SYNC: Duration = Duration::from_secs(30);
@@ -156,7 +153,20 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
-        self.world.run(|node, time| node.say_of_job(&self.name, Said::Grant, time)).await;
+        let grant = |node: &mut Node, time| {
+            let state = &node.state;
+            let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+            // What a successor has by now is all there is to be.
+            let may_grant = may_claim && !state.stands_still();
+            match may_grant {
+                true => node.say_of_job(&self.name, Said::Grant, time),
+                false => node.release_writes(&self.name),
+            }
+            may_grant
+        };
+        if !self.world.run(grant).await {
+            return Err(Stop::Again("this node may be about to be replaced".to_owned()).into());
+        }
         // From here on the slots are the target's to take: whatever happens, it is asked first.
         let why = match settle_log(self.world).await {
             Ok(true) => None,
@@ -183,8 +193,13 @@ impl<W: World> Mover<'_, W> {
         ];
         match ask_for(link, &words, CLAIM).await {
             Ok(Answer::Number(epoch)) => {
-                self.taken(&target.id, epoch, began_us).await;
+                self.taken(&target.id, epoch, began_us).await?;
                 Ok(true)
+            }
+            Ok(Answer::Error(text)) if text.starts_with("TRYAGAIN") => {
+                // It has not taken them, or has taken that back.
+                self.keep(false).await?;
+                Err(Stop::Again(text).into())
             }
             Ok(Answer::Error(text)) => Err(Stop::Again(text).into()),
             Ok(Answer::Ok) => Err(Stop::Again("an answer to something else".to_owned()).into()),
@@ -192,7 +207,7 @@ impl<W: World> Mover<'_, W> {
         }
     }
 
-    fn own_epoch(&self) -> u64 {
+    pub(super) fn own_epoch(&self) -> u64 {
         self.world
             .look(|node| node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0))
     }

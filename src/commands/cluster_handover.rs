@@ -5,7 +5,9 @@
 //!   APPLY job number commands        apply a batch; answers its number
 //!   READY job                        bring what you have to disk; answers when it is there
 //!   TAKE job number epoch            that was all: claim the slots, in a newer epoch; answers that of the claim
-//!   ABORT job ranges source          never claim them, and forget what has come; an error if it is too late for that
+//!   RESOLVE job source epoch ranges  they were granted, did you take them? Answers the epoch of the claim, which is made now if
+//!                                    your log says that you took them; OK: you have not, and never will under this grant
+//!   ABORT job ranges                 they are not granted: forget what has come; an error if you have them
 //!   FINISH job                       the source knows that they are yours
 //!   REQUEST job target ranges        asked of the source by a target: move these slots to me
 //! ```
@@ -32,19 +34,17 @@ pub(super) const HANDOVER: Command = Command {
     flags: ADMIN,
     since: "7.2.4",
     summary: "Used between nodes of this server to move slots.",
-    syntax: "BEGIN | APPLY | READY | TAKE | ABORT | FINISH | REQUEST job [argument ...]",
+    syntax: "BEGIN | APPLY | READY | TAKE | RESOLVE | ABORT | FINISH | REQUEST job [argument ...]",
     run: handover,
     ..SUBCOMMAND
 };
 
 fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     core(ctx.state)?;
-    if ctx.state.is_being_replaced() || ctx.state.stopping || ctx.state.shutdown_waits {
-        return Err("TRYAGAIN This node takes no writes now".into());
-    }
     if ctx.client.in_exec {
         return Err("ERR CLUSTER HANDOVER is not for transactions".into());
     }
+    check_log(ctx.state)?;
     let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
     match (&args[2], args.len()) {
         (word, 7) if is(word, "BEGIN") => receive(ctx, name, args),
@@ -60,10 +60,19 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok(())
         }
         (word, 6) if is(word, "TAKE") => take(ctx, name, args),
-        (word, 6) if is(word, "ABORT") => abort(ctx, name, args),
+        (word, 7) if is(word, "RESOLVE") => resolve(ctx, name, args),
+        (word, 5) if is(word, "ABORT") => abort(ctx, name, args),
         (word, 4) if is(word, "FINISH") => finish(ctx, name),
         (word, 6) if is(word, "REQUEST") => request(ctx, name, args),
         _ => Err(errors::SYNTAX),
+    }
+}
+
+/// Jobs are begun, go on and end in the log.
+pub(super) fn check_log(state: &State) -> CommandResult {
+    match state.stands_still() {
+        true => Err("TRYAGAIN Writes are paused".into()),
+        false => Ok(()),
     }
 }
 
@@ -94,7 +103,7 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
             return Err("ERR A job of that name is about other slots".into());
         }
         if job.stage == Stage::Taken {
-            return Err("ERR The slots are taken already".into());
+            return begin_again(ctx, &name, &source);
         }
         job.session = Some(session);
         let batch = i64::try_from(job.batch).unwrap_or(i64::MAX);
@@ -108,7 +117,10 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
         // Another job of the same source is over, or it would not have begun this one.
         let is_stale = import(ctx.state, &other)
             .is_some_and(|job| job.plan.source == source && job.stage == Stage::Receiving);
-        if !is_stale {
+        let is_void = import(ctx.state, &other)
+            .is_some_and(|job| job.stage == Stage::Taken && !job.is_taking)
+            && is_sources(ctx.state, &other, &source)?;
+        if !is_stale && !is_void {
             return Err(
                 "ERR Slot is already being imported on the target by a different migration".into(),
             );
@@ -127,6 +139,23 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     }
     ctx.reply.int(0);
     Ok(())
+}
+
+/// The source begins, and the log says that the slots are taken: it has kept them, then, and whoever took them back is dead.
+fn begin_again(ctx: &mut Context<'_>, name: &NodeId, source: &NodeId) -> CommandResult {
+    let is_taking = import(ctx.state, name).is_some_and(|job| job.is_taking);
+    if is_taking || !is_sources(ctx.state, name, source)? {
+        return Err("ERR The slots are taken already".into());
+    }
+    drop_import(ctx, name);
+    Err("TRYAGAIN What came of this job before is being removed".into())
+}
+
+/// Whether the slots of an import are still the source's, as far as this node knows.
+fn is_sources(state: &mut State, name: &NodeId, source: &NodeId) -> Result<bool, CommandError> {
+    let slots = import(state, name).map(|job| job.plan.slots.clone()).unwrap_or_default();
+    let core = core(state)?;
+    Ok(core.has_none_of(&slots) && core.are_nobody_elses(&slots, source))
 }
 
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
@@ -149,13 +178,7 @@ fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     check_claims(ctx.state)?;
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Take);
-    if let Some(job) = import(ctx.state, &name) {
-        job.is_taking = true;
-        job.former = epoch;
-    }
-    ctx.client.blocked = Some(Blocked::Job);
-    ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
-    Ok(())
+    claim(ctx, name, epoch, false)
 }
 
 /// The slots are still the source's.
@@ -179,30 +202,71 @@ fn check_claims(state: &State) -> CommandResult {
 }
 
 fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
-    let (slots, source) = (ranges(&args[4])?, node_id(&args[5])?);
+    let slots = ranges(&args[4])?;
     let core = core(ctx.state)?;
     if !core.peers().me().is_primary() {
         return Err("ERR Slot migration can only be used on primary nodes.".into());
     }
     let (epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
-    let are_the_sources = core.are_of_shard(&slots, &source);
     let is_claiming = core.is_claiming();
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
         Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
         Some((Stage::Receiving, _)) => drop_import(ctx, &name),
         // A claim that is not on disk is lost with the process, and is none until then.
-        _ if !has_none && is_claiming => {
-            return Err("TRYAGAIN The claim is on its way to the disk".into());
-        }
-        // Taken and forgotten, taken and not claimed yet, or never heard of: what counts is who has the slots.
+        _ if !has_none && is_claiming => return Err(CLAIMING),
+        // What counts is who has the slots.
         _ if !has_none => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
-        Some((Stage::Taken, _)) => return Err("TRYAGAIN The slots are about to be claimed".into()),
-        // They were taken, and have gone on to somebody else: the source will hear of that.
-        _ if !are_the_sources => return Err("TRYAGAIN The slots have another owner".into()),
+        Some((Stage::Taken, _)) => drop_import(ctx, &name),
         _ => {}
     }
     ctx.reply.ok();
+    Ok(())
+}
+
+const CLAIMING: CommandError = CommandError::new("TRYAGAIN The claim is on its way to the disk");
+
+fn resolve(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let (source, slots) = (node_id(&args[4])?, ranges(&args[6])?);
+    let epoch = u64::try_from(integer(&args[5])?).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
+    let core = core(ctx.state)?;
+    if !core.peers().me().is_primary() {
+        return Err("ERR Slot migration can only be used on primary nodes.".into());
+    }
+    if core.is_claiming() {
+        return Err(CLAIMING);
+    }
+    let (own_epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
+    let is_sources = core.are_nobody_elses(&slots, &source);
+    let now_s = ctx.time.unix_s();
+    let stage = import(ctx.state, &name).map(|job| {
+        job.heard_s = now_s;
+        (job.stage, job.is_taking)
+    });
+    match stage {
+        Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
+        Some((Stage::Receiving, _)) => drop_import(ctx, &name),
+        _ if !has_none => {
+            ctx.reply.int(i64::try_from(own_epoch.0).unwrap_or(i64::MAX));
+            return Ok(());
+        }
+        Some((Stage::Taken, _)) => return claim(ctx, name, epoch, true),
+        // They may have been taken, and handed on to others since, of whom the source will hear.
+        _ if !is_sources => return Err("TRYAGAIN The slots are another node's".into()),
+        _ => {}
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Claims slots that the log says are taken, when that is settled.
+fn claim(ctx: &mut Context<'_>, name: NodeId, former: Epoch, resolves: bool) -> CommandResult {
+    check_claims(ctx.state)?;
+    if let Some(job) = import(ctx.state, &name) {
+        (job.is_taking, job.is_resolving, job.former) = (true, resolves, former);
+    }
+    ctx.client.blocked = Some(Blocked::Job);
+    ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
     Ok(())
 }
 
@@ -214,9 +278,16 @@ pub(super) fn drop_import(ctx: &mut Context<'_>, name: &NodeId) {
 
 fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
     if core(ctx.state)?.is_claiming() {
-        return Err("TRYAGAIN The claim is on its way to the disk".into());
+        return Err(CLAIMING);
     }
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
+    let plan = import(ctx.state, &name).map(|job| (job.plan.clone(), job.former));
+    if let (Some((Stage::Taken, false)), Some((plan, former))) = (stage, plan)
+        && !core(ctx.state)?.unclaimed_of(&plan.slots, Some(&plan.source)).is_empty()
+    {
+        // A predecessor's claim has not been heard here, or was lost with it.
+        return claim(ctx, name, former, true);
+    }
     match stage {
         Some((Stage::Taken, false)) => {
             ctx.effect_given = true;

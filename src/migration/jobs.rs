@@ -117,6 +117,9 @@ pub struct Job {
     pub former: Epoch,
     /// Target: the slots are being claimed, and nobody may change that.
     pub is_taking: bool,
+    /// Target: the same, by word of a source that has granted them and does not know what came of it. What was written may be
+    /// an older process', or a predecessor's, so it is not taken back.
+    pub is_resolving: bool,
 }
 
 /// A job that is over.
@@ -230,6 +233,7 @@ impl Jobs {
             session: None,
             former: Epoch(0),
             is_taking: false,
+            is_resolving: false,
         });
     }
 

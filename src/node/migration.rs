@@ -59,9 +59,6 @@ impl Node {
         if state.is_replica() {
             return Err(errors::READONLY);
         }
-        if super::gates::stands_still(state) {
-            return Err("TRYAGAIN This node takes no writes now".into());
-        }
         let now_s = state.time.unix_s();
         if let Some(job) = state.migrations.get_mut(&name) {
             job.heard_s = now_s;
@@ -150,9 +147,19 @@ impl Node {
         };
         job.is_taking = false;
         let (slots, former) = (job.plan.slots.clone(), job.former);
+        let source = job.is_resolving.then_some(job.plan.source);
         if !self.may_claim() {
             return self.untake(name, client, "This node may be about to be replaced", time);
         }
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.is_resolving = false;
+        }
+        let core = self.state.cluster.as_ref().map(|one| &one.core);
+        let slots = match (&source, core) {
+            // Some may be another's by now.
+            (Some(source), Some(core)) => core.unclaimed_of(&slots, Some(source)),
+            _ => slots,
+        };
         let Some(epoch) = self.claim(&slots, former) else {
             return self.answer_job(client, b"-ERR This node is no primary\r\n".to_vec());
         };
@@ -182,11 +189,15 @@ impl Node {
     /// The slots cannot be taken after all: nobody has claimed them, so the job goes back to receiving.
     pub fn untake(&mut self, name: &NodeId, client: ClientId, why: &str, time: Time) {
         self.state.time = time;
+        let plan = self.state.migrations.get(name).map(|job| Box::new(job.plan.clone()));
+        let mut is_resolving = false;
         if let Some(job) = self.state.migrations.get_mut(name) {
             job.is_taking = false;
+            is_resolving = std::mem::take(&mut job.is_resolving);
         }
-        let plan = self.state.migrations.get(name).map(|job| Box::new(job.plan.clone()));
-        if let Some(plan) = plan.filter(|_| !self.state.is_replica()) {
+        // Where nothing may be added to the log, the source says what becomes of the job.
+        let stays = is_resolving || self.state.is_replica() || self.state.stands_still();
+        if let Some(plan) = plan.filter(|_| !stays) {
             self.begin_unit();
             self.state.say_of_job(*name, Said::Import(plan));
             propagate::flush_each(&mut self.state);
@@ -215,13 +226,17 @@ impl Node {
         state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
     }
 
-    /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on.
-    pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) {
+    /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on. False while
+    /// nothing may be added to the log: this is to be done again.
+    pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) -> bool {
         self.state.time = time;
+        if self.state.stands_still() {
+            return false;
+        }
         let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
         let job = self.state.migrations.get(name).filter(granted);
         let Some((slots, stage)) = job.map(|job| (job.plan.slots.clone(), job.stage)) else {
-            return;
+            return true;
         };
         self.state.change_cluster(|core| core.hand_over(to, epoch, &slots));
         if stage == Stage::Granted {
@@ -229,6 +244,7 @@ impl Node {
         }
         self.settle_cluster();
         self.state.resume_paused();
+        true
     }
 
     /// The target has not taken the slots of a job and never will under this grant: this node serves them again. A predecessor of
@@ -250,7 +266,9 @@ impl Node {
         let moving = |job: &&Job| job.stage == Stage::Moving && !job.is_cancelled;
         let Some(job) = state.migrations.get(name).filter(moving) else { return false };
         let is_free = !job.plan.slots.iter().any(|slot| state.keyspace.is_slot_held(slot));
-        if !is_free || state.is_replica() || super::gates::stands_still(state) {
+        // What a successor has by now is all there is to be.
+        let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+        if !is_free || !may_claim || state.is_replica() || state.stands_still() {
             return false;
         }
         self.say_of_job(name, Said::Grant, time);
@@ -274,11 +292,7 @@ impl Node {
 
     /// What is due of jobs.
     pub(super) fn tick_jobs(&mut self, time: Time) {
-        if self.state.migrations.is_idle() || self.state.is_replica() {
-            return;
-        }
-        if super::gates::stands_still(&self.state) {
-            // Nothing is added to the log now.
+        if self.state.migrations.is_idle() || self.state.is_replica() || self.state.stands_still() {
             return;
         }
         let jobs: Vec<Job> = self.state.migrations.iter().cloned().collect();
@@ -307,10 +321,16 @@ impl Node {
         }
     }
 
-    /// A source that has gone silent has given the job up, or begins it again when it comes back.
     fn tick_receiving(&mut self, job: &Job, time: Time) {
+        if !job.is_taking {
+            self.drop_silent(job, time);
+        }
+    }
+
+    /// A source that has gone silent has given the job up, or begins it again when it comes back.
+    fn drop_silent(&mut self, job: &Job, time: Time) {
         let silent_s = time.unix_s().saturating_sub(job.heard_s);
-        if job.is_taking || silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
+        if silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
             return;
         }
         if let Some(job) = self.state.migrations.get_mut(&job.name) {
@@ -330,7 +350,9 @@ impl Node {
         self.end_job(&job.name, outcome, &job.message, time);
     }
 
-    /// The slots are this node's. Whoever of the source's shard claims them has not heard of that.
+    /// The slots are this node's, once it has claimed them. What its log says may be void: the one that wrote it may have taken it
+    /// back and died before its replicas heard of that. So slots that are still the source's are claimed by the source's word
+    /// alone (TAKE, RESOLVE, FINISH); where no word comes, what has come of them is removed.
     fn tick_taken(&mut self, job: &Job, time: Time) {
         if job.is_taking {
             return;
@@ -339,16 +361,24 @@ impl Node {
         if !membership.core.peers().me().is_primary() || membership.core.is_claiming() {
             return;
         }
-        let missing = membership.core.unclaimed_of(&job.plan.slots, &job.plan.source);
+        let core = &membership.core;
         // A source that has no slots left follows its target, and has nothing more to say.
-        let is_settled = membership.core.is_own_replica(&job.plan.source);
-        if !missing.is_empty() && !self.may_claim() {
-            // It is looked at again with the next tick.
-        } else if !missing.is_empty() {
-            let text = format!("Slots of import {} are claimed once more", job.name);
-            self.state.log(true, text);
-            self.claim(&missing, job.former);
-            self.settle_cluster();
+        let is_settled = core.is_own_replica(&job.plan.source);
+        let mut missing = core.unclaimed_of(&job.plan.slots, None);
+        if core.is_contested() {
+            core.own_of(&job.plan.slots).iter().for_each(|slot| missing.insert(slot));
+        }
+        let is_sources = core.has_none_of(&job.plan.slots)
+            && core.are_nobody_elses(&job.plan.slots, &job.plan.source);
+        if !missing.is_empty() {
+            if self.may_claim() {
+                let text = format!("Slots of import {} are claimed once more", job.name);
+                self.state.log(true, text);
+                self.claim(&missing, job.former);
+                self.settle_cluster();
+            }
+        } else if is_sources {
+            self.drop_silent(job, time);
         } else if is_settled || time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
             self.end_job(&job.name, Outcome::Success, "", time);
         }

@@ -94,8 +94,11 @@ impl State {
         self.hide_exactly(&wanted);
         let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
         let ceded = self.slots_of_jobs(granted);
+        let taken = self.migrations.iter().filter(|job| job.stage == Stage::Taken);
+        let taken = taken.map(|job| (job.plan.slots.clone(), job.plan.source)).collect();
         if let Some(membership) = &mut self.cluster {
             membership.core.set_ceded(ceded);
+            membership.core.set_taken(taken);
         }
     }
 

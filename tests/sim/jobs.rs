@@ -26,7 +26,7 @@ const TURN_US: (u64, u64) = (1, 200);
 
 /// Where steps and batches end early, so that a few keys make many of them.
 const SIZES: Sizes =
-    Sizes { step_entries: 3, step_bytes: 200, batch: 150, window: 600, near: 2000 };
+    Sizes { step_entries: 9, step_bytes: 1000, batch: 110, window: 600, near: 2000 };
 
 /// What a task waits for.
 #[derive(Debug)]

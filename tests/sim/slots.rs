@@ -4,7 +4,7 @@ use fastrand::Rng;
 use highwater::cluster::core::PeerIx;
 use highwater::keyspace::Slot;
 
-use crate::clients::Outcome;
+use crate::clients::{Outcome, Write};
 use crate::seeds::play;
 use crate::world::{Plan, Policy, World};
 
@@ -19,7 +19,34 @@ fn is_acked(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Acked(_))
 }
 
+/// Keys that there are before anything happens.
+const KEYS: usize = 400;
+
 impl World {
+    /// A cluster with keys, which its replicas have.
+    fn with_keys(plan: Plan, seed: u64) -> Self {
+        let mut world = Self::formed(plan, seed);
+        for number in 0..KEYS {
+            let (key, value) = (format!("k{number}"), format!("<k{number}>"));
+            let core = world.core(0).expect("it runs");
+            let owner = core.slots().owner(Slot::of(key.as_bytes())).expect("it has one");
+            let peer = &core.peers()[owner];
+            let at = world.machine_of(peer.host, peer.ports.bus).expect("a machine");
+            assert_eq!(world.run(at, &format!("set {key} {value}")), "+OK\r\n");
+            world.writers.writes.push(Write {
+                key,
+                value,
+                appends: false,
+                waits: false,
+                outcome: Outcome::Acked(1),
+                acked_us: world.now_us,
+                by: at,
+            });
+        }
+        world.run_for(1500);
+        world
+    }
+
     /// An operator has slots moved from some primary to another, by a word to the one or to the other.
     fn move_some(&mut self, rng: &mut Rng) {
         self.has_jobs = true;
@@ -80,7 +107,7 @@ fn slots_go_back_and_forth() {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(0..=1);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(2..8) {
             let before_ms = rng.u64(1..1500);
             world.run_for(before_ms);
@@ -99,7 +126,7 @@ fn slots_move_while_connections_break() {
     play("slots_move_while_connections_break", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(2..8) {
             let before_ms = rng.u64(1..1000);
             world.run_for(before_ms);
@@ -123,7 +150,7 @@ fn slots_move_while_processes_die() {
     play("slots_move_while_processes_die", 24, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(2..8) {
             let before_ms = rng.u64(1..1500);
             world.run_for(before_ms);
@@ -151,7 +178,7 @@ fn slots_move_while_nodes_are_parted() {
     play("slots_move_while_nodes_are_parted", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(2..8) {
             let before_ms = rng.u64(1..1500);
             world.run_for(before_ms);
@@ -180,7 +207,7 @@ fn slots_move_while_primaries_are_replaced() {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(1..4) {
             let before_ms = rng.u64(300..1500);
             world.run_for(before_ms);
@@ -213,7 +240,7 @@ fn slots_move_through_failovers_by_hand() {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
         let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(1..4) {
             let before_ms = rng.u64(300..1500);
             world.run_for(before_ms);
@@ -240,7 +267,7 @@ fn slots_move_whatever_goes_wrong() {
         let replicas = rng.usize(0..=2);
         let mut plan = Plan { writers: 6, ..Plan::random(&mut rng, 3, replicas) };
         plan.failing_saves = if rng.u8(..4) == 0 { 200 } else { 0 };
-        let mut world = World::formed(plan, seed);
+        let mut world = World::with_keys(plan, seed);
         for _ in 0..rng.usize(3..15) {
             let before_ms = rng.u64(1..800);
             world.run_for(before_ms);

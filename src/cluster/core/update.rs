@@ -128,6 +128,10 @@ impl Cluster {
             if !owner.is_none_or(|owner| self.slots.is_unclaimed(slot) || is_newer(owner)) {
                 continue;
             }
+            if owner == Some(PeerIx::ME) && self.was_taken_from(slot, claimant) {
+                self.is_contested = true;
+                continue;
+            }
             if owner == Some(PeerIx::ME) {
                 dirty.push(slot);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ask::ask_for;
-use super::mover::{Mover, Stop, Target, Went};
+use super::mover::{CLAIM, Mover, Stop, Target, Went};
 use super::session::{ANSWER, Trouble};
 use super::world::{Answer, OwnStream, World};
 use super::{passed, settle_log};
@@ -14,9 +14,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A target is told that a job that is held goes on.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-
-/// How long a target may take for a claim: its disk, and its replicas.
-const CLAIM: Duration = Duration::from_secs(5);
 
 /// How long a target may take to bring its log to disk.
 const SYNC: Duration = Duration::from_secs(30);
@@ -165,6 +162,7 @@ impl<W: World> Mover<'_, W> {
         }
         if !self.world.run(|node, time| node.grant(&self.name, time)).await {
             self.release_writes().await;
+            self.world.sleep(LOOK).await;
             return Ok(false);
         }
         // From here on the slots are the target's to take: whatever happens, it is asked first.
@@ -193,8 +191,13 @@ impl<W: World> Mover<'_, W> {
         ];
         match ask_for(link, &words, CLAIM).await {
             Ok(Answer::Number(epoch)) => {
-                self.taken(&target.id, epoch, began_us).await;
+                self.taken(&target.id, epoch, began_us).await?;
                 Ok(true)
+            }
+            Ok(Answer::Error(text)) if text.starts_with("TRYAGAIN") => {
+                // It has not taken them, or has taken that back.
+                self.keep(false).await?;
+                Err(Stop::Again(text).into())
             }
             Ok(Answer::Error(text)) => Err(Stop::Again(text).into()),
             Ok(Answer::Ok) => Err(Stop::Again("an answer to something else".to_owned()).into()),
@@ -202,7 +205,7 @@ impl<W: World> Mover<'_, W> {
         }
     }
 
-    fn own_epoch(&self) -> u64 {
+    pub(super) fn own_epoch(&self) -> u64 {
         self.world
             .look(|node| node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0))
     }

@@ -51,7 +51,9 @@ async fn settle_log<W: World>(world: &W) -> Result<bool, String> {
                 return Err("the node is not the primary any more".to_owned());
             }
             let replicas = &node.state.replication.replicas;
-            Ok(replicas.acked(offset) >= replicas.online_count())
+            // One that is not linked just now may be elected as well as one that is.
+            let working = node.state.cluster.as_ref().map_or(0, |one| one.core.replicas_at_work());
+            Ok(replicas.acked(offset) >= replicas.online_count().max(working))
         })?;
         if have_all || passed(world, began_us) > REPLICAS_WAIT {
             return Ok(have_all);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ask::{ask, connect};
+use super::ask::{ask, ask_for, connect};
 use super::session::{Session, Trouble};
 use super::world::{Answer, World};
 use crate::cluster::core::PeerIx;
@@ -16,6 +16,9 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// While a target removes what came before.
 const TRIM_POLL: Duration = Duration::from_millis(10);
+
+/// How long a target may take for a claim: its disk, and its replicas.
+pub(super) const CLAIM: Duration = Duration::from_secs(5);
 
 /// For how long a target is told that a job is over, where it does not answer. Then it finds out by itself.
 const FINISH: Duration = Duration::from_secs(60);
@@ -90,10 +93,7 @@ impl<W: World> Mover<'_, W> {
                 }
                 Err(Stop::Fail(why)) => {
                     self.abort(&job).await;
-                    let end = |node: &mut Node, time| {
-                        node.end_job(&job.name, Outcome::Failed, &why, time);
-                    };
-                    return self.world.run(end).await;
+                    return self.end(Outcome::Failed, &why).await;
                 }
                 Ok(()) | Err(Stop::Look) => {}
             }
@@ -230,9 +230,7 @@ impl<W: World> Mover<'_, W> {
     async fn say_abort(&self, link: &mut W::Link, job: &Job) -> Result<Answer, Stop> {
         let slots = shown_ranges(&job.plan.slots, ",", false);
         let name = self.name.as_bytes();
-        let source = self.own_id().unwrap_or(job.plan.source);
-        let words: [&[u8]; 6] =
-            [b"CLUSTER", b"HANDOVER", b"ABORT", name, slots.as_bytes(), source.as_bytes()];
+        let words: [&[u8]; 5] = [b"CLUSTER", b"HANDOVER", b"ABORT", name, slots.as_bytes()];
         ask(link, &words).await.map_err(|error| Stop::Again(error.to_string()))
     }
 
@@ -263,7 +261,7 @@ impl<W: World> Mover<'_, W> {
     }
 
     /// The target has claimed the slots in that epoch; writes to them waited since then.
-    pub(super) async fn taken(&self, to: &NodeId, epoch: u64, began_us: u64) {
+    pub(super) async fn taken(&self, to: &NodeId, epoch: u64, began_us: u64) -> Result<(), Stop> {
         let paused_us = self.world.now_us().saturating_sub(began_us);
         let hand_over = |node: &mut Node, time| {
             if let Some(job) = node.state.migrations.get_mut(&self.name) {
@@ -271,9 +269,12 @@ impl<W: World> Mover<'_, W> {
                 job.progress.eta_ms = Some(0);
                 job.message.clear();
             }
-            node.handed_over(&self.name, to, Epoch(epoch), time);
+            node.handed_over(&self.name, to, Epoch(epoch), time)
         };
-        self.world.run(hand_over).await;
+        match self.world.run(hand_over).await {
+            true => Ok(()),
+            false => Err(Stop::Again("writes are paused".to_owned())),
+        }
     }
 
     /// The slots were granted, and it is not known whether the target has taken them.
@@ -281,24 +282,27 @@ impl<W: World> Mover<'_, W> {
         self.end_session();
         let now_us = self.world.now_us();
         if let Some((to, epoch)) = self.claimed(job) {
-            self.taken(&to, epoch, now_us).await;
-            return Ok(());
+            return self.taken(&to, epoch, now_us).await;
         }
         let (target, mut link) = self.connect(job).await?;
-        match self.say_abort(&mut link, job).await? {
-            Answer::Ok => {
-                // Where it is not the one that was asked to take them, that one may have claimed them before it was replaced.
-                let is_contested = self.asked != Some(target.id);
-                self.keep(is_contested).await
-            }
-            Answer::Error(text) => match text.strip_prefix("TAKEN ").map(str::parse) {
-                Some(Ok(epoch)) => {
-                    self.taken(&target.id, epoch, now_us).await;
-                    Ok(())
-                }
-                _ => Err(Stop::Again(text)),
-            },
-            Answer::Number(_) => Err(Stop::Again("an answer to something else".to_owned())),
+        let slots = shown_ranges(&job.plan.slots, ",", false);
+        let (source, epoch) = (self.own_id().unwrap_or(job.plan.source), self.own_epoch());
+        let epoch = epoch.to_string();
+        let words: [&[u8]; 7] = [
+            b"CLUSTER",
+            b"HANDOVER",
+            b"RESOLVE",
+            self.name.as_bytes(),
+            source.as_bytes(),
+            epoch.as_bytes(),
+            slots.as_bytes(),
+        ];
+        let answer = ask_for(&mut link, &words, CLAIM).await;
+        match answer.map_err(|error| Stop::Again(error.to_string()))? {
+            Answer::Number(epoch) => self.taken(&target.id, epoch, now_us).await,
+            // Where it is not the one that was asked to take them, that one may have claimed them before it was replaced.
+            Answer::Ok => self.keep(self.asked != Some(target.id)).await,
+            Answer::Error(text) => Err(Stop::Again(text)),
         }
     }
 
@@ -307,7 +311,7 @@ impl<W: World> Mover<'_, W> {
         let keep = |node: &mut Node, time| {
             let state = &node.state;
             let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
-            let may_keep = !is_contested || (may_claim && !state.is_being_replaced());
+            let may_keep = (!is_contested || may_claim) && !state.stands_still();
             if may_keep {
                 node.keep_granted(&self.name, is_contested, time);
             }
@@ -329,8 +333,7 @@ impl<W: World> Mover<'_, W> {
     /// The log says that the target has the slots, and the node's configuration does not: it was not saved in time.
     async fn hand_over_again(&self, job: &Job) -> Result<(), Stop> {
         let target = self.target(job)?;
-        self.taken(&target.id, 0, self.world.now_us()).await;
-        Ok(())
+        self.taken(&target.id, 0, self.world.now_us()).await
     }
 
     /// Who has claimed the slots already, as far as this node has heard, and in which epoch.
@@ -392,10 +395,24 @@ impl<W: World> Mover<'_, W> {
         if let Some(job) = self.job() {
             self.abort(&job).await;
         }
-        let end = |node: &mut Node, time| {
-            node.release_writes(&self.name);
-            node.end_job(&self.name, Outcome::Cancelled, "", time);
-        };
-        self.world.run(end).await;
+        self.end(Outcome::Cancelled, "").await;
+    }
+
+    /// The job is over, as soon as the log may say so.
+    async fn end(&self, outcome: Outcome, why: &str) {
+        while self.job().is_some() {
+            let end = |node: &mut Node, time| {
+                node.release_writes(&self.name);
+                let may_end = !node.state.stands_still();
+                if may_end {
+                    node.end_job(&self.name, outcome, why, time);
+                }
+                may_end
+            };
+            if self.world.run(end).await {
+                return;
+            }
+            self.world.sleep(RETRY).await;
+        }
     }
 }

@@ -167,11 +167,16 @@ impl<S: OwnStream> Session<S> {
             return Err(Trouble::Void("the walk was broken off".to_owned()));
         };
         let (mut out, options) = (std::mem::take(&mut self.out), self.options.clone());
+        // What the step has brought is brought once: where the connection breaks, the rest waits for the next one.
+        let mut broken = None;
         for entry in entries.iter() {
-            let send = async |piece: &mut Vec<u8>| self.send(world, link, piece).await;
+            let send = async |piece: &mut Vec<u8>| {
+                self.send_or_keep(world, link, piece, &mut broken).await;
+                Ok::<_, SnapshotError>(())
+            };
             encode::entry(&mut out, &entry, &options, send).await?;
             if out.len() >= self.sizes.batch {
-                self.send(world, link, &mut out).await?;
+                self.send_or_keep(world, link, &mut out, &mut broken).await;
             }
         }
         entries.clear();
@@ -180,7 +185,11 @@ impl<S: OwnStream> Session<S> {
         self.progress.keys_done = progress.visited;
         if progress.done {
             self.walk = None;
-            self.flush(world, link).await?;
+        }
+        match broken {
+            Some(trouble) => return Err(trouble),
+            None if progress.done => self.flush(world, link).await?,
+            None => {}
         }
         self.collect(link).await
     }
@@ -226,17 +235,7 @@ impl<S: OwnStream> Session<S> {
         if commands.is_empty() {
             return Ok(());
         }
-        let mut request = Vec::with_capacity(commands.len() + 160);
-        let number = self.next.to_string();
-        let words: [&[u8]; 6] =
-            [b"CLUSTER", b"HANDOVER", b"APPLY", self.name.as_bytes(), number.as_bytes(), commands];
-        encode::command(&mut request, &words);
-        commands.clear();
-        let bytes = request.len();
-        // Kept before it is sent: half of it may get there.
-        self.unanswered.push_back((self.next, request));
-        self.unanswered_bytes += bytes;
-        self.next += 1;
+        let bytes = self.keep(commands);
         let (_, request) = self.unanswered.back().expect("it has just been put there");
         link.send(request).await?;
         self.pace.sent(bytes as u64);
@@ -245,6 +244,39 @@ impl<S: OwnStream> Session<S> {
             self.take_answer(link).await?;
         }
         Ok(())
+    }
+
+    /// The same; once the connection is `broken`, batches wait for the next one.
+    async fn send_or_keep<W: World>(
+        &mut self,
+        world: &W,
+        link: &mut W::Link,
+        commands: &mut Vec<u8>,
+        broken: &mut Option<Trouble>,
+    ) {
+        if broken.is_some() && !commands.is_empty() {
+            self.keep(commands);
+        } else if broken.is_some() {
+            // Nothing has come since.
+        } else if let Err(trouble) = self.send(world, link, commands).await {
+            *broken = Some(trouble);
+        }
+    }
+
+    /// Makes `commands` a batch that has not been answered. Kept before it is sent: half of it may get there. How long the
+    /// request is.
+    fn keep(&mut self, commands: &mut Vec<u8>) -> usize {
+        let mut request = Vec::with_capacity(commands.len() + 160);
+        let number = self.next.to_string();
+        let words: [&[u8]; 6] =
+            [b"CLUSTER", b"HANDOVER", b"APPLY", self.name.as_bytes(), number.as_bytes(), commands];
+        encode::command(&mut request, &words);
+        commands.clear();
+        let bytes = request.len();
+        self.unanswered.push_back((self.next, request));
+        self.unanswered_bytes += bytes;
+        self.next += 1;
+        bytes
     }
 
     /// Takes the answers that are there.

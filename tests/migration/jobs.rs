@@ -17,7 +17,7 @@ pub(crate) fn jobs(member: &Member) -> Vec<Job> {
 /// Maps as RESP2 sends them: arrays of strings and numbers.
 fn parse(reply: &str) -> Vec<Job> {
     let mut lines = reply.split("\r\n");
-    let mut count = |lines: &mut std::str::Split<'_, &str>| -> usize {
+    let count = |lines: &mut std::str::Split<'_, &str>| -> usize {
         let line = lines.next().expect("a line");
         line.strip_prefix('*').unwrap_or_else(|| panic!("{line} in {reply}")).parse().unwrap()
     };

@@ -153,11 +153,12 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
+        let history = &self.session.as_ref().expect("it is being driven").history;
         let grant = |node: &mut Node, time| {
             let state = &node.state;
             let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
             // What a successor has by now is all there is to be.
-            let may_grant = may_claim && !state.stands_still();
+            let may_grant = may_claim && !state.stands_still() && state.stream.id == *history;
             match may_grant {
                 true => node.say_of_job(&self.name, Said::Grant, time),
                 false => node.release_writes(&self.name),

@@ -1,5 +1,6 @@
 //! Jobs on threads of the driver, one each: whatever they wait for, the thread waits for.
 
+use std::collections::hash_map::Entry;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -80,13 +81,27 @@ impl World for Threads {
 
 /// Begins with a job that moves slots away, unless a thread is at it.
 pub(in crate::net) fn move_slots(shared: &Arc<Shared>, job: NodeId) {
-    if !shared.movers.lock().insert(job) {
-        return;
-    }
+    // A thread that is about to end has perhaps looked for the last time.
+    match shared.movers.lock().entry(job) {
+        Entry::Occupied(mut running) => {
+            running.insert(true);
+            return;
+        }
+        Entry::Vacant(none) => none.insert(false),
+    };
     let world = Threads { shared: Arc::clone(shared) };
     spawn_thread("move-slots", move || {
-        block_on(mover::move_slots(&world, job));
-        world.shared.movers.lock().remove(&job);
+        loop {
+            block_on(mover::move_slots(&world, job));
+            let mut movers = world.shared.movers.lock();
+            match movers.get_mut(&job) {
+                Some(again) if *again => *again = false,
+                _ => {
+                    movers.remove(&job);
+                    return;
+                }
+            }
+        }
     });
 }
 

@@ -1,6 +1,6 @@
 //! What all threads of the driver share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -50,8 +50,8 @@ pub(super) struct Shared {
     pub(super) query_bytes_max: AtomicU64,
     /// What is listened on, from the start on.
     pub(super) listening: OnceLock<Listening>,
-    /// Jobs that move slots away and have a thread.
-    pub(super) movers: Mutex<HashSet<NodeId>>,
+    /// Jobs that move slots away and have a thread; whether it has been asked for again meanwhile.
+    pub(super) movers: Mutex<HashMap<NodeId, bool>>,
     stopping: AtomicBool,
     waste: std::sync::mpsc::Sender<Waste>,
     /// Values that wait to be freed, and those freed, outside of the node's lock.
@@ -91,7 +91,7 @@ impl Shared {
             bulk_bytes_max,
             query_bytes_max,
             listening: OnceLock::new(),
-            movers: Mutex::new(HashSet::new()),
+            movers: Mutex::new(HashMap::new()),
             stopping: AtomicBool::new(false),
             waste,
             freed,

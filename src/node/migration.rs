@@ -259,8 +259,8 @@ impl Node {
     }
 
     /// The target may take the slots of a job from here on. Not if somebody has ended it, something else keeps the log from
-    /// growing, or keys of these slots are on their way elsewhere.
-    pub fn grant(&mut self, name: &NodeId, time: Time) -> bool {
+    /// growing, keys of these slots are on their way elsewhere, or the log has another history than the one that was sent.
+    pub fn grant(&mut self, name: &NodeId, history: &str, time: Time) -> bool {
         self.state.time = time;
         let state = &self.state;
         let moving = |job: &&Job| job.stage == Stage::Moving && !job.is_cancelled;
@@ -268,6 +268,7 @@ impl Node {
         let is_free = !job.plan.slots.iter().any(|slot| state.keyspace.is_slot_held(slot));
         // What a successor has by now is all there is to be.
         let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+        let is_free = is_free && state.stream.id == history;
         if !is_free || !may_claim || state.is_replica() || state.stands_still() {
             return false;
         }

@@ -60,6 +60,7 @@ fn begin_any(shards: &Shards, random: &mut fastrand::Rng) {
         "-ERR Target node is not a primary",
         "-ERR Slot migration can only be used on primary nodes",
         "-TRYAGAIN",
+        // Some have gone since they were looked up.
         "-ERR Requested slots span multiple shards",
         "-CLUSTERDOWN",
         "-LOADING",

@@ -152,6 +152,18 @@ fn files_by_hand_may_lack_the_line_of_variables() {
 }
 
 #[test]
+fn slots_that_nobody_claims_are_kept() {
+    let with = |unclaimed: &str| {
+        let vars = format!("vars currentEpoch 3 lastVoteEpoch 1 unclaimed {unclaimed}\n");
+        line("h:1@2", "myself,master", "-", "").replace(VARS, &vars)
+    };
+    let read = NodesConf::parse(with("5-7,9-9").as_bytes()).unwrap();
+    assert_eq!(read.unclaimed, [(5, 7), (9, 9)]);
+    assert_eq!(NodesConf::parse(read.write().as_bytes()).unwrap(), read);
+    assert!(NodesConf::parse(with("7-5").as_bytes()).is_err());
+}
+
+#[test]
 fn mistakes_in_an_address_are_refused() {
     let check = |address: &str| {
         let text = line(address, "myself,master", "-", "");

@@ -160,7 +160,8 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
-        if !self.world.run(|node, time| node.grant(&self.name, time)).await {
+        let history = self.session.as_ref().expect("it is being driven").history.clone();
+        if !self.world.run(|node, time| node.grant(&self.name, &history, time)).await {
             self.release_writes().await;
             self.world.sleep(LOOK).await;
             return Ok(false);

@@ -161,6 +161,14 @@ impl<W: World> Mover<'_, W> {
 
     /// From the connection to the handoff.
     async fn attempt(&mut self, job: &Job) -> Result<(), Stop> {
+        // The node has followed another one since: nothing of what was sent need be so any more.
+        let is_void = self
+            .session
+            .as_ref()
+            .is_some_and(|session| self.world.look(|node| node.state.stream.id != session.history));
+        if is_void {
+            self.end_session();
+        }
         self.look(true)?;
         let (target, mut link) = self.connect(job).await?;
         let batch = self.begin(&mut link, job).await?;
@@ -248,7 +256,9 @@ impl<W: World> Mover<'_, W> {
                 return Err(Stop::Look);
             }
             let job = state.migrations.get(&self.name).ok_or(Stop::Look)?;
-            if job.is_cancelled || job.stage != Stage::Moving {
+            let is_void = |session: &Session<W::Stream>| session.history != state.stream.id;
+            let is_void = self.session.as_ref().is_some_and(is_void);
+            if job.is_cancelled || job.stage != Stage::Moving || is_void {
                 return Err(Stop::Look);
             }
             let core = &state.cluster.as_ref().ok_or(Stop::Look)?.core;

@@ -53,6 +53,8 @@ pub(super) struct Session<S> {
     filter: SlotFilter,
     options: EncoderOptions,
     sizes: Sizes,
+    /// Of which history the stream is: in another one offsets name other bytes.
+    pub(super) history: String,
     /// Commands of the next batch.
     out: Vec<u8>,
     /// Its number.
@@ -71,7 +73,7 @@ impl<S: OwnStream> Session<S> {
     /// Begins with the keys as they are now. Nothing: too many walks are running.
     pub(super) async fn begin<W: World<Stream = S>>(world: &W, job: &Job) -> Option<Self> {
         world.keep_stream();
-        let (walk, mut stream, names, options, limit) = world.look(|node| {
+        let (walk, mut stream, history, names, options, limit) = world.look(|node| {
             let state = &mut node.state;
             let ranges: Vec<_> = job
                 .plan
@@ -89,7 +91,7 @@ impl<S: OwnStream> Session<S> {
             let stream = world.stream_from(cut);
             let limit = state.config.cluster_slot_migration_max_bandwidth;
             let (names, options) = (state.command_names.clone(), encoder_options(&state.config));
-            Some((walk, stream, names, options, limit))
+            Some((walk, stream, state.stream.id.clone(), names, options, limit))
         })?;
         // What is behind the cut comes to the relay and to the files from here on.
         world.append().await;
@@ -103,6 +105,7 @@ impl<S: OwnStream> Session<S> {
             filter: SlotFilter::new(job.plan.slots.clone(), names),
             options,
             sizes: world.sizes(),
+            history,
             out: Vec::new(),
             next: 1,
             unanswered: VecDeque::new(),

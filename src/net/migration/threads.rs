@@ -86,7 +86,9 @@ impl World for Threads {
 pub(in crate::net) fn move_slots(shared: &Arc<Shared>, job: NodeId) {
     {
         let mut movers = shared.movers.lock();
-        if movers.contains(&job) {
+        if let Some(again) = movers.get_mut(&job) {
+            // A thread that is about to end has perhaps looked for the last time.
+            *again = true;
             return;
         }
         if movers.len() >= MOVERS_MAX {
@@ -97,12 +99,21 @@ pub(in crate::net) fn move_slots(shared: &Arc<Shared>, job: NodeId) {
             }
             return;
         }
-        movers.insert(job);
+        movers.insert(job, false);
     }
     let world = Threads { shared: Arc::clone(shared) };
     spawn_thread("move-slots", move || {
-        block_on(mover::move_slots(&world, job));
-        world.shared.movers.lock().remove(&job);
+        loop {
+            block_on(mover::move_slots(&world, job));
+            let mut movers = world.shared.movers.lock();
+            match movers.get_mut(&job) {
+                Some(again) if *again => *again = false,
+                _ => {
+                    movers.remove(&job);
+                    return;
+                }
+            }
+        }
     });
 }
 

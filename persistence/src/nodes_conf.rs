@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <id> <ip>:<port>@<cport>,<hostname>,<name>=<value>,... <flags> <primary|-> <ping> <pong> <epoch> <link> <slot> ...
-//! vars currentEpoch <n> lastVoteEpoch <n> [dataUntil <ms>]
+//! vars currentEpoch <n> lastVoteEpoch <n> [dataUntil <ms>] [unclaimed <slot>,...]
 //! ```
 //!
 //! One line per node, the node's own among them. Open slots stand on that line only: `[5->-<id>]` moves out, `[5-<-<id>]`
@@ -41,6 +41,8 @@ pub struct NodesConf {
     /// Of a replica: until when it is known to have had its primary's data, ms since 1970; 0: not at all, as in files of
     /// others. Stock passes over the name (`dataUntil`), and says so.
     pub data_until: u64,
+    /// Slots that the owners which the lines name have stopped claiming, as ranges. Stock passes over the name (`unclaimed`).
+    pub unclaimed: Vec<(u16, u16)>,
 }
 
 /// One node.

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use tracing::{error, info, warn};
 
-use super::{complain, say, system_check};
+use super::{complain, local, say, system_check};
 use crate::REDIS_VERSION;
 use crate::commands::table;
 use crate::config::choices::AppendFsync;
@@ -109,6 +110,12 @@ fn configure(arguments: &[Vec<u8>], flavour: Flavour) -> Result<Config, String> 
     let own = flavour == Flavour::Own && alone;
     let base = if own { Config::server_defaults() } else { Config::default() };
     let config = config::load(base, &sources).map_err(|error: LoadError| error.to_string())?;
+    if own && local::is_cluster(Path::new(&config.dir)) {
+        return Err(format!(
+            "The folder '{}' holds a cluster made by 'highwater cluster up': name another one for this server with --dir",
+            config.dir
+        ));
+    }
     if own {
         std::fs::create_dir_all(&config.dir)
             .map_err(|error| format!("Can't create the folder '{}': {error}", config.dir))?;
@@ -203,6 +210,16 @@ mod tests {
         for line in help(Flavour::Own).lines() {
             assert!(line.len() <= 120, "{line}");
         }
+    }
+
+    #[test]
+    fn folder_of_a_cluster_is_no_place_for_a_server() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("cluster.state"), "").unwrap();
+        let path = folder.path().to_str().unwrap();
+        let arguments = [b"--dir".to_vec(), path.as_bytes().to_vec()];
+        let error = configure(&arguments, Flavour::Own).unwrap_err();
+        assert!(error.contains("highwater cluster up") && error.contains("--dir"), "{error}");
     }
 
     #[test]

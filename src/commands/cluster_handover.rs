@@ -5,7 +5,9 @@
 //!   APPLY job number commands        apply a batch; answers its number
 //!   READY job                        bring what you have to disk; answers when it is there
 //!   TAKE job number epoch            that was all: claim the slots, in a newer epoch; answers that of the claim
-//!   ABORT job ranges                 never claim them, and forget what has come; an error if it is too late for that
+//!   RESOLVE job source epoch ranges  they were granted, did you take them? Answers the epoch of the claim, which is made now if
+//!                                    your log says that you took them; OK: you have not, and never will under this grant
+//!   ABORT job ranges                 they are not granted: forget what has come; an error if you have them
 //!   FINISH job                       the source knows that they are yours
 //!   REQUEST job target ranges        asked of the source by a target: move these slots to me
 //! ```
@@ -18,6 +20,7 @@ use super::cluster::{ADMIN, SUBCOMMAND, core};
 use super::cluster_migration::{begin, check_source, check_target};
 use super::command::{Arity, Command, CommandResult};
 use super::context::{Context, Then};
+use crate::cluster::core::EPOCH_MAX;
 use crate::cluster::{Epoch, NodeId};
 use crate::migration::note::Plan;
 use crate::migration::{Job, Role, Said, Stage, parse_ranges};
@@ -31,7 +34,7 @@ pub(super) const HANDOVER: Command = Command {
     flags: ADMIN,
     since: "7.2.4",
     summary: "Used between nodes of this server to move slots.",
-    syntax: "BEGIN | APPLY | READY | TAKE | ABORT | FINISH | REQUEST job [argument ...]",
+    syntax: "BEGIN | APPLY | READY | TAKE | RESOLVE | ABORT | FINISH | REQUEST job [argument ...]",
     run: handover,
     ..SUBCOMMAND
 };
@@ -41,6 +44,7 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if ctx.client.in_exec {
         return Err("ERR CLUSTER HANDOVER is not for transactions".into());
     }
+    check_log(ctx.state)?;
     let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
     match (&args[2], args.len()) {
         (word, 7) if is(word, "BEGIN") => receive(ctx, name, args),
@@ -50,15 +54,25 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok(())
         }
         (word, 4) if is(word, "READY") => {
+            check_claims(ctx.state)?;
             ctx.client.blocked = Some(Blocked::Job);
             ctx.state.outputs.push(Output::SyncLog { client: ctx.client.id });
             Ok(())
         }
         (word, 6) if is(word, "TAKE") => take(ctx, name, args),
+        (word, 7) if is(word, "RESOLVE") => resolve(ctx, name, args),
         (word, 5) if is(word, "ABORT") => abort(ctx, name, args),
         (word, 4) if is(word, "FINISH") => finish(ctx, name),
         (word, 6) if is(word, "REQUEST") => request(ctx, name, args),
         _ => Err(errors::SYNTAX),
+    }
+}
+
+/// Jobs are begun, go on and end in the log.
+pub(super) fn check_log(state: &State) -> CommandResult {
+    match state.stands_still() {
+        true => Err("TRYAGAIN Writes are paused".into()),
+        false => Ok(()),
     }
 }
 
@@ -79,7 +93,7 @@ fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
 fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (source, target) = (node_id(&args[4])?, node_id(&args[5])?);
     let slots = ranges(&args[6])?;
-    let now_s = ctx.time.unix_s();
+    let (now_s, session) = (ctx.time.unix_s(), ctx.client.id.0);
     if let Some(job) = import(ctx.state, &name) {
         job.heard_s = now_s;
         if job.stage == Stage::Dropping {
@@ -89,8 +103,9 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
             return Err("ERR A job of that name is about other slots".into());
         }
         if job.stage == Stage::Taken {
-            return Err("ERR The slots are taken already".into());
+            return begin_again(ctx, &name, &source);
         }
+        job.session = Some(session);
         let batch = i64::try_from(job.batch).unwrap_or(i64::MAX);
         ctx.no_effect();
         ctx.reply.int(batch);
@@ -102,7 +117,10 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
         // Another job of the same source is over, or it would not have begun this one.
         let is_stale = import(ctx.state, &other)
             .is_some_and(|job| job.plan.source == source && job.stage == Stage::Receiving);
-        if !is_stale {
+        let is_void = import(ctx.state, &other)
+            .is_some_and(|job| job.stage == Stage::Taken && !job.is_taking)
+            && is_sources(ctx.state, &other, &source)?;
+        if !is_stale && !is_void {
             return Err(
                 "ERR Slot is already being imported on the target by a different migration".into(),
             );
@@ -116,15 +134,39 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     }
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Import(Box::new(plan)));
+    if let Some(job) = import(ctx.state, &name) {
+        job.session = Some(session);
+    }
     ctx.reply.int(0);
     Ok(())
+}
+
+/// The source begins, and the log says that the slots are taken: it has kept them, then, and whoever took them back is dead.
+fn begin_again(ctx: &mut Context<'_>, name: &NodeId, source: &NodeId) -> CommandResult {
+    let is_taking = import(ctx.state, name).is_some_and(|job| job.is_taking);
+    if is_taking || !is_sources(ctx.state, name, source)? {
+        return Err("ERR The slots are taken already".into());
+    }
+    drop_import(ctx, name);
+    Err("TRYAGAIN What came of this job before is being removed".into())
+}
+
+/// Whether the slots of an import are still the source's, as far as this node knows.
+fn is_sources(state: &mut State, name: &NodeId, source: &NodeId) -> Result<bool, CommandError> {
+    let slots = import(state, name).map(|job| job.plan.slots.clone()).unwrap_or_default();
+    let core = core(state)?;
+    Ok(core.has_none_of(&slots) && core.are_nobody_elses(&slots, source))
 }
 
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (batch, epoch) = (integer(&args[4])?, integer(&args[5])?);
     let epoch = u64::try_from(epoch).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
+    if epoch > EPOCH_MAX {
+        return Err("ERR Epoch is out of range".into());
+    }
+    let session = Some(ctx.client.id.0);
     let plan = match import(ctx.state, &name) {
-        Some(job) if job.stage == Stage::Receiving && !job.is_taking => {
+        Some(job) if job.stage == Stage::Receiving && !job.is_taking && job.session == session => {
             if i64::try_from(job.batch) != Ok(batch) {
                 return Err("ERR Other batches than that have been applied".into());
             }
@@ -133,15 +175,10 @@ fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         _ => return Err("ERR There is nothing to take".into()),
     };
     check_owner(ctx.state, &plan)?;
+    check_claims(ctx.state)?;
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Take);
-    if let Some(job) = import(ctx.state, &name) {
-        job.is_taking = true;
-        job.former = epoch;
-    }
-    ctx.client.blocked = Some(Blocked::Job);
-    ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
-    Ok(())
+    claim(ctx, name, epoch, false)
 }
 
 /// The slots are still the source's.
@@ -156,6 +193,14 @@ fn check_owner(state: &State, plan: &Plan) -> CommandResult {
     Ok(())
 }
 
+/// The node may claim slots.
+fn check_claims(state: &State) -> CommandResult {
+    match core(state)?.may_claim() && !state.is_being_replaced() {
+        true => Ok(()),
+        false => Err("TRYAGAIN This node may be about to be replaced, or has just started".into()),
+    }
+}
+
 fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let slots = ranges(&args[4])?;
     let core = core(ctx.state)?;
@@ -163,16 +208,65 @@ fn abort(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         return Err("ERR Slot migration can only be used on primary nodes.".into());
     }
     let (epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
+    let is_claiming = core.is_claiming();
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     match stage {
         Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
         Some((Stage::Receiving, _)) => drop_import(ctx, &name),
-        // Taken and forgotten, taken and not claimed yet, or never heard of: what counts is who has the slots.
+        // A claim that is not on disk is lost with the process, and is none until then.
+        _ if !has_none && is_claiming => return Err(CLAIMING),
+        // What counts is who has the slots.
         _ if !has_none => return Err(CommandError::owned(format!("TAKEN {epoch}"))),
-        Some((Stage::Taken, _)) => return Err("TRYAGAIN The slots are about to be claimed".into()),
+        Some((Stage::Taken, _)) => drop_import(ctx, &name),
         _ => {}
     }
     ctx.reply.ok();
+    Ok(())
+}
+
+const CLAIMING: CommandError = CommandError::new("TRYAGAIN The claim is on its way to the disk");
+
+fn resolve(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
+    let (source, slots) = (node_id(&args[4])?, ranges(&args[6])?);
+    let epoch = u64::try_from(integer(&args[5])?).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
+    let core = core(ctx.state)?;
+    if !core.peers().me().is_primary() {
+        return Err("ERR Slot migration can only be used on primary nodes.".into());
+    }
+    if core.is_claiming() {
+        return Err(CLAIMING);
+    }
+    let (own_epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
+    let is_sources = core.are_nobody_elses(&slots, &source);
+    let now_s = ctx.time.unix_s();
+    let stage = import(ctx.state, &name).map(|job| {
+        job.heard_s = now_s;
+        (job.stage, job.is_taking)
+    });
+    match stage {
+        Some((_, true)) => return Err("TRYAGAIN The slots are being taken".into()),
+        Some((Stage::Receiving, _)) => drop_import(ctx, &name),
+        _ if !has_none => {
+            ctx.reply.int(i64::try_from(own_epoch.0).unwrap_or(i64::MAX));
+            return Ok(());
+        }
+        Some((Stage::Taken, _)) => return claim(ctx, name, epoch, true),
+        // They may have been taken, and handed on to others since, of whom the source will hear.
+        _ if !is_sources => return Err("TRYAGAIN The slots are another node's".into()),
+        _ => {}
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Claims slots that the log says are taken, when that is settled.
+fn claim(ctx: &mut Context<'_>, name: NodeId, former: Epoch, resolves: bool) -> CommandResult {
+    check_claims(ctx.state)?;
+    if let Some(job) = import(ctx.state, &name) {
+        (job.is_taking, job.is_resolving, job.former) = (true, resolves, former);
+    }
+    ctx.client.blocked = Some(Blocked::Job);
+    ctx.state.outputs.push(Output::TakeSlots { job: name, client: ctx.client.id });
     Ok(())
 }
 
@@ -183,7 +277,17 @@ pub(super) fn drop_import(ctx: &mut Context<'_>, name: &NodeId) {
 }
 
 fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
+    if core(ctx.state)?.is_claiming() {
+        return Err(CLAIMING);
+    }
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
+    let plan = import(ctx.state, &name).map(|job| (job.plan.clone(), job.former));
+    if let (Some((Stage::Taken, false)), Some((plan, former))) = (stage, plan)
+        && !core(ctx.state)?.unclaimed_of(&plan.slots, Some(&plan.source)).is_empty()
+    {
+        // A predecessor's claim has not been heard here, or was lost with it.
+        return claim(ctx, name, former, true);
+    }
     match stage {
         Some((Stage::Taken, false)) => {
             ctx.effect_given = true;

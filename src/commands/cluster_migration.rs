@@ -3,7 +3,7 @@
 
 use super::arguments::is;
 use super::cluster::{ADMIN, SUBCOMMAND, VIEW, VOLATILE, core, slot};
-use super::cluster_handover::drop_import;
+use super::cluster_handover::{check_log, drop_import};
 use super::command::{Arity, Command, CommandResult, Flag};
 use super::context::Context;
 use crate::cluster::core::PeerIx;
@@ -27,6 +27,7 @@ pub(super) const MIGRATESLOTS: Command = Command {
 
 fn migrate_slots(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_primary(ctx.state)?;
+    check_log(ctx.state)?;
     let mut plans: Vec<Plan> = Vec::new();
     let mut at = 2;
     while at < args.len() {
@@ -304,6 +305,7 @@ fn migration(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         word if is(word, "STATUS") => status(ctx, args),
         word if is(word, "CANCEL") => {
             let chosen = chosen(args)?;
+            check_log(ctx.state)?;
             let count = cancel(ctx, |job| chosen.is_none_or(|name| job.name == name));
             ctx.reply.len(count);
             Ok(())
@@ -342,6 +344,7 @@ fn chosen(args: Args<'_>) -> Result<Option<NodeId>, CommandError> {
 fn import(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let words: Vec<&[u8]> = args.iter_from(3).collect();
     let slots = ranges(&words)?;
+    check_log(ctx.state)?;
     let core = core(ctx.state)?;
     if !core.peers().me().is_primary() {
         return Err("ERR slot migration not allowed on replica.".into());

@@ -2,7 +2,9 @@
 
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
+use crate::cluster::NodeId;
 use crate::keyspace::ExpireMode;
+use crate::migration::{Job, Stage};
 use crate::resp::{Args, CommandError, errors};
 
 const FLUSHDB: Command = Command {
@@ -22,6 +24,9 @@ const FLUSHDB: Command = Command {
 fn flushdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_mode(args)?;
     let db = ctx.db();
+    if !ctx.state.migrations.is_idle() {
+        voids_imports(ctx)?;
+    }
     ctx.state.keyspace.flush(db);
     ctx.effect_always();
     ctx.reply.ok();
@@ -46,6 +51,9 @@ const FLUSHALL: Command = Command {
 /// changes would follow to replace a snapshot full of what was just removed.
 fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_mode(args)?;
+    if !ctx.state.migrations.is_idle() {
+        voids_imports(ctx)?;
+    }
     let before = ctx.state.keyspace.dirty;
     ctx.state.keyspace.flush_all();
     let is_replayed = ctx.state.keyspace.expire_mode == ExpireMode::Ignore;
@@ -59,6 +67,25 @@ fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     ctx.effect_always();
     ctx.reply.ok();
+    Ok(())
+}
+
+/// What is being received goes with all other keys: its source has to begin anew.
+///
+/// # Errors
+/// Slots are being taken just now.
+#[cold]
+fn voids_imports(ctx: &mut Context<'_>) -> CommandResult {
+    if ctx.state.is_replica() || ctx.state.keyspace.expire_mode == ExpireMode::Ignore {
+        return Ok(());
+    }
+    if ctx.state.migrations.iter().any(|job| job.is_taking) {
+        return Err("TRYAGAIN Slots are being taken over".into());
+    }
+    let receives = |job: &&Job| job.stage == Stage::Receiving;
+    let names: Vec<NodeId> =
+        ctx.state.migrations.iter().filter(receives).map(|job| job.name).collect();
+    names.iter().for_each(|name| ctx.state.drop_import(name));
     Ok(())
 }
 

@@ -208,6 +208,11 @@ impl Walks {
         self.last_id = self.last_id.max(former.last_id);
     }
 
+    /// How many more can run.
+    pub(super) fn free(&self) -> usize {
+        WALKS_MAX - self.running.len()
+    }
+
     /// Whether no walk is running.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

@@ -195,6 +195,11 @@ impl Keyspace {
         self.walks.start(dbs, ranges, cut)
     }
 
+    /// How many more walks can begin.
+    pub fn walks_free(&self) -> usize {
+        self.walks.free()
+    }
+
     /// One step of a walk, its output added to `out`. `None` if there is no such walk: it has ended.
     pub fn walk_step(
         &mut self,

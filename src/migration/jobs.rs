@@ -111,10 +111,15 @@ pub struct Job {
     pub is_settled: bool,
     /// Source: writes to the slots wait: the end is near, or the target cannot keep up.
     pub holds_writes: bool,
+    /// Target: the connection over which the source began last. What comes over an older one is void.
+    pub session: Option<u64>,
     /// Target: the epoch in which the source had the slots.
     pub former: Epoch,
     /// Target: the slots are being claimed, and nobody may change that.
     pub is_taking: bool,
+    /// Target: the same, by word of a source that has granted them and does not know what came of it. What was written may be
+    /// an older process', or a predecessor's, so it is not taken back.
+    pub is_resolving: bool,
 }
 
 /// A job that is over.
@@ -225,8 +230,10 @@ impl Jobs {
             is_cancelled: false,
             is_settled: false,
             holds_writes: false,
+            session: None,
             former: Epoch(0),
             is_taking: false,
+            is_resolving: false,
         });
     }
 
@@ -249,6 +256,20 @@ impl Jobs {
     pub fn keep_ended(&mut self, job: Job, outcome: Outcome, now_s: u64, max: usize) {
         self.ended.push_front(Ended { job, outcome, ended_s: now_s });
         self.ended.truncate(max);
+    }
+
+    /// What others know of the past stays, whatever data have come.
+    pub fn keep_history_of(&mut self, former: Jobs) {
+        if self.ended.is_empty() {
+            self.ended = former.ended;
+        }
+    }
+
+    /// Jobs that this node was about to end as it became a replica: for people to see.
+    pub fn handed_are_over(&mut self, now_s: u64, max: usize) {
+        let handed = |job: &mut Job| job.stage == Stage::Handed;
+        let over: Vec<Job> = self.active.extract_if(.., handed).collect();
+        over.into_iter().for_each(|job| self.keep_ended(job, Outcome::Success, now_s, max));
     }
 
     /// The notes that say how things stand, for a snapshot.

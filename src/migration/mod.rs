@@ -8,6 +8,9 @@ mod jobs;
 pub mod note;
 mod ranges;
 
+/// What a job is doing whose turn has not come.
+pub const QUEUED: &str = "queued";
+
 pub use jobs::{Ended, Job, Jobs, Outcome, Progress, Role, Stage};
 pub use note::{Note, Said};
 pub use ranges::{parse_ranges, shown_ranges};

@@ -89,13 +89,15 @@ fn what_is_hidden_follows_from_the_jobs_that_come_with_the_data() {
     let mut bench = with_hidden_keys();
     let hash_key = bench.node.state.keyspace.hash_key();
     let other = || crate::keyspace::Keyspace::new(16, hash_key, 1);
+    // A slot of another node.
+    let foreign = Slot::of(b"foo");
     let id = crate::cluster::testing::id('a');
-    let slots = std::iter::once(bar()).collect();
+    let slots = std::iter::once(foreign).collect();
     let plan = Box::new(Plan { source: id, target: id, slots });
     let mut beside = Beside::default();
     beside.jobs.hear(&Note { name: id, said: Said::Import(plan) }, 1);
     bench.node.replace_data(other(), beside);
-    assert_eq!(bench.node.state.keyspace.hidden().collect::<Vec<_>>(), [bar()]);
+    assert_eq!(bench.node.state.keyspace.hidden().collect::<Vec<_>>(), [foreign]);
     bench.node.replace_data(other(), Beside::default());
     assert_eq!(bench.node.state.keyspace.hidden().count(), 0);
 }

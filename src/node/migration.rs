@@ -6,7 +6,7 @@ use crate::clock::Time;
 use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::commands::{Entry, Flag, keys_of};
 use crate::keyspace::{ExpireMode, Slot};
-use crate::migration::{Job, Note, Outcome, Role, Said, Stage};
+use crate::migration::{Job, Note, Outcome, QUEUED, Role, Said, Stage};
 use crate::resp::{Args, CommandError, Reply, RequestParser, Requests, errors};
 use crate::state::client::{Client, Peer};
 use crate::state::{ClientId, Output, State};
@@ -27,7 +27,7 @@ impl Node {
         let now_s = state.time.unix_s();
         let mut exports = Vec::new();
         for job in state.migrations.iter_mut() {
-            job.heard_s = now_s;
+            (job.heard_s, job.is_taking, job.holds_writes) = (now_s, false, false);
             if job.role == Role::Source {
                 exports.push(job.name);
             }
@@ -41,7 +41,7 @@ impl Node {
     /// Applies the batch of `CLUSTER HANDOVER APPLY job number commands`.
     pub(super) fn apply_batch(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) {
         let mut reply = Reply::new(out, client.resp3);
-        match self.batch(args) {
+        match self.batch(args, client.id.0) {
             Ok(number) => reply.int(i64::try_from(number).unwrap_or(i64::MAX)),
             Err(error) => {
                 self.state.stats.count_error(error.code());
@@ -50,7 +50,7 @@ impl Node {
         }
     }
 
-    fn batch(&mut self, args: Args<'_>) -> Result<u64, CommandError> {
+    fn batch(&mut self, args: Args<'_>, session: u64) -> Result<u64, CommandError> {
         let state = &mut self.state;
         let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
         let number = crate::resp::number::parse_i64(&args[4])
@@ -59,18 +59,20 @@ impl Node {
         if state.is_replica() {
             return Err(errors::READONLY);
         }
+        let now_s = state.time.unix_s();
+        if let Some(job) = state.migrations.get_mut(&name) {
+            job.heard_s = now_s;
+        }
         if let Some(error) = super::gates::disk_error(state) {
             return Err(error);
         }
         if state.config.maxmemory > 0 && !super::memory::make_room(state) {
             return Err(errors::OOM);
         }
-        let now_s = state.time.unix_s();
         let job = state.migrations.get_mut(&name).filter(|job| job.stage == Stage::Receiving);
-        let Some(job) = job.filter(|job| !job.is_taking) else {
+        let Some(job) = job.filter(|job| !job.is_taking && job.session == Some(session)) else {
             return Err("ERR There is no such import".into());
         };
-        job.heard_s = now_s;
         if number <= job.batch {
             return Ok(number);
         }
@@ -94,6 +96,7 @@ impl Node {
                 // A part of it is there and in no log: everything of the job goes.
                 state
                     .log(true, format!("Batch {number} of import {name} cannot be applied: {why}"));
+                unlink_all(state, &args[5]);
                 state.drop_import(&name);
                 Err(CommandError::owned(format!("ERR Batch {number} cannot be applied: {why}")))
             }
@@ -144,6 +147,19 @@ impl Node {
         };
         job.is_taking = false;
         let (slots, former) = (job.plan.slots.clone(), job.former);
+        let source = job.is_resolving.then_some(job.plan.source);
+        if !self.may_claim() {
+            return self.untake(name, client, "This node may be about to be replaced", time);
+        }
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.is_resolving = false;
+        }
+        let core = self.state.cluster.as_ref().map(|one| &one.core);
+        let slots = match (&source, core) {
+            // Some may be another's by now.
+            (Some(source), Some(core)) => core.unclaimed_of(&slots, Some(source)),
+            _ => slots,
+        };
         let Some(epoch) = self.claim(&slots, former) else {
             return self.answer_job(client, b"-ERR This node is no primary\r\n".to_vec());
         };
@@ -157,6 +173,12 @@ impl Node {
         self.settle_cluster();
     }
 
+    fn may_claim(&self) -> bool {
+        let is_being_replaced = self.state.is_being_replaced();
+        let core = self.state.cluster.as_ref().map(|one| &one.core);
+        core.is_some_and(|core| core.may_claim() && !is_being_replaced)
+    }
+
     fn claim(&mut self, slots: &SlotSet, former: Epoch) -> Option<Epoch> {
         let take = |core: &mut crate::cluster::Cluster| {
             core.peers().me().is_primary().then(|| core.take_slots(slots, former))
@@ -168,7 +190,14 @@ impl Node {
     pub fn untake(&mut self, name: &NodeId, client: ClientId, why: &str, time: Time) {
         self.state.time = time;
         let plan = self.state.migrations.get(name).map(|job| Box::new(job.plan.clone()));
-        if let Some(plan) = plan.filter(|_| !self.state.is_replica()) {
+        let mut is_resolving = false;
+        if let Some(job) = self.state.migrations.get_mut(name) {
+            job.is_taking = false;
+            is_resolving = std::mem::take(&mut job.is_resolving);
+        }
+        // Where nothing may be added to the log, the source says what becomes of the job.
+        let stays = is_resolving || self.state.is_replica() || self.state.stands_still();
+        if let Some(plan) = plan.filter(|_| !stays) {
             self.begin_unit();
             self.state.say_of_job(*name, Said::Import(plan));
             propagate::flush_each(&mut self.state);
@@ -197,13 +226,17 @@ impl Node {
         state.keyspace.begin(state.time.unix_ms(), state.stream.end + 1);
     }
 
-    /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on.
-    pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) {
+    /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on. False while
+    /// nothing may be added to the log: this is to be done again.
+    pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) -> bool {
         self.state.time = time;
+        if self.state.stands_still() {
+            return false;
+        }
         let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
         let job = self.state.migrations.get(name).filter(granted);
         let Some((slots, stage)) = job.map(|job| (job.plan.slots.clone(), job.stage)) else {
-            return;
+            return true;
         };
         self.state.change_cluster(|core| core.hand_over(to, epoch, &slots));
         if stage == Stage::Granted {
@@ -211,16 +244,35 @@ impl Node {
         }
         self.settle_cluster();
         self.state.resume_paused();
+        true
     }
 
-    /// The target has not taken the slots of a job and never will under this grant: this node serves them again.
-    pub fn keep_granted(&mut self, name: &NodeId, time: Time) {
+    /// The target has not taken the slots of a job and never will under this grant: this node serves them again. A predecessor of
+    /// the target may have claimed them, where `is_contested`.
+    pub fn keep_granted(&mut self, name: &NodeId, is_contested: bool, time: Time) {
         let job = self.state.migrations.get(name).filter(|job| job.stage == Stage::Granted);
         let Some(plan) = job.map(|job| Box::new(job.plan.clone())) else { return };
         self.say_of_job(name, Said::Export(plan), time);
-        self.state.change_cluster(crate::cluster::Cluster::keep_slots);
+        self.state.change_cluster(|core| core.keep_slots(is_contested));
         self.settle_cluster();
         self.release_writes(name);
+    }
+
+    /// The target may take the slots of a job from here on. Not if somebody has ended it, something else keeps the log from
+    /// growing, or keys of these slots are on their way elsewhere.
+    pub fn grant(&mut self, name: &NodeId, time: Time) -> bool {
+        self.state.time = time;
+        let state = &self.state;
+        let moving = |job: &&Job| job.stage == Stage::Moving && !job.is_cancelled;
+        let Some(job) = state.migrations.get(name).filter(moving) else { return false };
+        let is_free = !job.plan.slots.iter().any(|slot| state.keyspace.is_slot_held(slot));
+        // What a successor has by now is all there is to be.
+        let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+        if !is_free || !may_claim || state.is_replica() || state.stands_still() {
+            return false;
+        }
+        self.say_of_job(name, Said::Grant, time);
+        true
     }
 
     /// Writes to the slots of a job wait.
@@ -240,12 +292,15 @@ impl Node {
 
     /// What is due of jobs.
     pub(super) fn tick_jobs(&mut self, time: Time) {
-        if self.state.migrations.is_idle() || self.state.is_replica() {
+        if self.state.migrations.is_idle() || self.state.is_replica() || self.state.stands_still() {
             return;
         }
         let jobs: Vec<Job> = self.state.migrations.iter().cloned().collect();
         for job in jobs {
             match job.stage {
+                Stage::Moving if job.phase == QUEUED => {
+                    self.state.outputs.push(Output::MoveSlots { job: job.name });
+                }
                 Stage::Moving => {}
                 Stage::Granted if self.state.handoff_hangs(None) => self.state.resume_paused(),
                 Stage::Granted => {}
@@ -259,26 +314,23 @@ impl Node {
 
     /// The keys of slots that are another's are being removed; the job is over when they are, and the target has been told.
     fn tick_handed(&mut self, job: &Job, time: Time) {
-        let foreign = self.foreign(&job.plan.slots);
-        if self.state.has_foreign_keys(&foreign) {
-            self.state.trim_foreign(&foreign);
+        if self.state.has_foreign_keys(&job.plan.slots) {
+            self.state.trim_foreign(&job.plan.slots);
         } else if job.is_settled {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
     }
 
-    /// Those of `slots` that are not this node's.
-    fn foreign(&self, slots: &SlotSet) -> SlotSet {
-        let Some(membership) = &self.state.cluster else { return SlotSet::EMPTY };
-        let owner = |slot: Slot| membership.core.slots().owner(slot);
-        let own = Some(crate::cluster::core::PeerIx::ME);
-        slots.iter().filter(|slot| owner(*slot) != own).collect()
+    fn tick_receiving(&mut self, job: &Job, time: Time) {
+        if !job.is_taking {
+            self.drop_silent(job, time);
+        }
     }
 
     /// A source that has gone silent has given the job up, or begins it again when it comes back.
-    fn tick_receiving(&mut self, job: &Job, time: Time) {
+    fn drop_silent(&mut self, job: &Job, time: Time) {
         let silent_s = time.unix_s().saturating_sub(job.heard_s);
-        if job.is_taking || silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
+        if silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
             return;
         }
         if let Some(job) = self.state.migrations.get_mut(&job.name) {
@@ -298,22 +350,36 @@ impl Node {
         self.end_job(&job.name, outcome, &job.message, time);
     }
 
-    /// The slots are this node's. Whoever of the source's shard claims them has not heard of that.
+    /// The slots are this node's, once it has claimed them. What its log says may be void: the one that wrote it may have taken it
+    /// back and died before its replicas heard of that. So slots that are still the source's are claimed by the source's word
+    /// alone (TAKE, RESOLVE, FINISH); where no word comes, what has come of them is removed.
     fn tick_taken(&mut self, job: &Job, time: Time) {
         if job.is_taking {
             return;
         }
         let Some(membership) = &self.state.cluster else { return };
-        if !membership.core.peers().me().is_primary() {
+        if !membership.core.peers().me().is_primary() || membership.core.is_claiming() {
             return;
         }
-        let missing = membership.core.unclaimed_of(&job.plan.slots, &job.plan.source);
+        let core = &membership.core;
+        // A source that has no slots left follows its target, and has nothing more to say.
+        let is_settled = core.is_own_replica(&job.plan.source);
+        let mut missing = core.unclaimed_of(&job.plan.slots, None);
+        if core.is_contested() {
+            core.own_of(&job.plan.slots).iter().for_each(|slot| missing.insert(slot));
+        }
+        let is_sources = core.has_none_of(&job.plan.slots)
+            && core.are_nobody_elses(&job.plan.slots, &job.plan.source);
         if !missing.is_empty() {
-            let text = format!("Slots of import {} are claimed once more", job.name);
-            self.state.log(true, text);
-            self.claim(&missing, job.former);
-            self.settle_cluster();
-        } else if time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
+            if self.may_claim() {
+                let text = format!("Slots of import {} are claimed once more", job.name);
+                self.state.log(true, text);
+                self.claim(&missing, job.former);
+                self.settle_cluster();
+            }
+        } else if is_sources {
+            self.drop_silent(job, time);
+        } else if is_settled || time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
     }
@@ -325,13 +391,26 @@ fn command_on(state: &State, slots: &SlotSet, args: Args<'_>) -> Result<&'static
         resolve_effect(&state.command_names, args).map_err(|error| error.text().to_owned())?;
     let mut keys = keys_of(entry.command, args).peekable();
     let has_keys = keys.peek().is_some();
-    if !entry.flags.has(Flag::Write) || !has_keys {
+    if !entry.flags.has(Flag::Write) || !has_keys || entry.command.name == "migrate" {
         return Err(format!("'{}' changes no keys", errors::printable(&args[0])));
     }
     if keys.any(|key| !slots.has(Slot::of(key))) {
         return Err(format!("'{}' has keys of other slots", errors::printable(&args[0])));
     }
     Ok(entry)
+}
+
+/// The log hears that no key of a batch is there: what became of each before the batch failed is not known to it.
+fn unlink_all(state: &mut State, bytes: &[u8]) {
+    let mut requests = Requests::default();
+    if RequestParser::default().parse(bytes, super::link::UNLIMITED, &mut requests).is_err() {
+        return;
+    }
+    for index in 0..requests.len() {
+        let args = requests.get(index, bytes);
+        let Ok(entry) = resolve_effect(&state.command_names, args) else { continue };
+        keys_of(entry.command, args).for_each(|key| state.keyspace.effects.unlink(0, key));
+    }
 }
 
 /// A batch and its number are one unit of the log: whoever has the one has the other.

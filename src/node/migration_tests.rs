@@ -7,9 +7,11 @@ use super::tests::Bench;
 use crate::cluster::Epoch;
 use crate::cluster::testing::{id, slot};
 use crate::keyspace::Slot;
+use crate::migration::note::Plan;
 use crate::migration::{Job, Note, Outcome, Said, Stage};
 use crate::resp::inline::{encode, split_words};
-use crate::state::client::Blocked;
+use crate::state::client::{Blocked, Peer};
+use crate::state::persistence::Beside;
 use crate::state::{Output, State};
 
 const JOB: &str = "jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj";
@@ -245,7 +247,7 @@ fn granted_slots_are_claimed_by_nobody_here_until_the_target_refuses() {
     assert_eq!(has(&bench, 4999), (true, true));
     let core = |bench: &Bench| bench.node.state.cluster.as_ref().unwrap().core.config_epoch();
     let before = core(&bench);
-    bench.node.keep_granted(&name, bench.clock.0);
+    bench.node.keep_granted(&name, true, bench.clock.0);
     assert_eq!(has(&bench, 5061), (true, true));
     assert!(core(&bench) > before, "a claim that is still on its way is older");
     let reply = ask(&mut bench, "get bar");
@@ -322,4 +324,57 @@ fn slots_that_move_are_not_moved_by_hand() {
         assert!(reply.contains("already migrating slot 5061"), "{line}: {reply}");
     }
     assert_eq!(ask(&mut bench, &format!("cluster setslot 4000 migrating {b}")), "+OK\r\n");
+}
+
+#[test]
+fn what_comes_over_an_older_connection_is_void() {
+    let mut bench = target();
+    apply(&mut bench, 1, "set bar 1");
+    let former = bench.client;
+    let peer = Peer { loopback: true, ..Peer::default() };
+    bench.client = bench.node.connect(peer, bench.clock.0).expect("there is room");
+    let (a, b) = (id('a'), id('b'));
+    let begin = format!("cluster handover begin {JOB} {a} {b} 5000-5100");
+    assert_eq!(bench.run(&begin), ":1\r\n");
+    let newer = std::mem::replace(&mut bench.client, former);
+    assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR There is no such import"));
+    let take = format!("cluster handover take {JOB} 1 9");
+    assert_eq!(bench.run(&take), "-ERR There is nothing to take\r\n");
+    bench.client = newer;
+    assert_eq!(apply(&mut bench, 2, "incr bar"), ":2\r\n");
+}
+
+#[test]
+fn a_flush_at_the_target_makes_its_source_begin_anew() {
+    let mut bench = target();
+    apply(&mut bench, 1, "set bar 1");
+    assert_eq!(bench.run("flushall"), "+OK\r\n");
+    assert_eq!(job(&bench.node.state).stage, Stage::Dropping);
+    assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR"));
+    bench.node.tick(bench.clock.0);
+    assert!(bench.node.state.migrations.is_idle());
+}
+
+#[test]
+fn what_a_snapshot_says_of_slots_that_are_owned_by_now_is_old() {
+    let mut bench = node('a');
+    bench.run("set foo{b} 1");
+    let own = Slot::of(b"b");
+    let mut beside = Beside::default();
+    let slots = std::iter::once(own).collect();
+    let plan = Box::new(Plan { source: id('b'), target: id('a'), slots });
+    beside.jobs.hear(&Note { name: id('j'), said: Said::Import(plan) }, 1);
+    bench.node.state.set_beside(beside);
+    assert_eq!(
+        bench.node.state.cluster.as_ref().unwrap().core.slots().owner(own),
+        Some(crate::cluster::core::PeerIx::ME)
+    );
+    assert_eq!(bench.run("dbsize"), ":1\r\n");
+    for _ in 0..3 {
+        bench.clock.advance_ms(100_000);
+        bench.node.tick(bench.clock.0);
+        while bench.node.trim_step(&mut bench.clock).is_some() {}
+    }
+    assert_eq!(bench.run("get foo{b}"), "$1\r\n1\r\n");
+    assert!(bench.node.state.migrations.is_idle());
 }

@@ -99,7 +99,10 @@ impl Node {
         let replication = &self.state.replication;
         let ttl_ms = self.state.config.repl_backlog_ttl.saturating_mul(1000);
         let alone_ms = (self.state.time.mono_us / 1000).saturating_sub(replication.alone_since_ms);
-        let is_alone = replication.replicas.is_empty() && replication.primary.is_none();
+        // Who moves slots reads the stream.
+        let is_alone = replication.replicas.is_empty()
+            && replication.primary.is_none()
+            && self.state.migrations.is_idle();
         replication.backlog.active && is_alone && ttl_ms > 0 && alone_ms >= ttl_ms
     }
 

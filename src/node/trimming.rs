@@ -5,7 +5,6 @@
 
 use crate::clock::Clock;
 use crate::keyspace::Slot;
-use crate::state::State;
 use crate::state::trimming::Why;
 
 use super::{Node, propagate};
@@ -41,7 +40,7 @@ impl Node {
             state.trimming.is_driven = false;
             return None;
         }
-        if stands_still(state) || state.stream.pending.len() > PENDING_BYTES_MAX {
+        if state.stands_still() || state.stream.pending.len() > PENDING_BYTES_MAX {
             return Some(WAIT_US);
         }
         let commands = state.stats.commands;
@@ -58,7 +57,7 @@ impl Node {
 
     /// The share of a tick: nothing stays behind for want of a driver.
     pub(super) fn tick_trimming(&mut self) {
-        if !self.state.trimming.is_empty() && !stands_still(&self.state) {
+        if !self.state.trimming.is_empty() && !self.state.stands_still() {
             self.trim_keys(KEYS_PER_TICK, &mut || false);
         }
     }
@@ -85,14 +84,4 @@ impl Node {
         propagate::flush_each(state);
         self.tell_watchers();
     }
-}
-
-/// Whether nothing may be added to the log just now.
-fn stands_still(state: &State) -> bool {
-    state.pause.is_some()
-        || state.replication.failover.is_some()
-        || state.is_being_replaced()
-        || state.shutdown_waits
-        || state.stopping
-        || state.persistence.loading.is_some()
 }

@@ -24,7 +24,9 @@ impl State {
     /// What came with data that have taken the place of others.
     pub fn set_beside(&mut self, beside: Beside) {
         self.functions = beside.functions;
+        let ended = std::mem::take(&mut self.migrations);
         self.migrations = beside.jobs;
+        self.migrations.keep_history_of(ended);
         self.settle_jobs();
     }
 
@@ -40,6 +42,7 @@ impl State {
         self.migrations.hear(note, self.time.unix_s());
         if !matches!(note.said, Said::At(_)) {
             self.settle_jobs();
+            self.resume_paused();
         }
     }
 
@@ -51,6 +54,9 @@ impl State {
 
     /// Ends a job, in the log too.
     pub fn end_job(&mut self, name: &NodeId, outcome: Outcome, message: &str) {
+        if self.is_replica() {
+            return;
+        }
         let Some(mut job) = self.migrations.get(name).cloned() else { return };
         self.say_of_job(*name, Said::End);
         job.phase = outcome.name();
@@ -84,11 +90,15 @@ impl State {
     pub fn settle_jobs(&mut self) {
         let receives = |job: &&Job| matches!(job.stage, Stage::Receiving | Stage::Dropping);
         let wanted = self.slots_of_jobs(receives);
+        let wanted = self.foreign_of(&wanted);
         self.hide_exactly(&wanted);
         let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
         let ceded = self.slots_of_jobs(granted);
+        let taken = self.migrations.iter().filter(|job| job.stage == Stage::Taken);
+        let taken = taken.map(|job| (job.plan.slots.clone(), job.plan.source)).collect();
         if let Some(membership) = &mut self.cluster {
             membership.core.set_ceded(ceded);
+            membership.core.set_taken(taken);
         }
     }
 
@@ -102,6 +112,14 @@ impl State {
                 && job.stage == Stage::Granted
                 && now_s.saturating_sub(job.updated_s) > HANGS_S
         })
+    }
+
+    /// Those of `slots` that are not this node's: what a job says of the others is older than that.
+    #[must_use]
+    pub fn foreign_of(&self, slots: &SlotSet) -> SlotSet {
+        let Some(membership) = &self.cluster else { return slots.clone() };
+        let own = Some(crate::cluster::core::PeerIx::ME);
+        slots.iter().filter(|slot| membership.core.slots().owner(*slot) != own).collect()
     }
 
     fn slots_of_jobs(&self, which: impl Fn(&&Job) -> bool) -> SlotSet {
@@ -130,12 +148,12 @@ impl State {
     /// Whether there are keys in slots that are not this node's.
     #[must_use]
     pub fn has_foreign_keys(&self, slots: &SlotSet) -> bool {
-        self.keyspace.has_keys_in(slots.iter())
+        self.keyspace.has_keys_in(self.foreign_of(slots).iter())
     }
 
     /// Has the keys of slots removed that are not this node's.
     pub fn trim_foreign(&mut self, slots: &SlotSet) {
-        let slots: Vec<Slot> = slots.iter().collect();
+        let slots: Vec<Slot> = self.foreign_of(slots).iter().collect();
         self.trim_slots(&slots, Why::Unwanted);
     }
 
@@ -147,7 +165,8 @@ impl State {
             let concerned = slot.is_none_or(|slot| job.plan.slots.has(slot));
             let waits = match job.stage {
                 // Handed, and still this node's: it has been started again before its configuration was saved.
-                Stage::Granted | Stage::Handed => writes || slot.is_some(),
+                Stage::Granted => writes || slot.is_some(),
+                Stage::Handed => slot.is_some(),
                 Stage::Moving => writes && job.holds_writes,
                 _ => false,
             };

@@ -51,6 +51,17 @@ impl Trimming {
 }
 
 impl State {
+    /// Whether nothing may be added to the log just now: what its successor has, say, is all there is to be.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.pause.is_some()
+            || self.replication.failover.is_some()
+            || self.is_being_replaced()
+            || self.shutdown_waits
+            || self.stopping
+            || self.persistence.loading.is_some()
+    }
+
     /// Whether former keys of `slot` are still being removed. Whoever owns it meanwhile cannot serve it yet.
     #[inline]
     #[must_use]

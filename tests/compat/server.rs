@@ -24,8 +24,18 @@ fn all_names() -> Vec<&'static str> {
 }
 
 /// Commands that came with 7.2, and one of Valkey.
-const NEWER: [&str; 5] =
-    ["client|no-touch", "client|setinfo", "cluster|myshardid", "cluster|slot-stats", "waitaof"];
+const NEWER: [&str; 10] = [
+    "client|no-touch",
+    "client|setinfo",
+    "cluster|cancelslotmigrations",
+    "cluster|getslotmigrations",
+    "cluster|handover",
+    "cluster|migrateslots",
+    "cluster|migration",
+    "cluster|myshardid",
+    "cluster|slot-stats",
+    "waitaof",
+];
 
 /// Facts that differ between 7.0 at hand and 7.2: command and fact, stock, ours.
 const CHANGED: &[&str] = &[

@@ -12,7 +12,7 @@ use crate::peer::{PROGRAM, Stock, installed};
 use crate::tree::Tree;
 
 /// Settings that 7.2 added, one of Valkey, and our own.
-const NEWER: [&str; 10] = [
+const NEWER: [&str; 14] = [
     "cluster-announce-human-nodename",
     "locale-collate",
     "rdb-version",
@@ -23,6 +23,10 @@ const NEWER: [&str; 10] = [
     // Ours alone.
     "cluster-fast-election",
     "cluster-primary-guard",
+    "cluster-slot-migration-handoff-max-lag-bytes",
+    "cluster-slot-migration-log-max-len",
+    "cluster-slot-migration-max-bandwidth",
+    "cluster-slot-migration-write-pause-timeout",
     "cluster-suspect-refused",
     "repl-backlog-disk-size",
 ];

@@ -100,7 +100,7 @@ fn nodes_out_of_reach_are_told_alike() {
                 cli(&["fix", &at], &[]),
             ];
             let quiet = "--no-auth-warning";
-            said.push(cli(&["info", &lab.at(1), "-a", "secret", quiet], &[]));
+            said.push(sorted(&cli(&["info", &lab.at(1), "-a", "secret", quiet], &[])));
             said.push(cli(&["info", &lab.at(1), "-a", "wrong"], &[]));
             said
         });

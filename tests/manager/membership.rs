@@ -1,7 +1,8 @@
 //! `add-node` and `del-node`.
 
 use crate::both::{Part, THREE, compare, id};
-use crate::member::Kind;
+use crate::member::{Kind, Member};
+use crate::server::wait_for;
 
 use Kind::{Ours, Stock};
 
@@ -43,6 +44,10 @@ fn nodes_without_functions_join() {
     compare(Ours, &parts, |lab, cli| {
         let mut said = vec![cli(&["add-node", &lab.at(3), &lab.at(0)], &[])];
         lab.settle();
+        wait_for("all to know the new node", || {
+            let knows = |member: &Member| member.cluster_info("cluster_known_nodes") == "4";
+            lab.members.iter().all(knows).then_some(())
+        });
         said.push(cli(&["check", &lab.at(0)], &[]));
         said.push(cli(&["del-node", &lab.at(0), &lab.members[3].id()], &[]));
         said

@@ -69,7 +69,7 @@ fn results_can_be_read_by_machines() {
     let words = ["reshard", &at, "--cluster-from", &one, "--cluster-to", &two];
     let moved = facts(&[&words[..], &["--cluster-slots", "3", "--cluster-yes", "--json"]].concat());
     let moves = moved["moves"].as_array().unwrap();
-    assert_eq!(moves.len(), 3, "{moved}");
+    assert_eq!((moves.len(), &moves[0]["slots"]), (1, &"0-2".into()), "{moved}");
     assert_eq!((&moves[0]["source"], &moves[0]["state"]), (&one.into(), &"success".into()));
     lab.settle();
     let balanced = facts(&["rebalance", &at, "--json"]);
@@ -129,4 +129,23 @@ fn the_bus_port_that_is_out_of_reach_is_named_soon() {
     assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn reshard_is_told_in_ranges_and_ends_with_what_came_of_it() {
+    let lab = Lab::start(Ours, THREE);
+    let at = lab.at(0);
+    let [one, two] = [0, 1].map(id);
+    let words = ["reshard", &at, "--cluster-from", &one, "--cluster-slots", "100"];
+    let unknown = [&words[..], &["--cluster-to", "x", "--cluster-yes", "--json"]].concat();
+    let (is_content, out, err) = highwater(&unknown);
+    let facts: serde_json::Value = serde_json::from_str(&out).expect("one object");
+    assert!(!is_content && facts["ok"] == false, "{out}{err}");
+    let told = "*** The specified node (x) is not known or not a master.";
+    assert_eq!(facts["errors"], serde_json::json!([told]));
+    let (is_content, said, err) =
+        highwater(&[&words[..], &["--cluster-to", &two, "--cluster-yes"]].concat());
+    assert!(is_content, "{said}{err}");
+    assert!(said.contains(&format!("    Moving slots 0-99 from {at}\n")), "{said}");
+    assert!(said.contains("\n100 slots moved in "), "{said}");
 }

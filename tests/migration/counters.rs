@@ -30,13 +30,25 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Starts `count` of them.
+    /// Starts `count` of them: what was answered counts.
     pub(crate) fn start(ports: &[u16], count: usize) -> Counters {
+        Counters::start_with(ports, count, false)
+    }
+
+    /// The same where nodes are replaced by their replicas: what WAIT has confirmed counts, what was only answered may be gone.
+    pub(crate) fn confirmed(ports: &[u16], count: usize) -> Counters {
+        Counters::start_with(ports, count, true)
+    }
+
+    fn start_with(ports: &[u16], count: usize, confirms: bool) -> Counters {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let threads = (0..count)
             .map(|number| {
                 let (stop, done, ports) = (Arc::clone(&stop), Arc::clone(&done), ports.to_vec());
-                std::thread::spawn(move || Counting::new(ports, number).run(&stop, &done))
+                std::thread::spawn(move || {
+                    let counting = Counting { confirms, ..Counting::new(ports, number) };
+                    counting.run(&stop, &done)
+                })
             })
             .collect();
         Counters { stop, done, threads }
@@ -57,6 +69,8 @@ struct Counting {
     number: usize,
     links: BTreeMap<u16, Client>,
     places: BTreeMap<u16, u16>,
+    /// Only what WAIT has confirmed is sure to be there.
+    confirms: bool,
 }
 
 /// What came of a request.
@@ -70,7 +84,8 @@ enum Came {
 
 impl Counting {
     fn new(ports: Vec<u16>, number: usize) -> Counting {
-        Counting { ports, number, links: BTreeMap::new(), places: BTreeMap::new() }
+        let (links, places) = (BTreeMap::new(), BTreeMap::new());
+        Counting { ports, number, links, places, confirms: false }
     }
 
     fn run(mut self, stop: &AtomicBool, done: &AtomicU64) -> BTreeMap<String, Count> {
@@ -93,13 +108,19 @@ impl Counting {
                         (low + 1..=high + 1).contains(&value),
                         "{key}: {value}, not {low} to {high} and 1"
                     );
-                    *count = Count { acknowledged: value, unknown: 0 };
-                    done.fetch_add(1, Ordering::Relaxed);
+                    let is_sure = !self.confirms || self.is_confirmed(&key);
+                    *count = match is_sure {
+                        true => Count { acknowledged: value, unknown: 0 },
+                        false => Count { acknowledged: low, unknown: high.max(value) - low },
+                    };
+                    done.fetch_add(u64::from(is_sure), Ordering::Relaxed);
                 }
                 Came::Reply(reply) => {
                     let value = number(&reply);
                     assert!((low..=high).contains(&value), "{key}: {value}, not {low} to {high}");
-                    *count = Count { acknowledged: value, unknown: high - value };
+                    if !self.confirms {
+                        *count = Count { acknowledged: value, unknown: high - value };
+                    }
                 }
                 Came::NotRun => std::thread::sleep(Duration::from_millis(2)),
                 Came::Unknown => {
@@ -109,6 +130,20 @@ impl Counting {
             }
         }
         counts
+    }
+
+    /// Whether a replica has what was written last over the connection for `key`.
+    fn is_confirmed(&mut self, key: &str) -> bool {
+        let slot = Slot::of(key.as_bytes()).number();
+        let first = self.ports[usize::from(slot) % self.ports.len()];
+        let port = *self.places.get(&slot).unwrap_or(&first);
+        let Some(link) = self.links.get_mut(&port) else { return false };
+        let request = highwater::resp::inline::encode(&crate::peer::words("WAIT 1 500"));
+        let Ok(reply) = link.send(&request).and_then(|()| link.reply()) else {
+            self.links.remove(&port);
+            return false;
+        };
+        reply.starts_with(b":") && !reply.starts_with(b":0")
     }
 
     fn ask(&mut self, key: &str, line: &str) -> Came {

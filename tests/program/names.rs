@@ -33,7 +33,6 @@ fn missing_programs_say_so() {
         assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
         assert!(text(&output.stderr).contains("not part of this version"), "{name}");
     };
-    check("highwater", &["cluster", "create"]);
     check("redis-sentinel", &["sentinel.conf"]);
     check("redis-server", &["sentinel.conf", "--sentinel"]);
 }

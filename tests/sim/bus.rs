@@ -206,6 +206,7 @@ impl World {
                 link.0
             }
             Kind::Replication => self.accept_replica(at, number, remote),
+            Kind::Job => self.accept_job(at, number, remote),
         };
         if let Some(pipe) = self.net.pipes.get_mut(&number) {
             (pipe.ends[1].id, pipe.ends[1].is_open) = (id, true);
@@ -237,6 +238,7 @@ impl World {
         }
         match kind {
             Kind::Replication => self.link_opened(at, pipe, is_open),
+            Kind::Job => self.task_opened(at, pipe, link.0, is_open),
             Kind::Bus if is_open => {
                 self.machines[at].links.insert(link, (pipe, 0));
                 self.with(at, |node, time| node.step_cluster(time, Input::Connected { link }));
@@ -319,6 +321,8 @@ impl World {
                 self.with(at, |node, time| node.step_cluster(time, Input::Closed { link }));
                 self.close(number, side);
             }
+            (Kind::Job, message) if side == 0 => self.task_hears(at, number, link.0, message),
+            (Kind::Job, message) => self.job_says(at, number, message),
             (Kind::Replication, message) if side == 0 => self.primary_says(at, number, message),
             (Kind::Replication, message) => self.replica_says(at, number, message),
             (Kind::Bus, other) => unreachable!("{other:?} on the bus"),

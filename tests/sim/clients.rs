@@ -10,6 +10,7 @@ use highwater::state::client::Peer;
 
 use crate::events::Event;
 use crate::moves::Unpacking;
+use crate::served::Served;
 use crate::stream::Fed;
 use crate::world::World;
 
@@ -90,6 +91,7 @@ pub(crate) enum Connection {
     Writer(Asking),
     /// It brings keys of a MIGRATE.
     Carrier(Unpacking),
+    Job(Served),
 }
 
 impl World {

@@ -54,13 +54,17 @@ impl World {
 
     fn carry_out(&mut self, at: usize, output: Output) {
         match output {
-            Output::Push { client, bytes } => self.push(at, client, &bytes),
+            Output::Push { client, bytes } => {
+                self.push(at, client, &bytes);
+                self.push_to_job(at, client, &bytes);
+            }
             // The client of a MIGRATE does not wait for its end here.
             Output::Answer { .. } => {}
             Output::MoveKeys { number } => self.carry_keys(at, number),
             Output::Resume { client } => {
                 self.run_request(at, client);
                 self.go_on_unpacking(at, client);
+                self.run_job(at, client);
             }
             Output::Close { client } => self.drop_connection(at, client),
             Output::Feed(feed) => self.feed(at, *feed),
@@ -70,7 +74,7 @@ impl World {
             // A tick trims a little too, and there is never much.
             Output::StartTrimming => {}
             Output::StartSnapshot | Output::StartRewrite | Output::Deliver { .. } => {}
-            other => unreachable!("nobody asks for {other:?} here"),
+            other => self.begin_task(at, other),
         }
     }
 
@@ -103,7 +107,7 @@ impl World {
         self.release(at);
     }
 
-    fn sync(&mut self, at: usize) {
+    pub(crate) fn sync(&mut self, at: usize) {
         let machine = &mut self.machines[at];
         if machine.disk.log.is_synced() || std::mem::replace(&mut machine.is_syncing, true) {
             return;
@@ -125,6 +129,7 @@ impl World {
             machine.released = machine.released.max(durable);
             self.sync(at);
         }
+        self.wake_synced(at);
         self.release(at);
     }
 
@@ -136,7 +141,7 @@ impl World {
     /// Replies leave that need not wait any more, and acknowledgements.
     fn release(&mut self, at: usize) {
         let asking = |(client, connection): (&ClientId, &Connection)| match connection {
-            Connection::Writer(_) | Connection::Carrier(_) => Some(*client),
+            Connection::Writer(_) | Connection::Carrier(_) | Connection::Job(_) => Some(*client),
             Connection::Replica(_) => None,
         };
         let clients: Vec<ClientId> =
@@ -144,6 +149,7 @@ impl World {
         for client in clients {
             self.answer(at, client);
             self.acknowledge_keys(at, client);
+            self.answer_job(at, client);
         }
         self.acknowledge_if_asked(at);
     }

@@ -67,6 +67,8 @@ pub(crate) enum Own {
     Synced(usize),
     /// The log is to be synced.
     SyncDue,
+    /// A task that moves slots goes on, if it still waits for this.
+    Turn { task: u64, turn: u64 },
     /// What the log holds has been loaded.
     Loaded,
 }

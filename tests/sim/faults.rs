@@ -102,6 +102,14 @@ impl World {
         }
     }
 
+    /// A connection breaks over which slots move.
+    pub(crate) fn cut_jobs(&mut self) {
+        let is_job = |pipe: &crate::network::Pipe| pipe.kind == crate::network::Kind::Job;
+        let pipes = self.net.pipes.iter().filter(|(_, pipe)| is_job(pipe) && !pipe.is_cut);
+        let numbers: Vec<u64> = pipes.map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.cut(number));
+    }
+
     /// A process dies in some way, and is started again later.
     pub(crate) fn crash(&mut self, at: usize, down_ms: (u64, u64)) {
         if self.rng.bool() {
@@ -144,7 +152,7 @@ impl World {
             7 => self.machines[at].skew_us += rng.i64(-20_000_000..20_000_000),
             8 | 9 => self.fail_over(at, rng),
             10 => self.move_replica(at, rng),
-            11 => self.move_slot(rng),
+            11 if !self.has_jobs => self.move_slot(rng),
             _ => {
                 let disk = &mut self.machines[at].disk;
                 disk.is_full = !disk.is_full;

@@ -4,6 +4,7 @@ use highwater::clock::ManualClock;
 use highwater::cluster::NodeId;
 use highwater::cluster::core::{Guard, PeerIx};
 use highwater::cluster::packet::flags;
+use highwater::keyspace::Slot;
 use highwater::resp::inline::{encode, split_words};
 use highwater::resp::{RequestLimits, RequestParser, Requests};
 use highwater::state::client::Peer;
@@ -13,6 +14,10 @@ use crate::world::World;
 /// Healing takes so many timeouts at most, and what does not depend on them.
 const HEALS_IN_TIMEOUTS: u64 = 10;
 const HEALS_IN_MS: u64 = 20_000;
+
+/// With slots on their way: a source that has gone for good is given up after a minute, a target that was not told of the end
+/// forgets after a minute, and one may follow the other.
+const JOBS_END_IN_MS: u64 = 150_000;
 
 /// Between two looks.
 const LOOK_MS: u64 = 500;
@@ -55,6 +60,20 @@ impl World {
         self.check_equal();
     }
 
+    /// Each key is with the owner of its slot alone.
+    pub(crate) fn check_places(&self) {
+        for at in 0..self.machines.len() {
+            let core = self.core(at).expect("it runs");
+            if core.peers().me().is_replica() {
+                continue;
+            }
+            let keyspace = &self.node(at).expect("it runs").state.keyspace;
+            let foreign = Slot::all().filter(|slot| core.slots().owner(*slot) != Some(PeerIx::ME));
+            let left: Vec<Slot> = foreign.filter(|slot| keyspace.has_keys_in([*slot])).collect();
+            assert_eq!(left, [], "#{at} has keys of slots that are another's");
+        }
+    }
+
     /// Lets time pass until somebody has taken the place of a dead primary.
     ///
     /// # Panics
@@ -83,6 +102,7 @@ impl World {
     pub(crate) fn until_healed(&mut self, since: &str) {
         let began_us = self.now_us;
         let limit_ms = HEALS_IN_TIMEOUTS * self.plan.timeout_ms + HEALS_IN_MS;
+        let limit_ms = limit_ms + if self.has_jobs { JOBS_END_IN_MS } else { 0 };
         loop {
             let ills = self.ills();
             if ills.is_empty() {
@@ -126,6 +146,16 @@ impl World {
         }
         if state.persistence.loading.is_some() {
             say("is loading".to_owned());
+        }
+        for job in state.migrations.iter() {
+            say(format!("has {:?} of {:?}: {}", job.stage, job.name, job.message));
+        }
+        let hidden = state.keyspace.hidden().count();
+        if hidden > 0 {
+            say(format!("hides {hidden} slots"));
+        }
+        if self.has_jobs && !self.has_moved_slots && core.slots().has_open() {
+            say("has open slots".to_owned());
         }
         if core.peers().len() != self.machines.len() {
             say(format!("knows {} nodes", core.peers().len()));

@@ -13,7 +13,7 @@ use highwater::keyspace::{HashKey, Keyspace};
 use highwater::node::Node;
 use highwater::node::replay::Replay;
 use highwater::resp::{RequestLimits, RequestParser, Requests};
-use highwater::state::persistence::Loading;
+use highwater::state::persistence::{Beside, Loading};
 use highwater::state::run::Run;
 use highwater::state::{ClientId, Stream};
 use highwater_persistence::nodes_conf::{NodeFlag, NodeLine, NodesConf};
@@ -22,6 +22,7 @@ use crate::bus::Bus;
 use crate::clients::Connection;
 use crate::disk::{Disk, Ids, Log};
 use crate::events::{Event, Own};
+use crate::jobs::Tasks;
 use crate::network::Message;
 use crate::stream::Session;
 use crate::world::{Plan, Policy, World};
@@ -60,7 +61,8 @@ pub(crate) struct Machine {
     pub(crate) commit_waits: bool,
     pub(crate) is_syncing: bool,
     /// What the log held at the start, until it is loaded.
-    loading: Option<(Keyspace, Stream)>,
+    loading: Option<(Keyspace, Beside, Stream)>,
+    pub(crate) tasks: Tasks,
 }
 
 impl Machine {
@@ -92,6 +94,7 @@ impl Machine {
             commit_waits: false,
             is_syncing: false,
             loading: None,
+            tasks: Tasks::default(),
         }
     }
 
@@ -144,14 +147,25 @@ pub(crate) fn confs(plan: &Plan, rng: &mut Rng) -> Vec<String> {
         let mut nodes: Vec<NodeLine> = (0..machines.len()).map(line).collect();
         nodes[own].flags.insert(0, NodeFlag::Myself);
         let current_epoch = plan.primaries as u64;
-        NodesConf { nodes, current_epoch, last_vote_epoch: 0, has_vars: true, data_until: 0 }
-            .write()
+        NodesConf {
+            nodes,
+            current_epoch,
+            last_vote_epoch: 0,
+            has_vars: true,
+            data_until: 0,
+            unclaimed: Vec::new(),
+        }
+        .write()
     };
     (0..machines.len()).map(conf).collect()
 }
 
 /// What a log holds, and the database it ends in.
-pub(crate) fn replay(bytes: &[u8], node: Node, time: highwater::clock::Time) -> (Keyspace, u32) {
+pub(crate) fn replay(
+    bytes: &[u8],
+    node: Node,
+    time: highwater::clock::Time,
+) -> (Keyspace, Beside, u32) {
     let mut replay = Replay::new(node, time);
     let mut requests = Requests::default();
     let limits = RequestLimits { bulk_bytes_max: u64::MAX, authenticated: true };
@@ -164,7 +178,9 @@ pub(crate) fn replay(bytes: &[u8], node: Node, time: highwater::clock::Time) -> 
     }
     assert_eq!(replay.failed.0, 0, "{:?}", replay.failed);
     let db = replay.db();
-    (replay.finish().state.keyspace, db)
+    let node = replay.finish();
+    let beside = node.state.beside();
+    (node.state.keyspace, beside, db)
 }
 
 impl World {
@@ -231,7 +247,7 @@ impl World {
     }
 
     /// What the log holds, and the stream that goes on behind it: a primary's under a new id.
-    fn recover(&mut self, at: usize, is_replica: bool) -> (Keyspace, Stream) {
+    fn recover(&mut self, at: usize, is_replica: bool) -> (Keyspace, Beside, Stream) {
         if self.machines[at].disk.log.sync_begins() == 0 {
             self.machines[at].disk.log = Log::new(hex_id(&mut self.rng));
         }
@@ -246,29 +262,31 @@ impl World {
         };
         log.ids(ids.clone());
         log.sync_ends(log.sync_begins());
-        let (keyspace, db) = replay(&log.bytes, blank, time);
+        let (keyspace, beside, db) = replay(&log.bytes, blank, time);
         let mut stream = Stream::new(ids.id);
         stream.former = ids.former;
         stream.end = end;
         (stream.recording, stream.is_told) = (true, is_replica);
         stream.db = is_replica.then_some(db);
-        (keyspace, stream)
+        (keyspace, beside, stream)
     }
 
     /// The data are there: the node serves.
     pub(crate) fn loaded(&mut self, at: usize) {
         let machine = &mut self.machines[at];
-        let Some((keyspace, stream)) = machine.loading.take() else { return };
+        let Some((keyspace, beside, stream)) = machine.loading.take() else { return };
         machine.released = stream.end;
         machine.history += 1;
         self.with(at, |node, time| {
             node.state.time = time;
             node.state.keyspace = keyspace;
+            node.state.set_beside(beside);
             node.state.stream = stream;
             node.state.persistence.loading = None;
             node.state.persistence.aof_enabled = true;
             node.apply_settings();
             node.claim_loaded_slots();
+            node.resume_jobs();
         });
     }
 
@@ -288,6 +306,7 @@ impl World {
         machine.commit_waits = false;
         machine.is_syncing = false;
         machine.loading = None;
+        machine.tasks = Tasks::default();
         // What was being written has got there, or has not.
         if let Some(text) = std::mem::take(&mut machine.bus).being_saved()
             && self.rng.bool()

@@ -23,6 +23,8 @@ pub(crate) enum Message {
 pub(crate) enum Kind {
     Bus,
     Replication,
+    /// Of a task that moves slots, to a node as its client.
+    Job,
 }
 
 /// One side of a connection.

@@ -187,7 +187,7 @@ impl World {
         session.phase = Phase::Streaming;
         let generation = session.generation;
         let blank = self.blank(at);
-        let (keyspace, db) = replay(&bytes, blank, self.time(at));
+        let (keyspace, beside, db) = replay(&bytes, blank, self.time(at));
         let machine = &mut self.machines[at];
         machine.history += 1;
         machine.released = offset;
@@ -197,6 +197,7 @@ impl World {
         self.trace(at, &format!("has a full copy at {offset}"));
         // What waits for the former log waits in vain.
         self.drop_writers(at);
+        self.wake_synced(at);
         self.with(at, |node, time| {
             let loaded = |link: &mut highwater::replication::Link, now_ms| {
                 link.received(now_ms);
@@ -207,7 +208,7 @@ impl World {
             node.state.stream = stream;
             node.state.clients.iter_mut().for_each(|client| client.write_offset = 0);
             node.state.detach_replicas();
-            drop(node.replace_data(keyspace, Default::default()));
+            drop(node.replace_data(keyspace, beside));
             node.with_link(generation, time, |link, facts, _| loaded(link, facts.now_ms));
         });
         self.acknowledge(at);
@@ -372,8 +373,10 @@ impl World {
     /// A connection is closed from this side, or is gone.
     pub(crate) fn drop_connection(&mut self, at: usize, client: ClientId) {
         let Some(connection) = self.machines[at].connections.remove(&client) else { return };
-        if let Connection::Replica(fed) = &connection {
-            self.close(fed.pipe, 1);
+        match &connection {
+            Connection::Replica(fed) => self.close(fed.pipe, 1),
+            Connection::Job(served) => self.close(served.pipe, 1),
+            Connection::Writer(_) | Connection::Carrier(_) => {}
         }
         self.connection_lost(connection);
         self.with(at, |node, _| node.disconnect(client));

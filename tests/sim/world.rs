@@ -108,6 +108,8 @@ pub(crate) struct World {
     pub(crate) traces: bool,
     /// An operator has moved slots.
     pub(crate) has_moved_slots: bool,
+    /// An operator has had nodes move slots as a whole.
+    pub(crate) has_jobs: bool,
 }
 
 impl World {
@@ -125,6 +127,7 @@ impl World {
             check: Checks::default(),
             traces: std::env::var_os("TRACE").is_some(),
             has_moved_slots: false,
+            has_jobs: false,
             plan,
         }
     }
@@ -224,6 +227,7 @@ impl World {
             Own::Synced(marks) => self.synced(at, marks),
             Own::SyncDue => self.sync_due(at),
             Own::Loaded => self.loaded(at),
+            Own::Turn { task, turn } => self.turn(at, task, turn),
         }
     }
 

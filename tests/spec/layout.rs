@@ -80,7 +80,14 @@ pub(crate) fn conf(layout: &str, me: char) -> NodesConf {
     let nodes: Vec<NodeLine> =
         layout.split_whitespace().map(|word| line(word, me, &mut epoch)).collect();
     assert!(nodes.iter().any(|node| node.is(NodeFlag::Myself)), "{me} is not in {layout}");
-    NodesConf { nodes, current_epoch: epoch, last_vote_epoch: 0, has_vars: true, data_until: 0 }
+    NodesConf {
+        nodes,
+        current_epoch: epoch,
+        last_vote_epoch: 0,
+        has_vars: true,
+        data_until: 0,
+        unclaimed: Vec::new(),
+    }
 }
 
 fn line(word: &str, me: char, epoch: &mut u64) -> NodeLine {

@@ -40,7 +40,7 @@ impl NodesConf {
 struct Reader {
     nodes: Vec<NodeLine>,
     ids: HashSet<String>,
-    vars: Option<(u64, u64, u64)>,
+    vars: Option<Vars>,
     taken: Slots,
 }
 
@@ -131,29 +131,45 @@ impl Reader {
         if !self.nodes.iter().any(|node| node.is(NodeFlag::Myself)) {
             return Err(Mistake::NoMyself);
         }
-        let (current_epoch, last_vote_epoch, data_until) = self.vars.unwrap_or_default();
         let has_vars = self.vars.is_some();
-        Ok(NodesConf { nodes: self.nodes, current_epoch, last_vote_epoch, has_vars, data_until })
+        let Vars { current_epoch, last_vote_epoch, data_until, unclaimed } =
+            self.vars.unwrap_or_default();
+        let nodes = self.nodes;
+        Ok(NodesConf { nodes, current_epoch, last_vote_epoch, has_vars, data_until, unclaimed })
     }
 }
 
-/// `currentEpoch`, `lastVoteEpoch` and `dataUntil`, the last 0 where it is not there; other names are passed over, as stock does.
-fn read_vars(words: &[String]) -> Result<(u64, u64, u64), Mistake> {
+/// What the line of `vars` holds.
+#[derive(Debug, Default)]
+struct Vars {
+    current_epoch: u64,
+    last_vote_epoch: u64,
+    data_until: u64,
+    unclaimed: Vec<(u16, u16)>,
+}
+
+/// `currentEpoch` and `lastVoteEpoch` have to be there. Names that are not known are passed over, as stock does.
+fn read_vars(words: &[String]) -> Result<Vars, Mistake> {
     let (pairs, rest) = words.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(Mistake::Vars);
     }
-    let (mut current, mut last_vote, mut data_until) = (None, None, 0);
+    let (mut current, mut last_vote, mut vars) = (None, None, Vars::default());
     for [name, value] in pairs {
         match name.as_str() {
             "currentEpoch" => current = Some(read_number(value, EPOCH_END)?),
             "lastVoteEpoch" => last_vote = Some(read_number(value, EPOCH_END)?),
-            "dataUntil" => data_until = read_number(value, u64::MAX)?,
+            "dataUntil" => vars.data_until = read_number(value, u64::MAX)?,
+            "unclaimed" => {
+                let read =
+                    |word: &str| read_range(word).ok_or_else(|| Mistake::Slots(word.to_owned()));
+                vars.unclaimed = value.split(',').map(read).collect::<Result<_, _>>()?;
+            }
             _ => {}
         }
     }
-    let (current, last_vote) = current.zip(last_vote).ok_or(Mistake::Vars)?;
-    Ok((current, last_vote, data_until))
+    (vars.current_epoch, vars.last_vote_epoch) = current.zip(last_vote).ok_or(Mistake::Vars)?;
+    Ok(vars)
 }
 
 fn read_id(text: &str) -> Result<String, Mistake> {

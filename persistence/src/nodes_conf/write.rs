@@ -25,6 +25,10 @@ impl NodesConf {
         if self.data_until > 0 {
             text += &format!(" dataUntil {}", self.data_until);
         }
+        if !self.unclaimed.is_empty() {
+            let ranges = self.unclaimed.iter().map(|(first, last)| format!("{first}-{last}"));
+            text += &format!(" unclaimed {}", ranges.collect::<Vec<_>>().join(","));
+        }
         text.push('\n');
         text
     }

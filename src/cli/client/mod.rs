@@ -26,6 +26,7 @@ mod transfer;
 mod uri;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use super::wire::Credentials;
@@ -45,6 +46,8 @@ pub(super) fn run(arguments: &[OsString], name: &str) -> ExitCode {
     };
     // Scripts of the other name do not know the flag that stock needs to tell errors by the exit status.
     options.error_status |= name != "redis-cli";
+    options.hints =
+        name != "redis-cli" && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     if options.password_is_exposed && options.auth_warning {
         complain(
             "Warning: Using a password with '-a' or '-u' option on the command line interface may not be safe.",

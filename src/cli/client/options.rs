@@ -93,6 +93,8 @@ pub(super) struct Options {
     pub(super) cluster: bool,
     /// An error reply is told by the exit status.
     pub(super) error_status: bool,
+    /// Says at a terminal what may help.
+    pub(super) hints: bool,
     pub(super) show_pushes: bool,
     pub(super) pipe_timeout: Duration,
     pub(super) pattern: Option<Vec<u8>>,
@@ -233,6 +235,7 @@ impl Options {
             quoted_input: false,
             cluster: false,
             error_status: false,
+            hints: false,
             show_pushes: is_terminal,
             pipe_timeout: Duration::from_secs(30),
             pattern: None,

@@ -133,7 +133,11 @@ impl<'a> Session<'a> {
         while left != 0 {
             left -= i64::from(left > 0);
             let reply = self.ask(words)?;
+            let moved = reply.error().and_then(Redirect::parse).is_some_and(|to| !to.is_ask);
             status = self.show(words, reply)?;
+            if moved && self.options.hints && !self.options.cluster {
+                complain("(add -c to follow redirections)");
+            }
             if status != 0 && self.options.error_status && !self.interactive {
                 return Ok(status);
             }

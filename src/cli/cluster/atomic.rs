@@ -112,12 +112,14 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, moves: &[Move]
     while jobs.iter().any(|job| job.end.is_none()) {
         for job in jobs.iter_mut().filter(|job| job.end.is_none()) {
             follow(cluster, job);
-            show(screen, cluster, job, look);
+            show(screen, cluster, job, bars.as_ref(), look);
         }
         look += 1;
         sleep(LOOK);
     }
-    drop(bars);
+    if let Some(bars) = bars {
+        drop(bars.clear());
+    }
     for _ in 0..LOOKS_AGREE {
         if load::all_agree(cluster) {
             break;
@@ -273,20 +275,47 @@ fn bars(screen: &Screen<'_>, cluster: &Cluster, jobs: &mut [Job]) -> Option<Mult
     }
     let bars = MultiProgress::new();
     for job in jobs {
-        let bar = progress::bar(100, "{prefix} {wide_bar} {msg}");
-        bar.set_prefix(format!("{} slots {}", job.slots.len(), way(cluster, job)));
-        job.bar = Some(bars.add(bar));
+        let bar = bars.add(progress::bar(100, "{wide_msg}"));
+        bar.set_message(bar_text(cluster, job));
+        job.bar = Some(bar);
     }
     Some(bars)
 }
 
+/// What stands for a job that is under way, in a line of the terminal.
+fn bar_text(cluster: &Cluster, job: &Job) -> String {
+    let to = &cluster.nodes[job.target].peer;
+    let before = format!("{} slots to {to}", job.slots.len());
+    progress::line(&before, job.figures.percent(), &job.figures.on_the_way(), progress::columns())
+}
+
+/// The line of a range that has moved: whole where it fits into the terminal, else in short.
+fn moved(cluster: &Cluster, job: &Job, range: &str, details: &str) -> String {
+    let line = format!("Moving slots {range} {}: done{details}", way(cluster, job));
+    if line.chars().count() < progress::columns() {
+        return line;
+    }
+    let short = format!("Slots {range} to {}", cluster.nodes[job.target].peer);
+    // How long writes waited is the last of the details, and the first to go.
+    let fewer = details.rsplit_once(", ").map(|(most, _)| format!("{short}{most})"));
+    let mut lines = [Some(short.clone() + details), fewer].into_iter().flatten();
+    let fitting = lines.find(|line| line.chars().count() < progress::columns());
+    fitting.unwrap_or_else(|| progress::cut(&short, progress::columns().saturating_sub(1)))
+}
+
 /// Shows how far a job is; at its end, a line per range.
-fn show(screen: &mut Screen<'_>, cluster: &Cluster, job: &Job, look: usize) {
+fn show(
+    screen: &mut Screen<'_>,
+    cluster: &Cluster,
+    job: &Job,
+    bars: Option<&MultiProgress>,
+    look: usize,
+) {
     let way = way(cluster, job);
     match (job.end, &job.bar) {
         (None, Some(bar)) => {
             bar.set_position(job.figures.percent());
-            bar.set_message(job.figures.on_the_way());
+            bar.set_message(bar_text(cluster, job));
         }
         (None, None) if look % LOOKS_PER_LINE == LOOKS_PER_LINE - 1 => {
             let (ranges, figures) = (job.ranges_text().replace(' ', ","), &job.figures);
@@ -294,21 +323,41 @@ fn show(screen: &mut Screen<'_>, cluster: &Cluster, job: &Job, look: usize) {
         }
         (None, None) => {}
         (Some(end), bar) => {
-            if let Some(bar) = bar {
+            if let (Some(bar), Some(bars)) = (bar, bars) {
                 bar.finish_and_clear();
+                bars.remove(bar);
             }
-            let (word, details) = match end {
-                End::Success => ("done", format!(" ({})", job.figures.at_the_end())),
-                End::Failed => ("failed", format!(": {}", job.message)),
-            };
-            let ranges = job.ranges();
-            for (index, (first, last)) in ranges.iter().enumerate() {
-                // What is said of the whole stands behind its last range.
-                let details = if index + 1 == ranges.len() { details.as_str() } else { "" };
-                screen.say(&format!("Moving slots {first}-{last} {way}: {word}{details}\n"));
+            let text = ended(cluster, job, end, bar.is_some());
+            // The bars of the others make room for it.
+            match bars {
+                Some(bars) => bars.suspend(|| screen.say(&text)),
+                None => screen.say(&text),
             }
         }
     }
+}
+
+/// A line for each range of a job that has ended; what is said of the whole stands behind its last range.
+fn ended(cluster: &Cluster, job: &Job, end: End, at_terminal: bool) -> String {
+    let ranges = job.ranges();
+    let mut text = String::new();
+    for (index, (first, last)) in ranges.iter().enumerate() {
+        let (range, is_last) = (format!("{first}-{last}"), index + 1 == ranges.len());
+        let details = match end {
+            _ if !is_last => String::new(),
+            End::Success => format!(" ({})", job.figures.at_the_end()),
+            End::Failed => format!(": {}", job.message),
+        };
+        text += &match end {
+            End::Success if at_terminal => moved(cluster, job, &range, &details),
+            End::Success => {
+                format!("Moving slots {range} {}: done{details}", way(cluster, job))
+            }
+            End::Failed => format!("Moving slots {range} {}: failed{details}", way(cluster, job)),
+        };
+        text.push('\n');
+    }
+    text
 }
 
 fn report(screen: &mut Screen<'_>, cluster: &Cluster, jobs: &[Job]) {

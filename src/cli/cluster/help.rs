@@ -1,5 +1,7 @@
 //! The help of the manager, from one table: commands, what stands behind them, how many words that takes, options.
 
+use super::super::local;
+
 /// A command.
 #[derive(Debug)]
 pub(super) struct Command {
@@ -12,9 +14,6 @@ pub(super) struct Command {
     /// What it does.
     what: &'static str,
 }
-
-/// Commands that are not the manager's.
-const LOCAL: &str = "up, status, down, kill, pause, resume, logs";
 
 const ENTRY: &str = "<host:port> or <host> <port>";
 
@@ -143,7 +142,8 @@ pub(super) fn text(is_own: bool) -> String {
     let mut text = "Cluster Manager Commands:\n".to_owned();
     if is_own {
         text += &format!(
-            "  {LOCAL}\n  {:14}   (start and stop nodes on this machine; each has a --help)\n",
+            "  {}\n  {:14}   (start and stop nodes on this machine; each has a --help)\n",
+            local::words().collect::<Vec<_>>().join(", "),
             ""
         );
     }

@@ -34,6 +34,7 @@ impl Entry {
             value.integer().or_else(|| value.text()?.parse().ok())
         };
         let count = |key: &str| number(key).and_then(|number| u64::try_from(number).ok());
+        let is_export = text("operation")?.eq_ignore_ascii_case("EXPORT");
         let figures = Figures {
             keys_total: count("keys_total").unwrap_or(0),
             keys_sent: count("keys_sent").unwrap_or(0),
@@ -41,11 +42,12 @@ impl Entry {
             bytes_per_second: count("rate_bytes_per_sec").unwrap_or(0),
             // Negative: unknown.
             left: count("eta_ms").map(Duration::from_millis),
-            pause: count("pause_us").map(Duration::from_micros),
+            // Writes wait at the source; the other side knows nothing of it.
+            pause: count("pause_us").filter(|_| is_export).map(Duration::from_micros),
         };
         Some(Self {
             name: text("name")?,
-            is_export: text("operation")?.eq_ignore_ascii_case("EXPORT"),
+            is_export,
             ranges: text("slot_ranges").unwrap_or_default(),
             target: text("target_node"),
             state: text("state").unwrap_or_default(),
@@ -94,6 +96,16 @@ mod tests {
         assert!(entry.is_export && entry.end().is_none());
         assert_eq!((entry.ranges.as_str(), entry.target.as_deref()), ("0-9 20-29", Some("bb")));
         assert_eq!((entry.figures.keys_total, entry.figures.left), (7, None));
+    }
+
+    #[test]
+    fn pause_is_known_to_the_side_that_gives() {
+        let pause = |operation: &str| {
+            let bulk = |text: &str| Reply::Bulk(text.as_bytes().to_vec());
+            let words = ["name", "a", "operation", operation, "pause_us", "0"];
+            Entry::read(&Reply::Array(words.map(bulk).to_vec())).unwrap().figures.pause
+        };
+        assert_eq!([pause("EXPORT"), pause("IMPORT")], [Some(Duration::ZERO), None]);
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub(in crate::cli) fn run(words: Vec<OsString>, credentials: Credentials, name: 
     {
         screen.error(stop.text());
     }
+    if is_own && done.is_err() {
+        screen.fail();
+    }
     screen.finish();
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -139,6 +142,7 @@ fn understood(
     let set = |name: &str| std::env::var(name).ok();
     line.options.yes |= set("REDISCLI_CLUSTER_YES").is_some_and(|value| value == "1");
     line.options.resumes |= is_own;
+    line.options.is_own = is_own;
     // Any terminal that is called an xterm, whether lines go to it or to a file: so does stock.
     let has_colours = set("TERM").is_some_and(|term| term.contains("xterm"));
     screen.adorn(has_colours && !line.options.json, line.options.is_verbose);

@@ -36,6 +36,8 @@ pub(in crate::cli) struct Options {
     pub(super) json: bool,
     /// Our own: first finish moves that an earlier run left half done.
     pub(super) resumes: bool,
+    /// Our own name: what stock's scripts do not read may be said otherwise.
+    pub(super) is_own: bool,
     /// Our own: slots are moved key by key even where nodes could move them as a whole.
     pub(super) is_legacy: bool,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             allows_small: false,
             json: false,
             resumes: false,
+            is_own: false,
             is_legacy: false,
         }
     }

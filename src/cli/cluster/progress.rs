@@ -27,11 +27,16 @@ impl Progress {
         self.bar.inc(1);
         self.bar.set_message(format!("({} keys)", self.keys));
     }
+
+    /// The line that takes the bar's place.
+    pub(super) fn summary(&self) -> String {
+        format!("Moved {} slots with {} keys\n", self.bar.position(), self.keys)
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -40,6 +45,35 @@ pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
+}
+
+/// Columns of the terminal; a usual number where there is none.
+pub(super) fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).ok();
+    size.filter(|columns| *columns > 0).map_or(80, usize::from)
+}
+
+/// A line with a bar between two texts, where there is room for one; never wider than the terminal.
+pub(super) fn line(before: &str, percent: u64, behind: &str, columns: usize) -> String {
+    const LEAST: usize = 8;
+    const MOST: usize = 40;
+    let columns = columns.saturating_sub(1);
+    let texts = before.chars().count() + behind.chars().count() + 2;
+    let room = columns.saturating_sub(texts).min(MOST);
+    if room < LEAST {
+        return cut(&format!("{before} {behind}"), columns);
+    }
+    let full = usize::try_from(percent.min(100)).unwrap_or(0) * room / 100;
+    format!("{before} {}{} {behind}", "\u{2588}".repeat(full), "\u{2591}".repeat(room - full))
+}
+
+/// `text`, no longer than `columns`.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(columns.saturating_sub(1)).collect();
+    format!("{start}\u{2026}")
 }
 
 /// What a node says of a move it carries out.
@@ -91,6 +125,20 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_no_wider_than_the_terminal() {
+        assert_eq!(
+            line("a", 50, "b", 13),
+            "a \u{2588}\u{2588}\u{2588}\u{2588}\u{2591}\u{2591}\u{2591}\u{2591} b"
+        );
+        assert_eq!(line("a", 50, "b", 12), "a b");
+        assert_eq!(line("abc", 50, "def", 7), "abc d\u{2026}");
+        for columns in 1..120 {
+            let text = line("4096 slots to 127.0.0.1:7006", 33, "33% (1 of 3 keys)", columns);
+            assert!(text.chars().count() < columns.max(2), "{text}");
+        }
+    }
 
     #[test]
     fn figures_are_told() {

@@ -1,5 +1,7 @@
 //! `rebalance`: each primary gets its share of the slots, by weight.
 
+use crate::clock;
+
 use super::moving::Move;
 use super::nodes::Cluster;
 use super::options::{Options, leading_decimal};
@@ -45,12 +47,16 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Opti
         }
         return Ok(());
     }
+    let all: Vec<Move> = batches.iter().flat_map(|batch| batch.2.iter().copied()).collect();
+    let begun_us = clock::mono_us();
     carry_out(screen, cluster, options, batches).map_err(|stop| {
         if !stop.text().is_empty() {
             screen.error(&format!("*** clusterManagerMoveSlot: {}\n", stop.text()));
         }
         Stop::said()
-    })
+    })?;
+    transfer::conclude(screen, cluster, options, &all, begun_us);
+    Ok(())
 }
 
 /// Source, target, and what goes from the one to the other.

@@ -1,5 +1,6 @@
 //! `reshard`: slots to one primary, from some or all of the others. What options do not say is asked for.
 
+use crate::clock;
 use crate::cluster::SlotSet;
 use crate::keyspace::SLOT_COUNT;
 
@@ -24,7 +25,8 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Opti
     let slots_of: Vec<(usize, &SlotSet)> =
         sources.iter().map(|&index| (index, &cluster.nodes[index].slots)).collect();
     let rows = plan::take(&slots_of, count);
-    show_plan(screen, cluster, count, &sources, target, &rows);
+    let from = Giving { sources: &sources, rows: &rows };
+    show_plan(screen, cluster, options, count, target, from);
     if !options.yes {
         let question = "Do you want to proceed with the proposed reshard plan (yes/no)? ";
         if !screen.ask(question).is_some_and(|line| is_yes(&line)) {
@@ -33,12 +35,15 @@ pub(super) fn run(screen: &mut Screen<'_>, cluster: &mut Cluster, options: &Opti
     }
     let moves: Vec<Move> =
         rows.into_iter().map(|(slot, source)| Move { slot, source, target }).collect();
+    let begun_us = clock::mono_us();
     transfer::run(screen, cluster, options, &moves, transfer::Marks::Lines).map_err(|stop| {
         if !stop.text().is_empty() {
             screen.error(&format!("clusterManagerMoveSlot failed: {}\n", stop.text()));
         }
         Stop::said()
-    })
+    })?;
+    transfer::conclude(screen, cluster, options, &moves, begun_us);
+    Ok(())
 }
 
 /// How many slots.
@@ -61,10 +66,10 @@ fn ended() -> Stop {
     Stop::with("\n")
 }
 
-fn unknown(screen: &mut Screen<'_>, id: &str) {
-    screen.error(&format!(
-        "*** The specified node ({id}) is not known or not a master, please retry.\n"
-    ));
+/// Says that a node is none; `asks_again` where the question is put once more.
+fn unknown(screen: &mut Screen<'_>, id: &str, asks_again: bool) {
+    let retry = if asks_again { ", please retry" } else { "" };
+    screen.error(&format!("*** The specified node ({id}) is not known or not a master{retry}.\n"));
 }
 
 /// Who receives.
@@ -79,7 +84,7 @@ fn target(screen: &mut Screen<'_>, cluster: &Cluster, options: &Options) -> Done
         },
     };
     cluster.find_primary(&id).ok_or_else(|| {
-        unknown(screen, &id);
+        unknown(screen, &id, !options.is_own);
         Stop::said()
     })
 }
@@ -101,7 +106,7 @@ fn sources(
             let mut sources = Vec::new();
             for id in from.split(',').filter(|id| !id.is_empty()) {
                 let Some(found) = cluster.find_primary(id) else {
-                    unknown(screen, id);
+                    unknown(screen, id, !options.is_own);
                     return Err(Stop::said());
                 };
                 sources.push(found);
@@ -124,7 +129,7 @@ fn sources(
         is_new
     });
     if sources.is_empty() {
-        screen.error("*** No source nodes given, operation aborted.\n");
+        screen.complain("*** No source nodes given, operation aborted.\n");
         return Err(Stop::said());
     }
     Ok(sources)
@@ -146,19 +151,26 @@ fn asked_sources(screen: &mut Screen<'_>, cluster: &Cluster) -> Done<Option<Vec<
             "all" => return Ok(None),
             id => match cluster.find_primary(id) {
                 Some(found) => sources.push(found),
-                None => unknown(screen, id),
+                None => unknown(screen, id, true),
             },
         }
     }
 }
 
+/// Who gives, and what.
+#[derive(Debug, Clone, Copy)]
+struct Giving<'a> {
+    sources: &'a [usize],
+    rows: &'a [Row],
+}
+
 fn show_plan(
     screen: &mut Screen<'_>,
     cluster: &Cluster,
+    options: &Options,
     count: i64,
-    sources: &[usize],
     target: usize,
-    rows: &[Row],
+    Giving { sources, rows }: Giving<'_>,
 ) {
     let node = |index: usize| show::node(&cluster.nodes[index], "    ");
     let mut text = format!("\nReady to move {count} slots.\n  Source nodes:\n");
@@ -166,9 +178,31 @@ fn show_plan(
     text += "  Destination node:\n";
     text += &node(target);
     text += "  Resharding plan:\n";
+    if options.is_own {
+        screen.say(&text);
+        screen.say(&ranges(cluster, sources, rows));
+        return;
+    }
     for (slot, source) in rows {
         let id = &cluster.nodes[*source].id;
         text += &format!("    Moving slot {} from {id}\n", slot.number());
     }
     screen.say(&text);
+}
+
+/// A line for each range of slots that a source gives.
+fn ranges(cluster: &Cluster, sources: &[usize], rows: &[Row]) -> String {
+    let mut text = String::new();
+    for &source in sources {
+        let mut slots = SlotSet::EMPTY;
+        rows.iter().filter(|row| row.1 == source).for_each(|row| slots.insert(row.0));
+        for (first, last) in plan::ranges(&slots) {
+            let from = cluster.nodes[source].address();
+            text += &match first == last {
+                true => format!("    Moving slot {first} from {from}\n"),
+                false => format!("    Moving slots {first}-{last} from {from}\n"),
+            };
+        }
+    }
+    text
 }

@@ -13,6 +13,8 @@ pub(in crate::cli) struct Screen<'a> {
     is_verbose: bool,
     /// What the JSON object will hold, if one is asked for.
     facts: Option<serde_json::Map<String, Value>>,
+    /// Errors that were said, for that object.
+    errors: Vec<String>,
 }
 
 /// Why a command ended before its end. Where the text is empty, it was said already.
@@ -52,7 +54,15 @@ impl<'a> Screen<'a> {
         err: &'a mut dyn Write,
         input: &'a mut dyn BufRead,
     ) -> Self {
-        Self { out, err, input, has_colours: false, is_verbose: false, facts: None }
+        Self {
+            out,
+            err,
+            input,
+            has_colours: false,
+            is_verbose: false,
+            facts: None,
+            errors: Vec::new(),
+        }
     }
 
     /// Colours lines of weight, and says more, where that is wanted.
@@ -91,6 +101,28 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Notes in the JSON object, if there is one, that the command failed, and why, where a check has not done so.
+    pub(super) fn fail(&mut self) {
+        let Some(facts) = &mut self.facts else { return };
+        if facts.get("ok") == Some(&Value::Bool(false)) {
+            return;
+        }
+        if self.errors.is_empty() {
+            self.errors.push("the command failed".to_owned());
+        }
+        facts.insert("ok".to_owned(), Value::Bool(false));
+        let errors = std::mem::take(&mut self.errors);
+        self.facts("errors", errors.into_iter().map(Value::String).collect());
+    }
+
+    /// Keeps an error for [`Self::fail`].
+    fn keep(&mut self, text: &str) {
+        let text = text.trim();
+        if self.facts.is_some() && !text.is_empty() && !self.errors.iter().any(|has| has == text) {
+            self.errors.push(text.to_owned());
+        }
+    }
+
     /// Writes the JSON object, if there is one.
     pub(super) fn finish(&mut self) {
         if let Some(facts) = self.facts.take() {
@@ -117,6 +149,9 @@ impl<'a> Screen<'a> {
 
     /// Writes `text` as it is to standard error.
     pub(super) fn complain(&mut self, text: &str) {
+        if !text.starts_with("Warning:") {
+            self.keep(text);
+        }
         drop(self.err.write_all(text.as_bytes()));
     }
 
@@ -130,6 +165,7 @@ impl<'a> Screen<'a> {
     }
 
     pub(super) fn error(&mut self, text: &str) {
+        self.keep(text);
         self.coloured(ERROR, text);
     }
 
@@ -195,6 +231,25 @@ mod tests {
             screen.fact("masters", 3);
         };
         assert_eq!(shown(false, true, say), ["{\"masters\":3}\n", "[OK]\n"]);
+    }
+
+    #[test]
+    fn machines_are_told_of_a_failure_once() {
+        let say = |screen: &mut Screen<'_>| {
+            screen.fact("errors", Vec::<String>::new());
+            screen.fact("ok", true);
+            screen.error("*** no\n");
+            screen.error("*** no\n");
+            screen.fail();
+            screen.fail();
+        };
+        let [out, _] = shown(false, true, say);
+        assert_eq!(out, "{\"errors\":[\"*** no\"],\"ok\":false}\n");
+        let [out, err] = shown(false, false, |screen: &mut Screen<'_>| {
+            screen.say("x");
+            screen.fail();
+        });
+        assert_eq!([out, err], ["x", ""]);
     }
 
     #[test]

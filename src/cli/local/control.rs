@@ -1,6 +1,7 @@
 //! What is done to nodes from another terminal.
 
 use std::fs;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use rustix::process::Signal;
 use super::look::Access;
 use super::process::{self, Process};
 use super::site::{Holding, Order, Site};
+use super::status;
 use super::stop::{self, Interrupts, LOOK, Stopping};
 use super::supervise::Care;
 use super::voice::Patience;
-use crate::cli::say;
+use crate::cli::{complain, say};
 use crate::clock;
 
 /// A supervisor hears an order sooner than this.
@@ -159,9 +161,12 @@ fn give(site: &Site, port: u16, order: Order) -> Result<(), String> {
 /// Stops one node. If it was taken out of the cluster it is struck off the list.
 ///
 /// # Errors
-/// There is no such node.
-pub(super) fn down_one(site: &Site, node: &str) -> Result<ExitCode, String> {
+/// There is no such node; it has the only copy of its slots, and that was not to be.
+pub(super) fn down_one(site: &Site, node: &str, yes: bool) -> Result<ExitCode, String> {
     let port = find(site, node)?;
+    if !yes && !may_go(site, port)? {
+        return Ok(ExitCode::FAILURE);
+    }
     let is_out = is_out(site, port);
     let process = Process::of_node(&site.config(port));
     if site.is_held() {
@@ -191,6 +196,25 @@ pub(super) fn down_one(site: &Site, node: &str) -> Result<ExitCode, String> {
         false => format!("{port} is stopped; 'highwater cluster start {port}' starts it again"),
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Warns of a node that has the only copy of its slots; at a terminal it is asked whether it is to go all the same.
+fn may_go(site: &Site, port: u16) -> Result<bool, String> {
+    let Some(count) = status::report(site, &site.known_plan()?).only_copy(port) else {
+        return Ok(true);
+    };
+    let warning = format!("{count} slots have no other copy");
+    let input = std::io::stdin();
+    if !input.is_terminal() || !std::io::stdout().is_terminal() {
+        complain(&format!("{warning}: nobody serves them until {port} is back"));
+        return Ok(true);
+    }
+    say(&format!(
+        "{warning}: nobody serves them until {port} is back. Stop it? (yes/no; --yes does not ask)"
+    ));
+    let mut line = String::new();
+    drop(input.read_line(&mut line));
+    Ok(line.trim().eq_ignore_ascii_case("yes") || line.trim().eq_ignore_ascii_case("y"))
 }
 
 /// Whether a node that had joined the others knows nobody, and nobody knows it.

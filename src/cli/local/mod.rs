@@ -21,7 +21,7 @@ mod up;
 mod voice;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -32,6 +32,16 @@ use site::Site;
 /// The words behind `highwater cluster` that are meant for this module.
 pub(in crate::cli) const WORDS: [&str; 9] =
     ["up", "status", "down", "kill", "pause", "resume", "logs", "start", launch::WORD];
+
+/// Those of [`WORDS`] that are for people.
+pub(in crate::cli) fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.into_iter().filter(|word| *word != launch::WORD)
+}
+
+/// Whether a cluster was made in the folder at `path`.
+pub(in crate::cli) fn is_cluster(path: &Path) -> bool {
+    site::is_cluster(path)
+}
 
 /// A cluster of processes on this host.
 #[derive(Debug, Parser)]
@@ -76,6 +86,9 @@ enum Command {
         place: Place,
         /// Stop this node alone, and let it be until 'start'
         node: Option<String>,
+        /// Do not ask, even where the node has the only copy of its slots
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Kill a node (kill -9): its replica takes over. The supervisor starts it again after some seconds
     Kill {
@@ -147,9 +160,9 @@ pub(in crate::cli) fn run(words: Vec<OsString>) -> ExitCode {
     let result = match parsed.command {
         Command::Up(up) => up::run(&up, &settings),
         Command::Status { place, json } => at(&place, |site| status::run(site, json)),
-        Command::Down { place, node: None } => at(&place, control::down),
-        Command::Down { place, node: Some(node) } => {
-            at(&place, |site| control::down_one(site, &node))
+        Command::Down { place, node: None, .. } => at(&place, control::down),
+        Command::Down { place, node: Some(node), yes } => {
+            at(&place, |site| control::down_one(site, &node, yes))
         }
         Command::Kill { node } => on(&node, control::kill),
         Command::Pause { node } => on(&node, control::pause),

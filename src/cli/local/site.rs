@@ -223,6 +223,11 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Whether a cluster was made in the folder at `path`.
+pub(super) fn is_cluster(path: &Path) -> bool {
+    path.join(STATE).is_file()
+}
+
 fn no_cluster(path: &Path) -> String {
     format!(
         "there is no cluster in {}: 'highwater cluster up' makes one, --dir names another folder",

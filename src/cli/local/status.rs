@@ -27,6 +27,9 @@ pub(super) struct Report {
     state: &'static str,
     slots_served: u32,
     nodes: Vec<Node>,
+    /// The option that leads other commands here.
+    #[serde(skip)]
+    option: String,
     /// As the first node that answers sees it.
     #[serde(skip)]
     pub(super) view: Option<View>,
@@ -104,7 +107,13 @@ pub(super) fn report(site: &Site, plan: &Plan) -> Report {
         (Some(_), false) => "fail",
     };
     let slots_served = view.as_ref().map_or(0, |view| {
-        view.peers.iter().filter(|peer| !peer.has_failed()).map(Peer::slot_count).sum()
+        // What the others say of a node that is gone may be old: its process has to be there.
+        let is_gone = |peer: &&Peer| {
+            let known = nodes.iter().find(|node| node.id.as_ref() == Some(&peer.id));
+            known.is_some_and(|node| node.state != "up")
+        };
+        let serving = view.peers.iter().filter(|peer| !peer.has_failed() && !is_gone(peer));
+        serving.map(Peer::slot_count).sum()
     });
     let all_up = nodes.iter().all(|node| node.state == "up");
     Report {
@@ -114,6 +123,7 @@ pub(super) fn report(site: &Site, plan: &Plan) -> Report {
         state,
         slots_served,
         nodes,
+        option: site.option(),
         view,
     }
 }
@@ -205,6 +215,10 @@ impl Report {
         let served = self.slots_served;
         let (text, colour) = match self.state {
             _ if self.ok => (format!("ok: {served} slots served, {up} nodes up"), Colour::Green),
+            "ok" | "fail" if !self.missing().is_empty() => {
+                let missing = self.missing().join("; ");
+                (format!("{served} of {SLOTS} slots served; {missing}"), Colour::Red)
+            }
             "ok" => (
                 format!("ok: {served} of {SLOTS} slots served, {up} of {nodes} nodes up"),
                 Colour::Yellow,
@@ -217,6 +231,53 @@ impl Report {
             None => "no supervisor".to_owned(),
         };
         format!("{}; {supervisor}", coloured(&text, colour))
+    }
+}
+
+impl Report {
+    /// What is wrong with nodes whose slots nobody serves, and what to do about it.
+    fn missing(&self) -> Vec<String> {
+        let gone = self.nodes.iter().filter(|node| {
+            node.role == Some("primary") && node.slot_count > 0 && node.state != "up"
+        });
+        gone.map(|node| {
+            let (port, state, option) = (node.port, node.state, &self.option);
+            if state == "down" && self.has_copy(port) {
+                return format!("{port} is down, and a replica of it is there to take over");
+            }
+            let then = match state {
+                "down" if self.supervisor.is_some() => {
+                    format!(": highwater cluster start {port}{option}")
+                }
+                "down" => format!(": highwater cluster up{option}"),
+                "paused" => format!(": highwater cluster resume {port}{option}"),
+                _ => String::new(),
+            };
+            let is = match state {
+                "loading" => "loads its data",
+                "silent" => "does not answer",
+                "paused" => "is paused",
+                _ => "is down",
+            };
+            format!("{port} {is}{then}")
+        })
+        .collect()
+    }
+
+    /// Whether a replica of the node at `port` is up.
+    fn has_copy(&self, port: u16) -> bool {
+        self.nodes.iter().any(|node| node.primary == Some(port) && node.state == "up")
+    }
+
+    /// How many slots there would be no copy of without the node at `port`, where there are any.
+    pub(super) fn only_copy(&self, port: u16) -> Option<u32> {
+        let node = self.nodes.iter().find(|node| node.port == port)?;
+        let is_primary = node.role == Some("primary") && node.slot_count > 0;
+        let is_there = node.state != "down" && is_primary;
+        let is_linked = |other: &&Node| other.link == Some("up");
+        let copies = self.nodes.iter().filter(|other| other.primary == Some(port));
+        let has_copy = copies.filter(is_linked).any(|other| other.state == "up");
+        (is_there && !has_copy).then_some(node.slot_count)
     }
 }
 
@@ -285,5 +346,62 @@ mod tests {
         assert_eq!(render(&rows, 80), "   port  pid    state\n0  7000  12345  up");
         assert_eq!(render(&rows, 20), "   port  pid\n0  7000  12345");
         assert_eq!(render(&rows, 1), "   port  pid\n0  7000  12345");
+    }
+
+    fn node(port: u16, state: &'static str, primary: Option<u16>, slots: u32) -> Node {
+        Node {
+            index: 0,
+            port,
+            bus_port: 0,
+            state,
+            pid: None,
+            id: None,
+            role: Some(if primary.is_some() { "replica" } else { "primary" }),
+            primary,
+            link: primary.map(|_| "up"),
+            slots: Vec::new(),
+            slot_count: slots,
+            keys: None,
+            offset: None,
+            slots_in_words: String::new(),
+        }
+    }
+
+    fn report_of(nodes: Vec<Node>) -> Report {
+        Report {
+            folder: String::new(),
+            supervisor: Some(1),
+            ok: false,
+            state: "ok",
+            slots_served: 10922,
+            nodes,
+            option: String::new(),
+            view: None,
+        }
+    }
+
+    #[test]
+    fn slots_that_nobody_serves_are_told_with_what_to_do() {
+        let told = |state, replica: Option<u16>| {
+            let mut nodes = vec![node(7500, "up", None, 5461), node(7501, state, None, 5462)];
+            nodes.extend(replica.map(|port| node(7502, "up", Some(port), 0)));
+            report_of(nodes).summary()
+        };
+        let start = "10922 of 16384 slots served; 7501 is down: highwater cluster start 7501";
+        assert!(told("down", None).starts_with(start), "{}", told("down", None));
+        assert!(told("down", Some(7500)).starts_with(start));
+        assert!(told("down", Some(7501)).contains("to take over"));
+        assert!(told("paused", None).contains("7501 is paused: highwater cluster resume 7501"));
+        assert!(told("up", None).starts_with("ok: 10922 of 16384"));
+    }
+
+    #[test]
+    fn only_copies_are_known() {
+        let mut nodes = vec![node(7500, "up", None, 5), node(7501, "up", Some(7500), 0)];
+        nodes.extend([node(7502, "up", None, 7), node(7503, "down", Some(7502), 0)]);
+        nodes.extend([node(7504, "up", None, 0), node(7505, "down", None, 9)]);
+        let report = report_of(nodes);
+        let only = [7500, 7501, 7502, 7504, 7505].map(|port| report.only_copy(port));
+        assert_eq!(only, [None, None, Some(7), None, None]);
     }
 }

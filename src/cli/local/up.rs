@@ -156,7 +156,7 @@ fn going_on(up: &Up, mut plan: Plan) -> Result<Plan, String> {
     if let Some(replicas) = up.replicas.filter(|replicas| *replicas != plan.replicas) {
         return Err(format!(
             "the cluster in {} was made with {} replicas for each primary, not {replicas}: leave --replicas out; \
-             '--nodes' adds nodes, 'cluster replicate' makes one a replica",
+             '--nodes' adds nodes, 'highwater cli -p PORT cluster replicate ID' makes one a replica",
             up.dir.display(),
             plan.replicas
         ));

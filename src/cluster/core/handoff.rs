@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Cluster, PeerIx};
+use crate::cluster::packet::flags;
 use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::keyspace::Slot;
 
@@ -17,13 +18,12 @@ impl Cluster {
             self.slots.migrating.remove(&slot);
             self.assign(slot, Some(PeerIx::ME));
         }
-        self.current_epoch = self.current_epoch.max(former);
-        self.bump_epoch();
-        if self.peers.me().config_epoch <= former {
-            self.take_epoch();
-        }
-        // Also where the epoch was the newest already: the claim itself is new.
-        self.persist_claim();
+        // Also where the node's own epoch is the newest already: packets with a claim that is not on disk are told by its epoch,
+        // and in the one before this node did not have these slots.
+        let newest = self.peers.iter().map(|(_, peer)| peer.config_epoch).max().unwrap_or_default();
+        self.current_epoch = self.current_epoch.max(newest).max(former);
+        self.take_epoch();
+        self.is_contested = false;
         self.tell(|_, _| true);
         self.peers.me().config_epoch
     }
@@ -39,6 +39,42 @@ impl Cluster {
     #[must_use]
     pub fn claims(&self, slot: Slot) -> bool {
         self.claimed_slots(PeerIx::ME).has(slot)
+    }
+
+    /// The node has taken these slots, each set from a node that is named: of that one's shard somebody may be elected who has
+    /// not heard of it, and claims them in a newer epoch. The writes are here, so the slots are not given up to that claim, but
+    /// claimed once more ([`Cluster::is_contested`]).
+    pub fn set_taken(&mut self, taken: Vec<(SlotSet, NodeId)>) {
+        self.taken = taken;
+        self.is_contested &= !self.taken.is_empty();
+    }
+
+    /// Whether slots that the node has taken have to be claimed once more.
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        self.is_contested
+    }
+
+    /// Whether `slot` was taken from a node of `claimant`'s shard.
+    pub(super) fn was_taken_from(&self, slot: Slot, claimant: PeerIx) -> bool {
+        let shard = self.peers[claimant].shard;
+        self.taken.iter().any(|(slots, source)| {
+            let source = self.peers.find(source);
+            slots.has(slot) && source.is_some_and(|place| self.peers[place].shard == shard)
+        })
+    }
+
+    /// Those of `slots` that are this node's.
+    #[must_use]
+    pub fn own_of(&self, slots: &SlotSet) -> SlotSet {
+        slots.iter().filter(|slot| self.slots.owner(*slot) == Some(PeerIx::ME)).collect()
+    }
+
+    /// How many replicas of this node work, as far as it knows, whether or not they are linked to it now.
+    #[must_use]
+    pub fn replicas_at_work(&self) -> usize {
+        let gone = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::HANDSHAKE;
+        self.peers.replicas(PeerIx::ME).filter(|(_, peer)| !peer.is(gone)).count()
     }
 
     /// What the node says that `claimant` has: its primary's slots, or its own.
@@ -73,12 +109,23 @@ impl Cluster {
         self.tell(|_, _| true);
     }
 
-    /// The node goes on with slots that it had given up: nobody has taken them, and a claim that was made meanwhile and is
-    /// still on its way is older than this.
-    pub fn keep_slots(&mut self) {
-        self.bump_epoch();
+    /// The node goes on with slots that it had given up: nobody has taken them. Where a claim may have been made meanwhile that
+    /// does not count (`is_contested`), and is still on its way, it is older than this.
+    pub fn keep_slots(&mut self, is_contested: bool) {
+        if is_contested {
+            self.bump_epoch();
+        }
         self.persist_claim();
         self.tell(|_, _| true);
+    }
+
+    /// Whether none of `slots` is anybody's but `owner`'s, or those of another node of its shard.
+    #[must_use]
+    pub fn are_nobody_elses(&self, slots: &SlotSet, owner: &NodeId) -> bool {
+        let Some(place) = self.peers.find(owner) else { return false };
+        let shard = self.peers[place].shard;
+        let is_theirs = |owner: PeerIx| self.peers[owner].shard == shard;
+        slots.iter().all(|slot| self.slots.owner(slot).is_none_or(is_theirs))
     }
 
     /// Whether all of `slots` are `owner`'s, or those of another node of its shard.
@@ -95,6 +142,15 @@ impl Cluster {
     #[must_use]
     pub fn has_none_of(&self, slots: &SlotSet) -> bool {
         slots.iter().all(|slot| self.slots.owner(slot) != Some(PeerIx::ME))
+    }
+
+    /// Whether `node` is a replica of this node's shard.
+    #[must_use]
+    pub fn is_own_replica(&self, node: &NodeId) -> bool {
+        let me = self.peers.me().shard;
+        self.peers.find(node).is_some_and(|place| {
+            place != PeerIx::ME && self.peers[place].is_replica() && self.peers[place].shard == me
+        })
     }
 
     /// The primary of the shard that `node` is in, as far as that is known.
@@ -114,13 +170,14 @@ impl Cluster {
         self.peers.iter().map(|(at, _)| at).filter(heir).max_by_key(newest)
     }
 
-    /// Those of `slots` that this node has to claim, though it took them before: they are still their former owner's, or a
-    /// node of its own shard has them that has failed or has become a replica.
+    /// Those of `slots`, which its shard took, that this node has to claim: they are nobody's, or a node of its own shard has them
+    /// that has failed or has become a replica; where their former owner has given its word (`source`), also those that are
+    /// still that one's, or another's of its shard.
     #[must_use]
-    pub fn unclaimed_of(&self, slots: &SlotSet, source: &NodeId) -> SlotSet {
+    pub fn unclaimed_of(&self, slots: &SlotSet, source: Option<&NodeId>) -> SlotSet {
         let me = self.peers.me();
         let shard_of = |id: &NodeId| self.peers.find(id).map(|place| self.peers[place].shard);
-        let source = shard_of(source);
+        let source = source.and_then(shard_of);
         let is_missing = |owner: PeerIx| {
             let peer = &self.peers[owner];
             let is_sources = Some(peer.shard) == source && peer.shard != me.shard;

@@ -191,6 +191,10 @@ pub struct Cluster {
     links: Links,
     /// Of the node's own slots those that it does not claim: another node may have taken them.
     ceded: SlotSet,
+    /// Slots that the node has taken, and whom it took them from, who may not have heard of it yet.
+    taken: Vec<(SlotSet, NodeId)>,
+    /// Somebody of that shard has claimed such slots in a newer epoch since they were claimed here.
+    is_contested: bool,
     current_epoch: Epoch,
     last_vote_epoch: Epoch,
     status: Status,
@@ -239,6 +243,8 @@ impl Cluster {
             slots: Slots::default(),
             links: Links::default(),
             ceded: SlotSet::EMPTY,
+            taken: Vec::new(),
+            is_contested: false,
             current_epoch: Epoch(0),
             last_vote_epoch: Epoch(0),
             status: Status::default(),

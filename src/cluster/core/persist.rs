@@ -45,6 +45,12 @@ impl Cluster {
         for line in &conf.nodes {
             cluster.connect_line(line)?;
         }
+        for (first, last) in &conf.unclaimed {
+            let slots = (*first..=*last).filter_map(Slot::new);
+            let owned = slots.filter(|slot| cluster.slots.owner(*slot).is_some());
+            let owned: Vec<Slot> = owned.collect();
+            owned.into_iter().for_each(|slot| cluster.slots.set_unclaimed(slot, true));
+        }
         cluster.current_epoch = Epoch(conf.newest_epoch());
         cluster.last_vote_epoch = Epoch(conf.last_vote_epoch);
         let is_replica = cluster.peers.me().is_replica();
@@ -155,6 +161,13 @@ impl Cluster {
             last_vote_epoch: self.last_vote_epoch.0,
             has_vars: true,
             data_until: self.data_until_ms.unwrap_or(0),
+            unclaimed: self
+                .slots
+                .unclaimed()
+                .ranges()
+                .into_iter()
+                .map(|(first, last)| (first.number(), last.number()))
+                .collect(),
         }
     }
 

@@ -61,6 +61,8 @@ impl Cluster {
         let claims = header.primary.is_none();
         if header.config_epoch > peer.config_epoch && claims {
             peer.config_epoch = header.config_epoch;
+            // Not every packet is looked at for claims: without this it would have in the newer epoch what it had before.
+            self.hear_no_claim(sender, &header.slots);
             self.persist();
         }
         self.hear_offset(sender, header);

@@ -123,7 +123,12 @@ impl Cluster {
         });
         let owned: Vec<_> = self.slots.set_of(sender).iter().collect();
         if !owned.is_empty() {
-            owned.into_iter().for_each(|slot| self.assign(slot, heir));
+            for slot in owned {
+                // What it had stopped claiming, its heir may not claim either: another node may have it.
+                let is_unclaimed = self.slots.is_unclaimed(slot);
+                self.assign(slot, heir);
+                self.slots.set_unclaimed(slot, is_unclaimed && heir.is_some());
+            }
             if let Some(heir) = heir {
                 // It counts for the majority from now on, whether or not it has been heard itself.
                 self.mark_primary(heir);

@@ -150,6 +150,11 @@ impl Slots {
         self.unclaimed.has(slot)
     }
 
+    /// All of those.
+    pub(super) fn unclaimed(&self) -> &SlotSet {
+        &self.unclaimed
+    }
+
     pub(super) fn set_unclaimed(&mut self, slot: Slot, is_unclaimed: bool) {
         if is_unclaimed {
             self.unclaimed.insert(slot);

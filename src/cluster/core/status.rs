@@ -66,6 +66,24 @@ impl Cluster {
         self.note(format!("Cluster state changed: {}", if is_ok { "ok" } else { "fail" }));
     }
 
+    /// Whether the node may take a new epoch without asking anybody: it is a primary, nobody is about to take its place, and it
+    /// has not been without a majority, in which it might have been replaced. An epoch that one takes who has been replaced
+    /// is as new as its successor's, or newer, and would undo the election.
+    #[must_use]
+    pub fn may_claim(&self) -> bool {
+        let now_ms = self.now_ms();
+        let wait_ms = self.settings.timeout_ms.clamp(REJOIN_MIN_MS, REJOIN_MAX_MS);
+        let was_cut_off = self.status.minority_ms.is_some_and(|at_ms| now_ms - at_ms < wait_ms);
+        let started_ms = self.status.first_ms.unwrap_or(now_ms);
+        let is_young = now_ms - started_ms < START_MS && !self.status.is_elected;
+        self.peers.me().is_primary()
+            && self.manual.is_none()
+            && self.guard == Guard::Clear
+            && !was_cut_off
+            && !is_young
+            && !self.save_failed
+    }
+
     /// Whether every slot has an owner that has not failed.
     fn is_covered(&self) -> bool {
         let failed = |peer: &super::Peer| peer.has_failed() && peer.slot_count > 0;

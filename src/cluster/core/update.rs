@@ -114,7 +114,10 @@ impl Cluster {
         for slot in claimed.iter() {
             let owner = self.slots.owner(slot);
             if owner == Some(claimant) {
-                self.slots.set_unclaimed(slot, false);
+                if self.slots.is_unclaimed(slot) {
+                    self.slots.set_unclaimed(slot, false);
+                    self.save_soon();
+                }
                 continue;
             }
             // An import ends when its operator says so.
@@ -123,6 +126,10 @@ impl Cluster {
             }
             let is_newer = |owner: PeerIx| self.peers[owner].config_epoch < epoch;
             if !owner.is_none_or(|owner| self.slots.is_unclaimed(slot) || is_newer(owner)) {
+                continue;
+            }
+            if owner == Some(PeerIx::ME) && self.was_taken_from(slot, claimant) {
+                self.is_contested = true;
                 continue;
             }
             if owner == Some(PeerIx::ME) {
@@ -138,18 +145,30 @@ impl Cluster {
             self.assign(slot, Some(claimant));
             changed = true;
         }
-        for slot in self.slots.set_of(claimant).iter() {
-            if !claimed.has(slot) {
-                self.slots.set_unclaimed(slot, true);
-            }
-        }
+        let was_known = !self.hear_no_claim(claimant, claimed);
         if !changed {
+            if !was_known {
+                self.persist();
+            }
             return;
         }
         self.trust_again(claimant);
         self.persist();
         self.give_up(given_up);
         self.after_claim((claimant, claimed.len()), own, taken_from_own, dirty);
+    }
+
+    /// What a node had and claims no more may be another's by now, who has not been heard: in the epoch of these claims it is
+    /// not that node's. Whether that is news, which has to be saved together with the epoch.
+    pub(super) fn hear_no_claim(&mut self, claimant: PeerIx, claimed: &SlotSet) -> bool {
+        let mut is_news = false;
+        for slot in self.slots.set_of(claimant).iter().filter(|slot| !claimed.has(*slot)) {
+            if !self.slots.is_unclaimed(slot) {
+                self.slots.set_unclaimed(slot, true);
+                is_news = true;
+            }
+        }
+        is_news
     }
 
     /// Whether the node follows whoever took its last slot, or its primary's.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::ask::ask_for;
-use super::mover::{Mover, Stop, Target, Went};
-use super::session::Trouble;
+use super::mover::{CLAIM, Mover, Stop, Target, Went};
+use super::session::{ANSWER, Trouble};
 use super::world::{Answer, OwnStream, World};
 use super::{passed, settle_log};
-use crate::migration::Said;
 use crate::node::Node;
 
 /// Between two looks at what changes rarely.
@@ -16,14 +15,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A target is told that a job that is held goes on.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
-/// How long a target may take for a claim: its disk, and its replicas.
-const CLAIM: Duration = Duration::from_secs(5);
-
 /// How long a target may take to bring its log to disk.
 const SYNC: Duration = Duration::from_secs(30);
-
-/// Writes begin to wait when so many bytes at most are missing. Few, since what is missing is what they wait for.
-const CLOSE_BYTES: u64 = 64 * 1024;
 
 /// A target that has not come that close after so long is given more.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +31,7 @@ impl<W: World> Mover<'_, W> {
         let mut looked_us = world.now_us();
         let mut heard_us = looked_us;
         let mut streaming_us: Option<u64> = None;
-        let mut is_synced = false;
+        let (mut is_synced, mut brakes) = (false, false);
         self.look(true)?;
         loop {
             let thoroughly = passed(world, looked_us) > LOOK;
@@ -47,19 +40,21 @@ impl<W: World> Mover<'_, W> {
                 looked_us = world.now_us();
             }
             let session = self.session.as_mut().expect("it is being driven");
-            if is_held {
-                session.collect_all(link).await?;
+            let wait = if is_held { LOOK } else { session.wait(world).min(LOOK) };
+            if wait > Duration::ZERO {
+                // Nobody waits for what is not being sent.
+                if std::mem::take(&mut brakes) {
+                    self.release_writes().await;
+                }
                 if passed(world, heard_us) > KEEPALIVE {
                     heard_us = world.now_us();
+                    let session = self.session.as_mut().expect("it is being driven");
+                    session.collect_all(link).await?;
                     let job = self.job().ok_or(Stop::Look)?;
                     self.begin(link, &job).await?;
                 }
-                world.sleep(LOOK).await;
-                continue;
-            }
-            let wait = session.wait(world);
-            if wait > Duration::ZERO {
-                world.sleep(wait.min(LOOK)).await;
+                world.sleep(wait).await;
+                let session = self.session.as_mut().expect("it is being driven");
                 session.collect(link).await?;
                 let is_streaming = streaming_us.is_some();
                 self.tell(if is_streaming { "replicating" } else { "snapshotting" }, true);
@@ -75,17 +70,20 @@ impl<W: World> Mover<'_, W> {
             let lag = session.lag(end);
             self.tell("replicating", thoroughly || lag == 0);
             let streamed = passed(world, since_us);
-            let near = if streamed < PATIENCE { CLOSE_BYTES } else { self.max_lag() };
+            let near = if streamed < PATIENCE { world.sizes().near } else { self.max_lag() };
             if lag <= near && !is_synced {
                 // Both logs go to disk while nobody waits for that.
-                self.sync_both(link).await?;
-                is_synced = true;
+                is_synced = self.sync_both(link).await?;
+                if !is_synced {
+                    world.sleep(LOOK).await;
+                }
             } else if lag <= near {
                 if self.hand_off(link, target).await? {
                     return Ok(());
                 }
                 (streaming_us, is_synced) = (None, false);
-            } else if streamed > PATIENCE {
+            } else if streamed > PATIENCE && is_more {
+                brakes = true;
                 self.brake(streamed).await;
             } else if !is_more {
                 // What is pending has to be appended before it can be read.
@@ -94,16 +92,17 @@ impl<W: World> Mover<'_, W> {
         }
     }
 
-    async fn sync_both(&mut self, link: &mut W::Link) -> Result<(), Went> {
+    /// Whether both logs are on disk, and with all replicas that follow: if not, a handoff would only make clients wait.
+    async fn sync_both(&mut self, link: &mut W::Link) -> Result<bool, Went> {
         let session = self.session.as_mut().expect("it is being driven");
         session.collect_all(link).await?;
         let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"READY", self.name.as_bytes()];
         match ask_for(link, &words, SYNC).await.map_err(Trouble::from)? {
             Answer::Ok => {}
+            Answer::Error(text) if text.starts_with("TRYAGAIN") => return Ok(false),
             other => return Err(Stop::Again(format!("the target answers {other:?}")).into()),
         }
-        self.world.sync().await.map_err(Stop::Again)?;
-        Ok(())
+        Ok(settle_log(self.world).await.map_err(Stop::Again)?)
     }
 
     fn max_lag(&self) -> u64 {
@@ -150,7 +149,9 @@ impl<W: World> Mover<'_, W> {
         };
         let (end, timeout) = self.world.run(hold).await;
         self.tell("failover-paused", true);
+        self.be_patient(timeout.min(ANSWER));
         let brought = self.bring(link, end, began_us, timeout).await;
+        self.be_patient(ANSWER);
         if !matches!(brought, Ok(true)) {
             self.release_writes().await;
             return brought;
@@ -159,7 +160,11 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
-        self.world.run(|node, time| node.say_of_job(&self.name, Said::Grant, time)).await;
+        if !self.world.run(|node, time| node.grant(&self.name, time)).await {
+            self.release_writes().await;
+            self.world.sleep(LOOK).await;
+            return Ok(false);
+        }
         // From here on the slots are the target's to take: whatever happens, it is asked first.
         let why = match settle_log(self.world).await {
             Ok(true) => None,
@@ -169,9 +174,11 @@ impl<W: World> Mover<'_, W> {
             Err(why) => Some(why),
         };
         if let Some(why) = why {
-            self.world.run(|node, time| node.keep_granted(&self.name, time)).await;
+            // Nobody has been asked to take them.
+            self.keep(false).await?;
             return Err(Stop::Again(why).into());
         }
+        self.asked = Some(target.id);
         let last = self.session.as_ref().expect("it is being driven").last().to_string();
         let epoch = self.own_epoch().to_string();
         let words: [&[u8]; 6] = [
@@ -184,8 +191,13 @@ impl<W: World> Mover<'_, W> {
         ];
         match ask_for(link, &words, CLAIM).await {
             Ok(Answer::Number(epoch)) => {
-                self.taken(&target.id, epoch, began_us).await;
+                self.taken(&target.id, epoch, began_us).await?;
                 Ok(true)
+            }
+            Ok(Answer::Error(text)) if text.starts_with("TRYAGAIN") => {
+                // It has not taken them, or has taken that back.
+                self.keep(false).await?;
+                Err(Stop::Again(text).into())
             }
             Ok(Answer::Error(text)) => Err(Stop::Again(text).into()),
             Ok(Answer::Ok) => Err(Stop::Again("an answer to something else".to_owned()).into()),
@@ -193,9 +205,15 @@ impl<W: World> Mover<'_, W> {
         }
     }
 
-    fn own_epoch(&self) -> u64 {
+    pub(super) fn own_epoch(&self) -> u64 {
         self.world
             .look(|node| node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0))
+    }
+
+    fn be_patient(&mut self, patience: Duration) {
+        if let Some(session) = &mut self.session {
+            session.patience = patience;
+        }
     }
 
     /// The target gets the stream up to `end`, and answers. Whether it does in time.

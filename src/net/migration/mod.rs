@@ -17,7 +17,7 @@ mod world;
 
 pub use mover::move_slots;
 pub use taker::{request_slots, sync_log, take_slots};
-pub use world::{Answer, Link, OwnStream, World};
+pub use world::{Answer, Link, OwnStream, Sizes, World};
 
 pub(super) mod on_threads {
     pub(in crate::net) use super::threads::{move_slots, request_slots, sync_log, take_slots};
@@ -47,9 +47,14 @@ async fn settle_log<W: World>(world: &W) -> Result<bool, String> {
     let began_us = world.now_us();
     loop {
         let have_all = world.look(|node| {
+            if node.state.is_replica() || node.state.is_being_replaced() {
+                return Err("the node is not the primary any more".to_owned());
+            }
             let replicas = &node.state.replication.replicas;
-            replicas.acked(offset) >= replicas.online_count()
-        });
+            // One that is not linked just now may be elected as well as one that is.
+            let working = node.state.cluster.as_ref().map_or(0, |one| one.core.replicas_at_work());
+            Ok(replicas.acked(offset) >= replicas.online_count().max(working))
+        })?;
         if have_all || passed(world, began_us) > REPLICAS_WAIT {
             return Ok(have_all);
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ask::{ask, connect};
+use super::ask::{ask, ask_for, connect};
 use super::session::{Session, Trouble};
 use super::world::{Answer, World};
 use crate::cluster::core::PeerIx;
@@ -17,12 +17,15 @@ const RETRY: Duration = Duration::from_millis(200);
 /// While a target removes what came before.
 const TRIM_POLL: Duration = Duration::from_millis(10);
 
+/// How long a target may take for a claim: its disk, and its replicas.
+pub(super) const CLAIM: Duration = Duration::from_secs(5);
+
 /// For how long a target is told that a job is over, where it does not answer. Then it finds out by itself.
 const FINISH: Duration = Duration::from_secs(60);
 
 /// Does the source's part of a job, until that is over, or not this node's any more. One at a time does it for each job.
 pub async fn move_slots<W: World>(world: &W, job: NodeId) {
-    let mut mover = Mover { world, name: job, session: None };
+    let mut mover = Mover { world, name: job, session: None, asked: None };
     mover.run().await;
     mover.end_session();
 }
@@ -31,6 +34,8 @@ pub(super) struct Mover<'w, W: World> {
     pub(super) world: &'w W,
     pub(super) name: NodeId,
     pub(super) session: Option<Session<W::Stream>>,
+    /// Whom this task has asked to take the slots, if it has.
+    pub(super) asked: Option<NodeId>,
 }
 
 /// Why a try has come to its end.
@@ -80,12 +85,15 @@ impl<W: World> Mover<'_, W> {
             };
             match stop {
                 Err(Stop::Again(why)) => self.note(&why).await,
+                Err(Stop::Fail(_)) if job.stage == Stage::Granted => {
+                    // Whoever might have taken the slots is no part of the cluster any more, or not of another shard.
+                    if let Err(Stop::Again(why)) = self.keep(true).await {
+                        self.note(&why).await;
+                    }
+                }
                 Err(Stop::Fail(why)) => {
                     self.abort(&job).await;
-                    let end = |node: &mut Node, time| {
-                        node.end_job(&job.name, Outcome::Failed, &why, time);
-                    };
-                    return self.world.run(end).await;
+                    return self.end(Outcome::Failed, &why).await;
                 }
                 Ok(()) | Err(Stop::Look) => {}
             }
@@ -136,8 +144,10 @@ impl<W: World> Mover<'_, W> {
             }
             let place = core
                 .primary_of_shard(&job.plan.target)
-                .filter(|place| *place != PeerIx::ME)
                 .ok_or_else(|| Stop::Again("the target has failed".to_owned()))?;
+            if place == PeerIx::ME {
+                return Err(Stop::Fail("the target is a replica of this node now".to_owned()));
+            }
             let peer = &core.peers()[place];
             Ok(Target { id: peer.id, host: peer.host.to_string(), port: peer.ports.client })
         })
@@ -151,6 +161,7 @@ impl<W: World> Mover<'_, W> {
 
     /// From the connection to the handoff.
     async fn attempt(&mut self, job: &Job) -> Result<(), Stop> {
+        self.look(true)?;
         let (target, mut link) = self.connect(job).await?;
         let batch = self.begin(&mut link, job).await?;
         if self.session.as_ref().is_some_and(|session| !session.continues(batch)) {
@@ -207,7 +218,7 @@ impl<W: World> Mover<'_, W> {
                     self.world.sleep(TRIM_POLL).await;
                     self.look(false)?;
                 }
-                Answer::Error(text) if text.starts_with("ERR unknown subcommand") => {
+                Answer::Error(text) if text.starts_with("ERR unknown ") => {
                     return Err(Stop::Fail(format!("the target cannot take slots so: {text}")));
                 }
                 Answer::Error(text) => return Err(Stop::Again(text)),
@@ -250,7 +261,7 @@ impl<W: World> Mover<'_, W> {
     }
 
     /// The target has claimed the slots in that epoch; writes to them waited since then.
-    pub(super) async fn taken(&self, to: &NodeId, epoch: u64, began_us: u64) {
+    pub(super) async fn taken(&self, to: &NodeId, epoch: u64, began_us: u64) -> Result<(), Stop> {
         let paused_us = self.world.now_us().saturating_sub(began_us);
         let hand_over = |node: &mut Node, time| {
             if let Some(job) = node.state.migrations.get_mut(&self.name) {
@@ -258,9 +269,12 @@ impl<W: World> Mover<'_, W> {
                 job.progress.eta_ms = Some(0);
                 job.message.clear();
             }
-            node.handed_over(&self.name, to, Epoch(epoch), time);
+            node.handed_over(&self.name, to, Epoch(epoch), time)
         };
-        self.world.run(hand_over).await;
+        match self.world.run(hand_over).await {
+            true => Ok(()),
+            false => Err(Stop::Again("writes are paused".to_owned())),
+        }
     }
 
     /// The slots were granted, and it is not known whether the target has taken them.
@@ -268,23 +282,44 @@ impl<W: World> Mover<'_, W> {
         self.end_session();
         let now_us = self.world.now_us();
         if let Some((to, epoch)) = self.claimed(job) {
-            self.taken(&to, epoch, now_us).await;
-            return Ok(());
+            return self.taken(&to, epoch, now_us).await;
         }
         let (target, mut link) = self.connect(job).await?;
-        match self.say_abort(&mut link, job).await? {
-            Answer::Ok => {
-                self.world.run(|node, time| node.keep_granted(&self.name, time)).await;
-                Ok(())
+        let slots = shown_ranges(&job.plan.slots, ",", false);
+        let (source, epoch) = (self.own_id().unwrap_or(job.plan.source), self.own_epoch());
+        let epoch = epoch.to_string();
+        let words: [&[u8]; 7] = [
+            b"CLUSTER",
+            b"HANDOVER",
+            b"RESOLVE",
+            self.name.as_bytes(),
+            source.as_bytes(),
+            epoch.as_bytes(),
+            slots.as_bytes(),
+        ];
+        let answer = ask_for(&mut link, &words, CLAIM).await;
+        match answer.map_err(|error| Stop::Again(error.to_string()))? {
+            Answer::Number(epoch) => self.taken(&target.id, epoch, now_us).await,
+            // Where it is not the one that was asked to take them, that one may have claimed them before it was replaced.
+            Answer::Ok => self.keep(self.asked != Some(target.id)).await,
+            Answer::Error(text) => Err(Stop::Again(text)),
+        }
+    }
+
+    /// The slots are served here again.
+    pub(super) async fn keep(&self, is_contested: bool) -> Result<(), Stop> {
+        let keep = |node: &mut Node, time| {
+            let state = &node.state;
+            let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
+            let may_keep = (!is_contested || may_claim) && !state.stands_still();
+            if may_keep {
+                node.keep_granted(&self.name, is_contested, time);
             }
-            Answer::Error(text) => match text.strip_prefix("TAKEN ").map(str::parse) {
-                Some(Ok(epoch)) => {
-                    self.taken(&target.id, epoch, now_us).await;
-                    Ok(())
-                }
-                _ => Err(Stop::Again(text)),
-            },
-            Answer::Number(_) => Err(Stop::Again("an answer to something else".to_owned())),
+            may_keep
+        };
+        match self.world.run(keep).await {
+            true => Ok(()),
+            false => Err(Stop::Again("this node may be about to be replaced".to_owned())),
         }
     }
 
@@ -298,8 +333,7 @@ impl<W: World> Mover<'_, W> {
     /// The log says that the target has the slots, and the node's configuration does not: it was not saved in time.
     async fn hand_over_again(&self, job: &Job) -> Result<(), Stop> {
         let target = self.target(job)?;
-        self.taken(&target.id, 0, self.world.now_us()).await;
-        Ok(())
+        self.taken(&target.id, 0, self.world.now_us()).await
     }
 
     /// Who has claimed the slots already, as far as this node has heard, and in which epoch.
@@ -361,10 +395,24 @@ impl<W: World> Mover<'_, W> {
         if let Some(job) = self.job() {
             self.abort(&job).await;
         }
-        let end = |node: &mut Node, time| {
-            node.release_writes(&self.name);
-            node.end_job(&self.name, Outcome::Cancelled, "", time);
-        };
-        self.world.run(end).await;
+        self.end(Outcome::Cancelled, "").await;
+    }
+
+    /// The job is over, as soon as the log may say so.
+    async fn end(&self, outcome: Outcome, why: &str) {
+        while self.job().is_some() {
+            let end = |node: &mut Node, time| {
+                node.release_writes(&self.name);
+                let may_end = !node.state.stands_still();
+                if may_end {
+                    node.end_job(&self.name, outcome, why, time);
+                }
+                may_end
+            };
+            if self.world.run(end).await {
+                return;
+            }
+            self.world.sleep(RETRY).await;
+        }
     }
 }

@@ -11,24 +11,18 @@ use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use super::encode;
 use super::pace::Pace;
-use super::world::{Answer, Link, OwnStream, World};
+use super::world::{Answer, Link, OwnStream, Sizes, World};
 use crate::cluster::NodeId;
 use crate::commands::dump::encoder_options;
 use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
 use crate::migration::{Job, Progress};
 use crate::node::{Filtered, SlotFilter};
 
-/// What one step of the walk may do while the node is locked.
-const STEP: WalkBudget = WalkBudget { entries: 256, bytes: 128 * 1024 };
-
-/// A batch goes out when it is this long: the target applies it in one turn.
-const BATCH_BYTES: usize = 64 * 1024;
-
-/// Batches that have not been answered wait for that when there are this many bytes of them.
-const WINDOW_BYTES: usize = 4 << 20;
+/// Walks that jobs leave to others.
+const WALKS_KEPT: usize = 3;
 
 /// How long a target may be silent while answers are due.
-const ANSWER: Duration = Duration::from_secs(20);
+pub(super) const ANSWER: Duration = Duration::from_secs(20);
 
 /// Why a session cannot go on.
 pub(super) enum Trouble {
@@ -58,6 +52,7 @@ pub(super) struct Session<S> {
     pub(super) stream: S,
     filter: SlotFilter,
     options: EncoderOptions,
+    sizes: Sizes,
     /// Commands of the next batch.
     out: Vec<u8>,
     /// Its number.
@@ -67,6 +62,8 @@ pub(super) struct Session<S> {
     unanswered_bytes: usize,
     pace: Pace,
     pub(super) limit: u64,
+    /// How long it is waited for an answer.
+    pub(super) patience: Duration,
     pub(super) progress: Progress,
 }
 
@@ -83,6 +80,10 @@ impl<S: OwnStream> Session<S> {
                 .into_iter()
                 .map(|(first, last)| first.number()..=last.number())
                 .collect();
+            // Snapshots, rewrites and full syncs find room, however many jobs there are.
+            if state.keyspace.walks_free() <= WALKS_KEPT {
+                return None;
+            }
             let cut = state.stream.end;
             let walk = state.keyspace.start_walk(&ranges, cut)?;
             let stream = world.stream_from(cut);
@@ -101,12 +102,14 @@ impl<S: OwnStream> Session<S> {
             stream,
             filter: SlotFilter::new(job.plan.slots.clone(), names),
             options,
-            out: Vec::with_capacity(2 * BATCH_BYTES),
+            sizes: world.sizes(),
+            out: Vec::new(),
             next: 1,
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
             pace: Pace::new(world.now_us()),
             limit,
+            patience: ANSWER,
             progress: Progress { retries, ..Progress::default() },
         })
     }
@@ -155,18 +158,25 @@ impl<S: OwnStream> Session<S> {
         link: &mut W::Link,
     ) -> Result<(), Trouble> {
         let Some(walk) = self.walk else { return Ok(()) };
+        let Sizes { step_entries: entries, step_bytes: bytes, .. } = self.sizes;
+        let budget = WalkBudget { entries, bytes };
         let mut entries = std::mem::take(&mut self.entries);
-        let stepped = world.look(|node| node.state.keyspace.walk_step(walk, STEP, &mut entries));
+        let stepped = world.look(|node| node.state.keyspace.walk_step(walk, budget, &mut entries));
         let Some(progress) = stepped else {
             self.walk = None;
             return Err(Trouble::Void("the walk was broken off".to_owned()));
         };
         let (mut out, options) = (std::mem::take(&mut self.out), self.options.clone());
+        // What the step has brought is brought once: where the connection breaks, the rest waits for the next one.
+        let mut broken = None;
         for entry in entries.iter() {
-            let send = async |piece: &mut Vec<u8>| self.send(world, link, piece).await;
+            let send = async |piece: &mut Vec<u8>| {
+                self.send_or_keep(world, link, piece, &mut broken).await;
+                Ok::<_, SnapshotError>(())
+            };
             encode::entry(&mut out, &entry, &options, send).await?;
-            if out.len() >= BATCH_BYTES {
-                self.send(world, link, &mut out).await?;
+            if out.len() >= self.sizes.batch {
+                self.send_or_keep(world, link, &mut out, &mut broken).await;
             }
         }
         entries.clear();
@@ -175,7 +185,11 @@ impl<S: OwnStream> Session<S> {
         self.progress.keys_done = progress.visited;
         if progress.done {
             self.walk = None;
-            self.flush(world, link).await?;
+        }
+        match broken {
+            Some(trouble) => return Err(trouble),
+            None if progress.done => self.flush(world, link).await?,
+            None => {}
         }
         self.collect(link).await
     }
@@ -192,7 +206,7 @@ impl<S: OwnStream> Session<S> {
             Filtered::Through => {}
             Filtered::Emptied => return Err(Trouble::Void("all keys were removed".to_owned())),
         }
-        if self.out.len() >= BATCH_BYTES || is_empty {
+        if self.out.len() >= self.sizes.batch || is_empty {
             self.flush(world, link).await?;
         }
         self.collect(link).await?;
@@ -221,6 +235,37 @@ impl<S: OwnStream> Session<S> {
         if commands.is_empty() {
             return Ok(());
         }
+        let bytes = self.keep(commands);
+        let (_, request) = self.unanswered.back().expect("it has just been put there");
+        link.send(request).await?;
+        self.pace.sent(bytes as u64);
+        self.pace.figures(&mut self.progress, world.now_us());
+        while self.unanswered_bytes > self.sizes.window {
+            self.take_answer(link).await?;
+        }
+        Ok(())
+    }
+
+    /// The same; once the connection is `broken`, batches wait for the next one.
+    async fn send_or_keep<W: World>(
+        &mut self,
+        world: &W,
+        link: &mut W::Link,
+        commands: &mut Vec<u8>,
+        broken: &mut Option<Trouble>,
+    ) {
+        if broken.is_some() && !commands.is_empty() {
+            self.keep(commands);
+        } else if broken.is_some() {
+            // Nothing has come since.
+        } else if let Err(trouble) = self.send(world, link, commands).await {
+            *broken = Some(trouble);
+        }
+    }
+
+    /// Makes `commands` a batch that has not been answered. Kept before it is sent: half of it may get there. How long the
+    /// request is.
+    fn keep(&mut self, commands: &mut Vec<u8>) -> usize {
         let mut request = Vec::with_capacity(commands.len() + 160);
         let number = self.next.to_string();
         let words: [&[u8]; 6] =
@@ -228,18 +273,10 @@ impl<S: OwnStream> Session<S> {
         encode::command(&mut request, &words);
         commands.clear();
         let bytes = request.len();
-        // Kept before it is sent: half of it may get there.
         self.unanswered.push_back((self.next, request));
         self.unanswered_bytes += bytes;
         self.next += 1;
-        let (_, request) = self.unanswered.back().expect("it has just been put there");
-        link.send(request).await?;
-        self.pace.sent(bytes as u64);
-        self.pace.figures(&mut self.progress, world.now_us());
-        while self.unanswered_bytes > WINDOW_BYTES {
-            self.take_answer(link).await?;
-        }
-        Ok(())
+        bytes
     }
 
     /// Takes the answers that are there.
@@ -259,7 +296,7 @@ impl<S: OwnStream> Session<S> {
     }
 
     async fn take_answer(&mut self, link: &mut impl Link) -> Result<(), Trouble> {
-        match link.answer(ANSWER).await? {
+        match link.answer(self.patience).await? {
             Answer::Number(batch) => {
                 self.forget(batch);
                 Ok(())

@@ -27,10 +27,11 @@ pub async fn take_slots<W: World>(world: &W, job: NodeId, client: ClientId) {
     }
 }
 
-/// Brings the log to disk, so that the last sync before a claim has little to do, and tells a client.
+/// Brings the log to disk and to the replicas, so that the last step before a claim has little to do, and tells a client.
 pub async fn sync_log<W: World>(world: &W, client: ClientId) {
-    let reply = match world.sync().await {
-        Ok(()) => "+OK\r\n".to_owned(),
+    let reply = match settle_log(world).await {
+        Ok(true) => "+OK\r\n".to_owned(),
+        Ok(false) => "-TRYAGAIN Replicas of the target are too far behind\r\n".to_owned(),
         Err(why) => format!("-ERR The log cannot be synced: {why}\r\n"),
     };
     world.run(|node, _| node.answer_job(client, reply.into_bytes())).await;

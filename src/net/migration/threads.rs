@@ -11,11 +11,15 @@ use super::world::World;
 use super::{mover, taker};
 use crate::clock::{self, Time};
 use crate::cluster::NodeId;
+use crate::migration::QUEUED;
 use crate::net::driver::with_node;
 use crate::net::shared::Shared;
 use crate::net::spawn_thread;
 use crate::node::Node;
 use crate::state::ClientId;
+
+/// Jobs that move slots away at a time; others wait their turn.
+const MOVERS_MAX: usize = 16;
 
 /// The process that this is.
 struct Threads {
@@ -80,8 +84,20 @@ impl World for Threads {
 
 /// Begins with a job that moves slots away, unless a thread is at it.
 pub(in crate::net) fn move_slots(shared: &Arc<Shared>, job: NodeId) {
-    if !shared.movers.lock().insert(job) {
-        return;
+    {
+        let mut movers = shared.movers.lock();
+        if movers.contains(&job) {
+            return;
+        }
+        if movers.len() >= MOVERS_MAX {
+            drop(movers);
+            // The node asks again.
+            if let Some(job) = shared.node.lock().state.migrations.get_mut(&job) {
+                job.phase = QUEUED;
+            }
+            return;
+        }
+        movers.insert(job);
     }
     let world = Threads { shared: Arc::clone(shared) };
     spawn_thread("move-slots", move || {

@@ -33,6 +33,28 @@ impl Answer {
     }
 }
 
+/// How much is done at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Keys and bytes that one step of the walk takes at most, with the node locked.
+    pub step_entries: usize,
+    /// See `step_entries`.
+    pub step_bytes: usize,
+    /// A batch goes out when it has so many bytes: the target applies it in one turn.
+    pub batch: usize,
+    /// Batches that have not been answered wait for that when there are so many bytes of them.
+    pub window: usize,
+    /// Writes begin to wait when so many bytes at most are missing. Few, since what is missing is what they wait for.
+    pub near: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        let (step_entries, step_bytes) = (256, 128 * 1024);
+        Self { step_entries, step_bytes, batch: 64 * 1024, window: 4 << 20, near: 64 * 1024 }
+    }
+}
+
 /// The node, its log, its clock, and the way to others. Of a process that runs: when that ends, nothing goes on.
 pub trait World {
     /// A connection to another node. It is closed when it is dropped.
@@ -75,6 +97,11 @@ pub trait World {
 
     /// Whether the process is about to end.
     fn is_stopping(&self) -> bool;
+
+    /// How much is done at a time.
+    fn sizes(&self) -> Sizes {
+        Sizes::default()
+    }
 }
 
 /// A connection to another node: requests go out, answers come back in order.

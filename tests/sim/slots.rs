@@ -1,0 +1,289 @@
+//! Worlds where slots go back and forth between primaries as a whole, while clients write.
+
+use fastrand::Rng;
+use highwater::cluster::core::PeerIx;
+use highwater::keyspace::Slot;
+
+use crate::clients::{Outcome, Write};
+use crate::seeds::play;
+use crate::world::{Plan, Policy, World};
+
+/// Slots that one job moves at most.
+const SLOTS: u16 = 3000;
+
+fn is_replicated(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Acked(replicas) if replicas > 0)
+}
+
+fn is_acked(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Acked(_))
+}
+
+/// Keys that there are before anything happens.
+const KEYS: usize = 400;
+
+impl World {
+    /// A cluster with keys, which its replicas have.
+    fn with_keys(plan: Plan, seed: u64) -> Self {
+        let mut world = Self::formed(plan, seed);
+        for number in 0..KEYS {
+            let (key, value) = (format!("k{number}"), format!("<k{number}>"));
+            let core = world.core(0).expect("it runs");
+            let owner = core.slots().owner(Slot::of(key.as_bytes())).expect("it has one");
+            let peer = &core.peers()[owner];
+            let at = world.machine_of(peer.host, peer.ports.bus).expect("a machine");
+            assert_eq!(world.run(at, &format!("set {key} {value}")), "+OK\r\n");
+            world.writers.writes.push(Write {
+                key,
+                value,
+                appends: false,
+                waits: false,
+                outcome: Outcome::Acked(1),
+                acked_us: world.now_us,
+                by: at,
+            });
+        }
+        world.run_for(1500);
+        world
+    }
+
+    /// An operator has slots moved from some primary to another, by a word to the one or to the other.
+    fn move_some(&mut self, rng: &mut Rng) {
+        self.has_jobs = true;
+        let primaries = self.primaries();
+        if primaries.len() < 2 {
+            return;
+        }
+        let source = rng.usize(..primaries.len());
+        let target = (source + rng.usize(1..primaries.len())) % primaries.len();
+        let (source, target) = (primaries[source], primaries[target]);
+        let core = self.core(source).expect("it runs");
+        let own: Vec<Slot> = core.slots().set_of(PeerIx::ME).iter().collect();
+        if own.len() < 2 {
+            return;
+        }
+        let key = format!("a{}", rng.u64(..6));
+        let hot = Slot::of(key.as_bytes());
+        let from = match own.iter().position(|slot| *slot == hot) {
+            Some(place) if rng.bool() => place.saturating_sub(rng.usize(..20)),
+            _ => rng.usize(..own.len()),
+        };
+        let most = rng.u16(1..SLOTS);
+        let mut last = from;
+        while last + 1 < own.len()
+            && own[last + 1].number() == own[last].number() + 1
+            && own[last + 1].number() - own[from].number() < most
+        {
+            last += 1;
+        }
+        // It keeps some, so that it stays a primary.
+        if last - from + 1 == own.len() {
+            last -= 1;
+        }
+        let (first, last) = (own[from].number(), own[last].number());
+        let target_id = self.core(target).expect("it runs").peers().me().id;
+        let (at, line) = match rng.u8(..3) {
+            0 => (target, format!("cluster migration import {first} {last}")),
+            _ => {
+                (source, format!("cluster migrateslots slotsrange {first} {last} node {target_id}"))
+            }
+        };
+        let answer = self.run(at, &line);
+        self.trace(at, &format!("{line}: {}", answer.trim_end()));
+    }
+
+    /// How many jobs have gone well, counted at their sources.
+    fn moved(&self) -> usize {
+        let ended =
+            |at: usize| self.node(at).map_or(0, |node| node.state.migrations.ended().count());
+        (0..self.machines.len()).map(ended).sum()
+    }
+}
+
+/// With nothing in the way all jobs go well, and nothing is lost.
+#[test]
+fn slots_go_back_and_forth() {
+    play("slots_go_back_and_forth", 8, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let replicas = rng.usize(0..=1);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(2..8) {
+            let before_ms = rng.u64(1..1500);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+        }
+        world.heal();
+        world.check_places();
+        assert!(world.moved() > 0, "no job has ended");
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// Connections break, again and again: what was sent is sent once more.
+#[test]
+fn slots_move_while_connections_break() {
+    play("slots_move_while_connections_break", 16, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(2..8) {
+            let before_ms = rng.u64(1..1000);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+            for _ in 0..rng.usize(0..6) {
+                let wait_ms = rng.u64(1..60);
+                world.run_for(wait_ms);
+                world.cut_jobs();
+            }
+        }
+        world.heal();
+        world.check_places();
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// With nobody to replace them nodes come back with all they acknowledged, wherever it is by then: under `always` whatever
+/// happens to them, under `everysec` when a process is killed.
+#[test]
+fn slots_move_while_processes_die() {
+    play("slots_move_while_processes_die", 24, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(2..8) {
+            let before_ms = rng.u64(1..1500);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+            let wait_us = rng.u64(1..120);
+            world.run_for(wait_us);
+            let at = rng.usize(..world.machines.len());
+            if world.plan.policy == Policy::Always && rng.bool() {
+                world.power_off(at);
+            } else {
+                world.kill(at);
+            }
+            world.start_later(at, (1, 2000));
+        }
+        world.run_for(1000);
+        world.heal();
+        world.check_places();
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// Nodes do not reach each other for a while, or stand still: with nobody to replace them nothing is lost.
+#[test]
+fn slots_move_while_nodes_are_parted() {
+    play("slots_move_while_nodes_are_parted", 16, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(2..8) {
+            let before_ms = rng.u64(1..1500);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+            let wait_ms = rng.u64(1..120);
+            world.run_for(wait_ms);
+            let at = rng.usize(..world.machines.len());
+            let most_ms = world.plan.timeout_ms * 4;
+            match rng.bool() {
+                true => world.stop_for(at, (1, most_ms)),
+                false => world.part_for(&[at], rng.u8(..4) == 0, (1, most_ms)),
+            }
+        }
+        world.run_for(1000);
+        world.heal();
+        world.check_places();
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// One machine fails at a time while slots move, source, target or neither, and its replica takes over at any moment of the
+/// handoff: what a replica had acknowledged is there.
+#[test]
+fn slots_move_while_primaries_are_replaced() {
+    play("slots_move_while_primaries_are_replaced", 32, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let replicas = rng.usize(1..=2);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(1..4) {
+            let before_ms = rng.u64(300..1500);
+            world.run_for(before_ms);
+            for _ in 0..rng.usize(1..3) {
+                world.move_some(&mut rng);
+            }
+            let wait_ms = rng.u64(1..150);
+            world.run_for(wait_ms);
+            let at = rng.usize(..world.machines.len());
+            let (least_ms, most_ms) = (50, world.plan.timeout_ms * 4);
+            match rng.u8(..4) {
+                0 | 1 => world.crash(at, (least_ms, most_ms)),
+                2 => world.stop_for(at, (least_ms, most_ms)),
+                _ if replicas > 1 => {}
+                _ => world.part_for(&[at], false, (least_ms, most_ms)),
+            }
+            world.run_for(most_ms);
+            world.until_healed("one machine was away");
+        }
+        world.heal();
+        world.check_places();
+        world.check_writes(|write| is_replicated(write.outcome));
+    });
+}
+
+/// CLUSTER FAILOVER of any shard while slots move loses nothing that was acknowledged.
+#[test]
+fn slots_move_through_failovers_by_hand() {
+    play("slots_move_through_failovers_by_hand", 16, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let replicas = rng.usize(1..=2);
+        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(1..4) {
+            let before_ms = rng.u64(300..1500);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+            let wait_ms = rng.u64(1..150);
+            world.run_for(wait_ms);
+            let at = rng.usize(..world.machines.len());
+            world.operate(at, |core| core.fail_over(false, false));
+            world.run_for(3000);
+            world.until_healed("a failover by hand");
+        }
+        world.heal();
+        world.check_places();
+        world.check_writes(|write| is_acked(write.outcome));
+    });
+}
+
+/// Everything goes wrong, all the time. Nothing is promised to writers, except that nothing is done twice, or done and denied;
+/// and in the end all jobs are over, no slot is open or nobody's, and each key is in one place.
+#[test]
+fn slots_move_whatever_goes_wrong() {
+    play("slots_move_whatever_goes_wrong", 40, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let replicas = rng.usize(0..=2);
+        let mut plan = Plan { writers: 6, ..Plan::random(&mut rng, 3, replicas) };
+        plan.failing_saves = if rng.u8(..4) == 0 { 200 } else { 0 };
+        let mut world = World::with_keys(plan, seed);
+        for _ in 0..rng.usize(3..15) {
+            let before_ms = rng.u64(1..800);
+            world.run_for(before_ms);
+            world.move_some(&mut rng);
+            let wait_ms = rng.u64(1..200);
+            world.run_for(wait_ms);
+            world.something_happens(&mut rng);
+        }
+        let after_ms = rng.u64(..3000);
+        world.run_for(after_ms);
+        world.heal();
+        if replicas == 0 {
+            // A replica that takes over though it is behind has keys of slots that its primary has given away since: nobody
+            // is served them, and what becomes of them is an operator's to say.
+            world.check_places();
+        }
+        world.check_writes(|_| false);
+    });
+}

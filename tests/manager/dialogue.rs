@@ -9,6 +9,9 @@ use std::time::Duration;
 const LOOKS: usize = 2000;
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Looks before it has to have ended: slots that move one by one take their time.
+const LOOKS_END: usize = 12_000;
+
 /// Time between a question and its answer.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -43,13 +46,26 @@ pub(crate) fn converse(mut command: Command, answers: &[&str]) -> Said {
         // In one piece, for stock takes what it reads at once for a line. It may have ended without having asked.
         input.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).ok();
     }
+    let status = end_of(&mut child);
     drop(input);
-    let status = child.wait().expect("it is our child");
     let [out, err] = [out, err].map(|(text, thread)| {
         thread.join().unwrap();
         String::from_utf8_lossy(&text.lock().unwrap()).into_owned()
     });
     Said { out, err, status }
+}
+
+/// Waits for the end. The input stays open until then: stock asks for ever where it has ended.
+fn end_of(child: &mut Child) -> ExitStatus {
+    for _ in 0..LOOKS_END {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status;
+        }
+        std::thread::sleep(LOOK);
+    }
+    child.kill().ok();
+    child.wait().ok();
+    panic!("it does not end");
 }
 
 type Gathered = (Arc<Mutex<Vec<u8>>>, std::thread::JoinHandle<()>);

@@ -33,6 +33,7 @@ impl Node {
         let stands_still = state.pause.is_some()
             || state.replication.failover.is_some()
             || state.is_being_replaced()
+            || state.may_be_behind()
             || state.shutdown_waits
             || state.persistence.loading.is_some();
         if stands_still || !state.debug.active_expire || self.expire_left_us == 0 {

@@ -205,16 +205,22 @@ impl Node {
         self.answer_job(client, format!("-TRYAGAIN {why}\r\n").into_bytes());
     }
 
-    /// Says something of a job in the log.
+    /// Says something of a job in the log. Not of a replica's: that is its primary's.
     pub fn say_of_job(&mut self, name: &NodeId, said: Said, time: Time) {
+        if self.state.is_replica() {
+            return;
+        }
         self.state.time = time;
         self.begin_unit();
         self.state.say_of_job(*name, said);
         propagate::flush_each(&mut self.state);
     }
 
-    /// Ends a job, in the log too.
+    /// Ends a job, in the log too. Not on a replica: its primary does.
     pub fn end_job(&mut self, name: &NodeId, outcome: Outcome, message: &str, time: Time) {
+        if self.state.is_replica() {
+            return;
+        }
         self.state.time = time;
         self.begin_unit();
         self.state.end_job(name, outcome, message);

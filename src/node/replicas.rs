@@ -24,7 +24,9 @@ impl Node {
             return false;
         }
         self.state.replication.asks_for_acks = false;
-        let is_primary = !self.state.is_replica() && !self.state.is_being_replaced();
+        let state = &self.state;
+        let may_add = !state.is_being_replaced() && !state.may_be_behind();
+        let is_primary = !state.is_replica() && may_add;
         let asks = self.state.replication.replicas.online_count() > 0 && is_primary;
         if asks {
             self.state.stream.append(GETACK);

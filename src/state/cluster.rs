@@ -160,6 +160,15 @@ impl State {
         self.cluster.as_deref().is_some_and(|one| one.paused_until_ms.is_some())
     }
 
+    /// Whether a replica may have more of the log than this node, which has just started: what is added to the log now would
+    /// hide that.
+    #[must_use]
+    pub fn may_be_behind(&self) -> bool {
+        self.cluster
+            .as_deref()
+            .is_some_and(|one| one.core.guard() != crate::cluster::core::Guard::Clear)
+    }
+
     /// Hides the keys of `slots` from whoever looks at the whole keyspace.
     pub fn hide_slots(&mut self, slots: impl IntoIterator<Item = Slot>) {
         slots.into_iter().for_each(|slot| self.keyspace.hide(slot));

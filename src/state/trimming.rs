@@ -57,6 +57,7 @@ impl State {
         self.pause.is_some()
             || self.replication.failover.is_some()
             || self.is_being_replaced()
+            || self.may_be_behind()
             || self.shutdown_waits
             || self.stopping
             || self.persistence.loading.is_some()

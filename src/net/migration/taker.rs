@@ -7,6 +7,7 @@ use super::settle_log;
 use super::world::{Answer, World};
 use crate::cluster::NodeId;
 use crate::migration::{Outcome, shown_ranges};
+use crate::node::Node;
 use crate::state::ClientId;
 
 /// How often a source is asked to begin.
@@ -51,7 +52,13 @@ pub async fn request_slots<W: World>(world: &W, job: NodeId) {
         }
         world.sleep(RETRY).await;
     }
-    world.run(|node, time| node.end_job(&job, Outcome::Failed, &why, time)).await;
+    let end = |node: &mut Node, time| {
+        // Otherwise it ends since nothing comes.
+        if !node.state.stands_still() {
+            node.end_job(&job, Outcome::Failed, &why, time);
+        }
+    };
+    world.run(end).await;
 }
 
 async fn request<W: World>(world: &W, job: &NodeId) -> Result<Answer, String> {

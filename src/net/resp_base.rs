@@ -8,7 +8,7 @@ use super::shared::Shared;
 use crate::commands::dump::encoder_options;
 use crate::keyspace::{ValueRef, WalkBatch, WalkEntry};
 use crate::node::Begun;
-use crate::resp::inline::encode;
+use crate::resp::inline::encode_into;
 use crate::state::stream::select_command;
 use crate::types::convert::dump_object;
 
@@ -26,7 +26,7 @@ pub(super) fn write(
         ));
     }
     for note in begun.beside.jobs.notes() {
-        out.extend(encode(&[b"PING", note.to_text().as_bytes()]));
+        encode_into(&mut out, &[b"PING", note.to_text().as_bytes()]);
     }
     let options = encoder_options(&shared.node.lock().state.config);
     let mut db = None;
@@ -56,19 +56,19 @@ fn write_entry(
     options: &EncoderOptions,
 ) -> io::Result<()> {
     match entry.value {
-        ValueRef::Str(bytes) => out.extend(encode(&[b"SET", entry.key, bytes])),
+        ValueRef::Str(bytes) => encode_into(out, &[b"SET", entry.key, bytes]),
         ValueRef::Int(number) => {
             let digits = number.to_string();
-            out.extend(encode(&[b"SET", entry.key, digits.as_bytes()]));
+            encode_into(out, &[b"SET", entry.key, digits.as_bytes()]);
         }
         ValueRef::Object(object) => {
             let payload = dump_object(object, options).map_err(io::Error::other)?;
-            out.extend(encode(&[b"RESTORE", entry.key, b"0", &payload]));
+            encode_into(out, &[b"RESTORE", entry.key, b"0", &payload]);
         }
     }
     if let Some(when) = entry.expiry_ms {
         let digits = when.to_string();
-        out.extend(encode(&[b"PEXPIREAT", entry.key, digits.as_bytes()]));
+        encode_into(out, &[b"PEXPIREAT", entry.key, digits.as_bytes()]);
     }
     Ok(())
 }

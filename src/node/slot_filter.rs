@@ -4,6 +4,7 @@ use crate::cluster::SlotSet;
 use crate::commands::keys_of;
 use crate::config::CommandNames;
 use crate::keyspace::Slot;
+use crate::resp::inline::encode_into;
 use crate::resp::limits::RequestLimits;
 use crate::resp::request::Parsed;
 use crate::resp::{Args, RequestParser, Requests};
@@ -65,7 +66,7 @@ impl SlotFilter {
                     Some(raw) => out.extend_from_slice(raw),
                     None => {
                         let words: Vec<&[u8]> = args.iter().collect();
-                        out.extend_from_slice(&crate::resp::inline::encode(&words));
+                        encode_into(out, &words);
                     }
                 }
             }

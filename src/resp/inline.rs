@@ -47,17 +47,22 @@ pub fn parse(buffer: &[u8]) -> Result<Line, ProtocolError> {
 /// Encodes words as a RESP array of bulk strings.
 pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     let mut out = Vec::with_capacity(words.iter().map(|word| word.as_ref().len() + 16).sum());
+    encode_into(&mut out, words);
+    out
+}
+
+/// Appends words to `out` as a RESP array of bulk strings. Nothing is allocated but room in `out`.
+pub fn encode_into<W: AsRef<[u8]>>(out: &mut Vec<u8>, words: &[W]) {
     out.push(b'*');
-    push_usize(&mut out, words.len());
+    push_usize(out, words.len());
     out.extend_from_slice(b"\r\n");
-    for word in words {
+    for word in words.iter().map(AsRef::as_ref) {
         out.push(b'$');
-        push_usize(&mut out, word.as_ref().len());
+        push_usize(out, word.len());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(word.as_ref());
+        out.extend_from_slice(word);
         out.extend_from_slice(b"\r\n");
     }
-    out
 }
 
 /// Splits a line into words: blanks separate; `"..."` knows `\n \r \t \b \a \xHH \\ \"`, `'...'` knows `\'`; a closing

@@ -16,9 +16,10 @@ use super::Replay;
 use super::base::{self, Step};
 use super::source::{Piece, Source};
 use crate::cli::check_aof::timestamp;
-use crate::cli::wire::{Reply, encode};
+use crate::cli::wire::Reply;
 use crate::cli::{complain, say};
 use crate::clock;
+use crate::resp::inline::encode_into;
 
 /// A group is sent when it is this long, however few its commands: nobody gains by larger ones.
 const GROUP_BYTES: usize = 1 << 20;
@@ -148,7 +149,7 @@ impl<'a> Player<'a> {
 
     /// Puts a command in line.
     fn put(&mut self, words: &[impl AsRef<[u8]>]) {
-        encode(&mut self.waiting, words);
+        encode_into(&mut self.waiting, words);
         self.group += 1;
     }
 

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, reply};
+use crate::resp::inline::encode_into;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -138,7 +139,7 @@ impl Connection {
 
     /// Puts a request in line.
     pub(in crate::cli) fn put(&mut self, words: &[impl AsRef<[u8]>]) {
-        encode(&mut self.waiting, words);
+        encode_into(&mut self.waiting, words);
     }
 
     /// Puts bytes that are requests already in line.
@@ -246,16 +247,6 @@ impl Connection {
     /// Those of the connection.
     pub(in crate::cli) fn read_raw(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.socket.read(bytes)
-    }
-}
-
-/// Writes a request as bytes.
-pub(in crate::cli) fn encode(out: &mut Vec<u8>, words: &[impl AsRef<[u8]>]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words.iter().map(AsRef::as_ref) {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
     }
 }
 

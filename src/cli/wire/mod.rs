@@ -3,5 +3,5 @@
 mod connection;
 mod reply;
 
-pub(super) use connection::{Address, Connection, Credentials, Failure, encode};
+pub(super) use connection::{Address, Connection, Credentials, Failure};
 pub(super) use reply::Reply;

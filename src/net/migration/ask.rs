@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::encode::command;
 use super::world::{Answer, Link, World};
+use crate::resp::inline::encode_into;
 
 /// For the answer to anything but a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub(super) async fn ask_for(
     timeout: Duration,
 ) -> io::Result<Answer> {
     let mut bytes = Vec::new();
-    command(&mut bytes, words);
+    encode_into(&mut bytes, words);
     link.send(&bytes).await?;
     link.answer(timeout).await
 }

@@ -3,6 +3,7 @@
 use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use crate::keyspace::{ValueRef, WalkEntry};
+use crate::resp::inline::encode_into;
 use crate::types::convert::dump_object;
 
 /// A string that is longer travels in pieces of this size.
@@ -26,7 +27,7 @@ pub(super) async fn entry<E: From<SnapshotError>>(
         ValueRef::Object(object) => {
             let payload = dump_object(object, options)?;
             let expiry = expiry.unwrap_or(b"0");
-            command(out, &[b"RESTORE", entry.key, expiry, &payload, b"ABSTTL"]);
+            encode_into(out, &[b"RESTORE", entry.key, expiry, &payload, b"ABSTTL"]);
         }
         ValueRef::Int(value) => set(out, entry.key, number.format(value).as_bytes(), expiry),
         ValueRef::Str(bytes) if bytes.len() <= PIECE_BYTES => set(out, entry.key, bytes, expiry),
@@ -35,7 +36,7 @@ pub(super) async fn entry<E: From<SnapshotError>>(
             set(out, entry.key, pieces.next().unwrap_or_default(), expiry);
             for piece in pieces {
                 send(out).await?;
-                command(out, &[b"APPEND", entry.key, piece]);
+                encode_into(out, &[b"APPEND", entry.key, piece]);
             }
         }
     }
@@ -44,22 +45,7 @@ pub(super) async fn entry<E: From<SnapshotError>>(
 
 fn set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Option<&[u8]>) {
     match expiry {
-        Some(expiry) => command(out, &[b"SET", key, value, b"PXAT", expiry]),
-        None => command(out, &[b"SET", key, value]),
-    }
-}
-
-/// Appends a command. Nothing is allocated but room in `out`.
-pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
-    let mut digits = itoa::Buffer::new();
-    out.push(b'*');
-    out.extend_from_slice(digits.format(words.len()).as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for word in words {
-        out.push(b'$');
-        out.extend_from_slice(digits.format(word.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
+        Some(expiry) => encode_into(out, &[b"SET", key, value, b"PXAT", expiry]),
+        None => encode_into(out, &[b"SET", key, value]),
     }
 }

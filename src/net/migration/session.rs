@@ -17,6 +17,7 @@ use crate::commands::dump::encoder_options;
 use crate::keyspace::{WalkBatch, WalkBudget, WalkId};
 use crate::migration::{Job, Progress};
 use crate::node::{Filtered, SlotFilter};
+use crate::resp::inline::encode_into;
 
 /// Walks that jobs leave to others.
 const WALKS_KEPT: usize = 3;
@@ -273,7 +274,7 @@ impl<S: OwnStream> Session<S> {
         let number = self.next.to_string();
         let words: [&[u8]; 6] =
             [b"CLUSTER", b"HANDOVER", b"APPLY", self.name.as_bytes(), number.as_bytes(), commands];
-        encode::command(&mut request, &words);
+        encode_into(&mut request, &words);
         commands.clear();
         let bytes = request.len();
         self.unanswered.push_back((self.next, request));

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::resp::CommandError;
+use crate::resp::inline::encode_into;
 use crate::state::moves::Target;
 
 /// Bytes written at a time: each piece has the whole timeout.
@@ -126,7 +127,7 @@ impl Link {
     }
 
     fn request(&mut self, words: &[&[u8]]) {
-        self.unsent.extend(crate::resp::inline::encode(words));
+        encode_into(&mut self.unsent, words);
     }
 
     /// Sends all that has not been sent.

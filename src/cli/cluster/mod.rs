@@ -38,7 +38,7 @@ mod testing;
 mod transfer;
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::process::ExitCode;
 
 use super::local;
@@ -80,38 +80,6 @@ pub(in crate::cli) fn run(words: Vec<OsString>, credentials: Credentials, name: 
     }
     screen.finish();
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Makes a cluster of the nodes at `addresses`, with `replicas` for each primary.
-///
-/// # Errors
-/// Where no cluster came of it; where the text of [`Stop`] is empty, the reason was said on `out`.
-#[allow(dead_code, reason = "clusters on one machine are made by this")]
-pub(in crate::cli) fn create(
-    addresses: &[String],
-    replicas: usize,
-    yes: bool,
-    out: &mut dyn Write,
-) -> Done {
-    let mut input: Box<dyn BufRead> =
-        if yes { Box::new(io::empty()) } else { Box::new(io::stdin().lock()) };
-    let options = Options { replicas, yes, allows_small: true, ..Options::default() };
-    let mut err = io::stderr();
-    let mut screen = Screen::new(out, &mut err, &mut input);
-    create::run(&mut screen, addresses, &Credentials::default(), &options)
-}
-
-/// Whether the cluster of the node at this address is well; what is not is said on `out`.
-///
-/// # Errors
-/// As [`create`].
-#[allow(dead_code, reason = "clusters on one machine are checked by this")]
-pub(in crate::cli) fn check(host: &str, port: u16, out: &mut dyn Write) -> Done {
-    let (mut err, mut input) = (io::stderr(), io::empty());
-    let mut screen = Screen::new(out, &mut err, &mut input);
-    let mut cluster = load::cluster(&mut screen, host, port, &Credentials::default())?;
-    let is_well = check::run(&mut screen, &mut cluster, &Options::default(), How::default());
-    if is_well { Ok(()) } else { Err(Stop::said()) }
 }
 
 /// Reads the words, and runs the command.

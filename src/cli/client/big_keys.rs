@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::options::Options;
-use super::output::quoted;
+use super::output::quoted_text;
 use super::scan::{Walk, ask_each, count_keys};
 use super::screen::{complain, print};
 use super::session;
@@ -164,7 +164,7 @@ impl Report {
         if size > found.biggest {
             found.biggest = size;
             found.key = Some(key.to_vec());
-            let name = shown(key);
+            let name = quoted_text(key);
             print(
                 format!(
                     "[{progress:05.2}%] Biggest {:<6} found so far '{name}' with {size} {}\n",
@@ -191,7 +191,7 @@ impl Report {
                 text += &format!(
                     "Biggest {:>6} found '{}' has {} {}\n",
                     found.name,
-                    shown(key),
+                    quoted_text(key),
                     found.biggest,
                     found.unit
                 );
@@ -211,11 +211,6 @@ impl Report {
         }
         text
     }
-}
-
-/// A key as a line can hold it.
-fn shown(key: &[u8]) -> String {
-    String::from_utf8_lossy(&quoted(key)).into_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::options::Options;
-use super::output::quoted;
+use super::output::quoted_text;
 use super::scan::{Walk, ask_each, count_keys};
 use super::screen::{complain, print};
 use super::session;
@@ -46,7 +46,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     let mut text =
         format!("\n-------- summary -------\n\nSampled {sampled} keys in the keyspace!\n");
     for (counter, key) in &hottest.keys {
-        text += &format!("hot key found with counter: {counter}\tkeyname: {}\n", shown(key));
+        text += &format!("hot key found with counter: {counter}\tkeyname: {}\n", quoted_text(key));
     }
     print(text.as_bytes());
     ExitCode::SUCCESS
@@ -73,7 +73,7 @@ fn look(
                     "[{:02}.{:02}%] Hot key '{}' found so far with counter {counter}\n",
                     progress / 100,
                     progress % 100,
-                    shown(key)
+                    quoted_text(key)
                 )
                 .as_bytes(),
             );
@@ -100,10 +100,6 @@ impl Hottest {
         self.keys.truncate(SHOWN);
         true
     }
-}
-
-fn shown(key: &[u8]) -> String {
-    String::from_utf8_lossy(&quoted(key)).into_owned()
 }
 
 #[cfg(test)]

@@ -211,13 +211,7 @@ fn carry_out(
         Case::Finish { source, target } => {
             let (from, to) = (at(cluster, source), at(cluster, target));
             screen.info(&format!(">>> Case 1: Moving slot {number} from {from} to {to}\n"));
-            moved(moving::slot(
-                screen,
-                cluster,
-                options,
-                Move { slot, source, target },
-                Style::Line,
-            ))
+            moved(screen, cluster, options, Move { slot, source, target }, Style::Line)
         }
         Case::GiveBack { sources } => {
             give_back(screen, cluster, options, slot, state.owner, &sources)
@@ -227,13 +221,7 @@ fn carry_out(
             screen.info(&format!(
                 ">>> Case 3: Moving slot {number} from {from} to {to} and closing it on all the other importing nodes.\n"
             ));
-            moved(moving::slot(
-                screen,
-                cluster,
-                options,
-                Move { slot, source, target },
-                Style::Line,
-            ))?;
+            moved(screen, cluster, options, Move { slot, source, target }, Style::Line)?;
             others.iter().try_for_each(|&index| stabilize(screen, &mut cluster.nodes[index], slot))
         }
         Case::CloseAll { nodes } => {
@@ -273,13 +261,7 @@ fn give_back(
     let to = cluster.nodes[owner].address();
     screen.info(&format!(">>> Case 2: Moving all the {number} slot keys to its owner {to}\n"));
     for &source in sources.iter().filter(|&&index| index != owner) {
-        moved(moving::slot(
-            screen,
-            cluster,
-            options,
-            Move { slot, source, target: owner },
-            Style::Cold,
-        ))?;
+        moved(screen, cluster, options, Move { slot, source, target: owner }, Style::Cold)?;
         let node: &mut Node = &mut cluster.nodes[source];
         screen.info(&format!(">>> Setting {number} as STABLE in {}\n", node.peer));
         stabilize(screen, node, slot)?;
@@ -288,9 +270,15 @@ fn give_back(
     Ok(())
 }
 
-/// The reply that ended a move was shown; its text is not said again.
-fn moved(result: Done<u64>) -> Done {
-    result.map(drop).map_err(|_| Stop::said())
+/// Moves a slot. The reply that ends a move that fails is shown; its text is not said again.
+fn moved(
+    screen: &mut Screen<'_>,
+    cluster: &mut Cluster,
+    options: &Options,
+    step: Move,
+    style: Style,
+) -> Done {
+    moving::slot(screen, cluster, options, step, style).map(drop).map_err(|_| Stop::said())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::cli::wire::Reply;
 
 use super::options::Options;
 
-pub(super) use quote::quoted;
+pub(super) use quote::{quoted, quoted_text};
 
 /// The forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

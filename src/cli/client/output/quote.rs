@@ -11,6 +11,11 @@ pub(in crate::cli::client) fn quoted(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// [`quoted`], which is ASCII, as text.
+pub(in crate::cli::client) fn quoted_text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&quoted(bytes)).into_owned()
+}
+
 fn escape(out: &mut Vec<u8>, byte: u8) {
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),

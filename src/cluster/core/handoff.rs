@@ -122,19 +122,22 @@ impl Cluster {
     /// Whether none of `slots` is anybody's but `owner`'s, or those of another node of its shard.
     #[must_use]
     pub fn are_nobody_elses(&self, slots: &SlotSet, owner: &NodeId) -> bool {
-        let Some(place) = self.peers.find(owner) else { return false };
-        let shard = self.peers[place].shard;
-        let is_theirs = |owner: PeerIx| self.peers[owner].shard == shard;
-        slots.iter().all(|slot| self.slots.owner(slot).is_none_or(is_theirs))
+        self.owners_fit(slots, owner, true)
     }
 
     /// Whether all of `slots` are `owner`'s, or those of another node of its shard.
     #[must_use]
     pub fn are_of_shard(&self, slots: &SlotSet, owner: &NodeId) -> bool {
+        self.owners_fit(slots, owner, false)
+    }
+
+    /// Whether each of `slots` is a node's of `owner`'s shard, or nobody's where that is as good.
+    fn owners_fit(&self, slots: &SlotSet, owner: &NodeId, or_nobody: bool) -> bool {
         let Some(place) = self.peers.find(owner) else { return false };
         let shard = self.peers[place].shard;
-        slots.iter().all(|slot| {
-            self.slots.owner(slot).is_some_and(|owner| self.peers[owner].shard == shard)
+        slots.iter().all(|slot| match self.slots.owner(slot) {
+            Some(owner) => self.peers[owner].shard == shard,
+            None => or_nobody,
         })
     }
 

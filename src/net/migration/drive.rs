@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ask::ask_for;
 use super::mover::{CLAIM, Mover, Stop, Target, Went};
-use super::session::{ANSWER, Trouble};
+use super::session::{ANSWER, Session, Trouble};
 use super::world::{Answer, OwnStream, World};
 use super::{passed, settle_log};
 use crate::node::Node;
@@ -39,7 +39,7 @@ impl<W: World> Mover<'_, W> {
             if thoroughly {
                 looked_us = world.now_us();
             }
-            let session = self.session.as_mut().expect("it is being driven");
+            let session = self.session();
             let wait = if is_held { LOOK } else { session.wait(world).min(LOOK) };
             if wait > Duration::ZERO {
                 // Nobody waits for what is not being sent.
@@ -48,13 +48,13 @@ impl<W: World> Mover<'_, W> {
                 }
                 if passed(world, heard_us) > KEEPALIVE {
                     heard_us = world.now_us();
-                    let session = self.session.as_mut().expect("it is being driven");
+                    let session = self.session();
                     session.collect_all(link).await?;
                     let job = self.job().ok_or(Stop::Look)?;
                     self.begin(link, &job).await?;
                 }
                 world.sleep(wait).await;
-                let session = self.session.as_mut().expect("it is being driven");
+                let session = self.session();
                 session.collect(link).await?;
                 let is_streaming = streaming_us.is_some();
                 self.tell(if is_streaming { "replicating" } else { "snapshotting" }, true);
@@ -94,7 +94,7 @@ impl<W: World> Mover<'_, W> {
 
     /// Whether both logs are on disk, and with all replicas that follow: if not, a handoff would only make clients wait.
     async fn sync_both(&mut self, link: &mut W::Link) -> Result<bool, Went> {
-        let session = self.session.as_mut().expect("it is being driven");
+        let session = self.session();
         session.collect_all(link).await?;
         let words: [&[u8]; 4] = [b"CLUSTER", b"HANDOVER", b"READY", self.name.as_bytes()];
         match ask_for(link, &words, SYNC).await.map_err(Trouble::from)? {
@@ -160,7 +160,7 @@ impl<W: World> Mover<'_, W> {
             self.release_writes().await;
             return Err(stop.into());
         }
-        let history = self.session.as_ref().expect("it is being driven").history.clone();
+        let history = self.session().history.clone();
         if !self.world.run(|node, time| node.grant(&self.name, &history, time)).await {
             self.release_writes().await;
             self.world.sleep(LOOK).await;
@@ -180,7 +180,7 @@ impl<W: World> Mover<'_, W> {
             return Err(Stop::Again(why).into());
         }
         self.asked = Some(target.id);
-        let last = self.session.as_ref().expect("it is being driven").last().to_string();
+        let last = self.session().last().to_string();
         let epoch = self.own_epoch().to_string();
         let words: [&[u8]; 6] = [
             b"CLUSTER",
@@ -211,6 +211,11 @@ impl<W: World> Mover<'_, W> {
             .look(|node| node.state.cluster.as_ref().map_or(0, |one| one.core.config_epoch().0))
     }
 
+    /// The session that is being driven: nothing here runs without one.
+    fn session(&mut self) -> &mut Session<W::Stream> {
+        self.session.as_mut().expect("it is being driven")
+    }
+
     fn be_patient(&mut self, patience: Duration) {
         if let Some(session) = &mut self.session {
             session.patience = patience;
@@ -226,7 +231,7 @@ impl<W: World> Mover<'_, W> {
         timeout: Duration,
     ) -> Result<bool, Went> {
         let world = self.world;
-        let session = self.session.as_mut().expect("it is being driven");
+        let session = self.session();
         while session.stream.at() < end {
             if !session.send_stream(world, link).await? {
                 world.append().await;

@@ -71,7 +71,10 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Jobs are begun, go on and end in the log.
 pub(super) fn check_log(state: &State) -> CommandResult {
     match state.stands_still() {
-        true => Err("TRYAGAIN Writes are paused".into()),
+        true => Err(
+            "TRYAGAIN Nothing is added to the log while writes are paused, or just after a start"
+                .into(),
+        ),
         false => Ok(()),
     }
 }

@@ -210,6 +210,7 @@ impl Cluster {
             let me = self.peers.me_mut();
             me.config_epoch = me.config_epoch.max(epoch);
             let epoch = me.config_epoch;
+            self.elected_in = Some(epoch);
             self.note(format!("configEpoch set to {epoch} after successful failover"));
         }
         self.replace_primary(primary);

@@ -3,19 +3,41 @@
 use super::{Cluster, PeerIx};
 use crate::cluster::{Epoch, Header};
 
+/// How long a primary waits, at least, for a successor that was elected in its epoch to take a newer one.
+const SUCCESSOR_MS: u64 = 3000;
+
 impl Cluster {
     /// Two primaries have one epoch: the one with the smaller name takes a new one.
     pub(super) fn resolve_collision(&mut self, sender: PeerIx, header: &Header) {
         let me = self.peers.me();
         let peer = &self.peers[sender];
         let both = me.is_primary() && peer.is_primary() && header.primary.is_none();
-        if !both || peer.config_epoch != me.config_epoch || peer.id <= me.id {
+        if !both || peer.config_epoch != me.config_epoch {
             return;
         }
-        let shown = peer.shown();
+        let (is_sibling, shown) = (peer.shard == me.shard, peer.shown());
+        if !self.gives_way(is_sibling, peer.id > me.id) {
+            return;
+        }
         self.take_epoch();
         let epoch = self.peers.me().config_epoch;
         self.warn(format!("configEpoch collision with node {shown}. configEpoch set to {epoch}"));
+    }
+
+    /// Whether the node takes a new epoch where another primary has its own: the one with the smaller name does, as a rule.
+    ///
+    /// Differs: of two of one shard it is the one that was elected in that epoch. The other has taken it by itself, for slots
+    /// that were handed to it, say, and did not live to tell; a newer one would undo the election.
+    fn gives_way(&mut self, is_sibling: bool, is_smaller: bool) -> bool {
+        if !is_sibling {
+            return is_smaller;
+        }
+        if self.elected_in == Some(self.peers.me().config_epoch) {
+            return true;
+        }
+        let now_ms = self.now_ms();
+        let since_ms = *self.collided_ms.get_or_insert(now_ms);
+        is_smaller && now_ms - since_ms > self.settings.timeout_ms.max(SUCCESSOR_MS)
     }
 
     /// The node's epoch becomes the newest of the cluster, without asking anybody. Whether it was not yet.
@@ -34,6 +56,7 @@ impl Cluster {
     }
 
     pub(super) fn take_epoch(&mut self) {
+        self.collided_ms = None;
         self.current_epoch = self.current_epoch.next();
         self.peers.me_mut().config_epoch = self.current_epoch;
         self.persist_claim();

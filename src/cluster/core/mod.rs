@@ -193,6 +193,10 @@ pub struct Cluster {
     ceded: SlotSet,
     /// Slots that the node has taken, and whom it took them from, who may not have heard of it yet.
     taken: Vec<(SlotSet, NodeId)>,
+    /// The epoch in which this process was elected last.
+    elected_in: Option<Epoch>,
+    /// Since when another primary of the node's shard has its epoch, which this process was not elected in.
+    collided_ms: Option<u64>,
     /// Somebody of that shard has claimed such slots in a newer epoch since they were claimed here.
     is_contested: bool,
     current_epoch: Epoch,
@@ -245,6 +249,8 @@ impl Cluster {
             ceded: SlotSet::EMPTY,
             taken: Vec::new(),
             is_contested: false,
+            elected_in: None,
+            collided_ms: None,
             current_epoch: Epoch(0),
             last_vote_epoch: Epoch(0),
             status: Status::default(),

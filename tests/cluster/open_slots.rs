@@ -6,6 +6,7 @@
 use crate::member::{Kind, Member};
 use crate::peer::{Client, words};
 use crate::reshard::{PATIENT, tags};
+use crate::server::wait_for;
 use crate::shards::Shards;
 
 use Kind::{Ours, Stock};
@@ -56,6 +57,9 @@ const PLAY: &str = "
     m: GET here; CLUSTER SETSLOT 7 NODE i; GET here; GET none
     i: MGET here too there; ASKING; GET none";
 
+/// The line that is played only when `m` has heard of the new owner: what it says before depends on how fast the bus is.
+const AFTER_THE_NEWS: &str = "m: GET here; CLUSTER SETSLOT 7 NODE i; GET here; GET none";
+
 /// Words that name keys get the tag of the slot.
 const KEYS: &[&str] = &["here", "too", "there", "none", "nowhere", "new", "other"];
 
@@ -75,6 +79,11 @@ fn play(kinds: [Kind; 2]) -> Vec<String> {
     for line in PLAY.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (name, requests) = line.split_once(": ").expect("a node and requests");
         let (at, other) = if name == "m" { (m, i) } else { (i, m) };
+        if line == AFTER_THE_NEWS {
+            let get = format!("GET {}", key("none"));
+            let moved = format!("-MOVED 7 127.0.0.1:{}\r\n", i.port);
+            wait_for("news of the new owner", || (m.ask(&get) == moved).then_some(()));
+        }
         let mut client = at.client();
         for request in requests.split("; ") {
             let reply = send(&mut client, request, &key, other, i);

@@ -24,6 +24,10 @@ use crate::state::ClientId;
 /// Bytes read at a time, into a buffer that all connections of a thread share.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// A client that sends so many bytes without a pause lets others on its thread go on: what it has written is appended, and
+/// answered, before more of it is executed.
+const TURN_BYTES: u64 = 256 * 1024;
+
 /// A client that does not read its replies is not read from either once so many bytes wait for it.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
@@ -168,6 +172,7 @@ impl Connection {
     pub(super) async fn run(self: Arc<Self>, mut reader: Reader, shared: Arc<Shared>) {
         let mut input = Input::default();
         let mut next = Next::Read;
+        let mut turn_ends = TURN_BYTES;
         while next != Next::Close {
             if next == Next::Blocked {
                 next = match self.wait_blocked(&mut reader, &shared, &mut input).await {
@@ -187,6 +192,11 @@ impl Connection {
                 continue;
             }
             next = poll_fn(|context| self.read(context, &mut reader, &shared, &mut input)).await;
+            let received = self.received.load(Ordering::Relaxed);
+            if received >= turn_ends {
+                turn_ends = received + TURN_BYTES;
+                tokio::task::yield_now().await;
+            }
         }
         if next == Next::Close {
             self.send_rest().await;
@@ -475,6 +485,9 @@ impl Connection {
     fn flush_in_turn(self: &Arc<Self>, out: &mut Out) {
         if !out.draining && !std::mem::replace(&mut out.queued, true) {
             turn::flush_later(self);
+        } else {
+            // It will be sent once what is before it is, but it may wait for bytes that have just been added to the log.
+            turn::commit_later();
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::peer::{Client, words};
+use highwater::clock::mono_us;
+
+use crate::peer::{Client, encode, words};
 use crate::server::{Server, wait_for};
 
 /// Longest time in which a reply has to come, whatever the machine does besides; in milliseconds.
@@ -30,6 +32,64 @@ fn replies_come_although_another_thread_appends() {
             }
         });
     }
+}
+
+/// A client that does not wait for its replies writes once more while the reply before waits for a sync. `hz 1` again: the tick
+/// would append the second write, up to a second later.
+#[test]
+fn writes_that_follow_a_reply_that_waits_are_not_left_lying() {
+    const ROUNDS: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--appendfsync", "always", "--hz", "1"]);
+    let mut client = server.client();
+    client.set_patience(PATIENCE_MS);
+    let mut random = fastrand::Rng::with_seed(1);
+    let began_us = mono_us();
+    let mut slow = 0;
+    for _ in 0..ROUNDS {
+        let sent_us = mono_us();
+        for _ in 0..3 {
+            client.send(b"SET key value\r\n").unwrap();
+            std::thread::sleep(Duration::from_micros(random.u64(0..600)));
+        }
+        for _ in 0..3 {
+            assert_eq!(client.reply().unwrap(), b"+OK\r\n");
+        }
+        slow += usize::from(mono_us() - sent_us > 200_000);
+    }
+    // A disk may be slow now and then; the tick was what every other round waited for.
+    let all_ms = (mono_us() - began_us) / 1000;
+    assert!(slow < ROUNDS / 10, "{slow} of {ROUNDS} rounds were slow, {all_ms} ms in all");
+}
+
+/// One client sends much without a pause, another one looks how far the node is.
+#[test]
+fn a_client_that_sends_without_a_pause_lets_others_in() {
+    const WRITES: usize = 60_000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--appendonly", "no", "--save", ""]);
+    let (mut busy, mut watcher) = (server.client(), server.client());
+    busy.set_patience(PATIENCE_MS);
+    watcher.set_patience(PATIENCE_MS);
+    let value = "x".repeat(1000);
+    let mut writes = Vec::new();
+    for number in 0..WRITES {
+        writes.extend(encode(&words(&format!("SET key:{number} {value}"))));
+    }
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| busy.send(&writes).unwrap());
+        let mut seen = std::collections::BTreeSet::new();
+        let began_us = mono_us();
+        while !seen.contains(&WRITES) {
+            assert!((mono_us() - began_us) / 1000 < PATIENCE_MS, "{seen:?}");
+            let size = watcher.run(&[words("DBSIZE")]).remove(0);
+            let size = String::from_utf8(size).unwrap();
+            seen.insert(size[1..].trim_end().parse::<usize>().unwrap());
+        }
+        sender.join().unwrap();
+        // 60 MB in turns of 256 KB are 240; without an end of its turns the client has some 10 or 20.
+        assert!(seen.len() > 60, "others got their turn {} times", seen.len());
+    });
 }
 
 /// The request that blocks is followed by something that is no request at all.

@@ -32,11 +32,16 @@ impl Cluster {
         if !is_sibling {
             return is_smaller;
         }
-        if self.elected_in == Some(self.peers.me().config_epoch) {
+        let epoch = self.peers.me().config_epoch;
+        if self.elected_in == Some(epoch) {
             return true;
         }
         let now_ms = self.now_ms();
-        let since_ms = *self.collided_ms.get_or_insert(now_ms);
+        let since_ms = match self.collided {
+            Some((in_epoch, since_ms)) if in_epoch == epoch => since_ms,
+            _ => now_ms,
+        };
+        self.collided = Some((epoch, since_ms));
         is_smaller && now_ms - since_ms > self.settings.timeout_ms.max(SUCCESSOR_MS)
     }
 
@@ -56,7 +61,6 @@ impl Cluster {
     }
 
     pub(super) fn take_epoch(&mut self) {
-        self.collided_ms = None;
         self.current_epoch = self.current_epoch.next();
         self.peers.me_mut().config_epoch = self.current_epoch;
         self.persist_claim();

@@ -195,8 +195,8 @@ pub struct Cluster {
     taken: Vec<(SlotSet, NodeId)>,
     /// The epoch in which this process was elected last.
     elected_in: Option<Epoch>,
-    /// Since when another primary of the node's shard has its epoch, which this process was not elected in.
-    collided_ms: Option<u64>,
+    /// The epoch that another primary of the node's shard has too and this process was not elected in, and since when, in ms.
+    collided: Option<(Epoch, u64)>,
     /// Somebody of that shard has claimed such slots in a newer epoch since they were claimed here.
     is_contested: bool,
     current_epoch: Epoch,
@@ -250,7 +250,7 @@ impl Cluster {
             taken: Vec::new(),
             is_contested: false,
             elected_in: None,
-            collided_ms: None,
+            collided: None,
             current_epoch: Epoch(0),
             last_vote_epoch: Epoch(0),
             status: Status::default(),

@@ -96,9 +96,9 @@ fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
 fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (source, target) = (node_id(&args[4])?, node_id(&args[5])?);
     let slots = ranges(&args[6])?;
-    let (now_s, session) = (ctx.time.unix_s(), ctx.client.id.0);
+    let (now, session) = (ctx.time, ctx.client.id.0);
     if let Some(job) = import(ctx.state, &name) {
-        job.heard_s = now_s;
+        job.heard = now;
         if job.stage == Stage::Dropping {
             return Err("TRYAGAIN What came of this job before is being removed".into());
         }
@@ -241,9 +241,9 @@ fn resolve(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     }
     let (own_epoch, has_none) = (core.config_epoch(), core.has_none_of(&slots));
     let is_sources = core.are_nobody_elses(&slots, &source);
-    let now_s = ctx.time.unix_s();
+    let now = ctx.time;
     let stage = import(ctx.state, &name).map(|job| {
-        job.heard_s = now_s;
+        job.heard = now;
         (job.stage, job.is_taking)
     });
     match stage {

@@ -271,7 +271,7 @@ fn describe(ctx: &mut Context<'_>, job: &Job, outcome: Option<Outcome>, is_repli
     }
     number(ctx, "create_time", job.created_s);
     number(ctx, "last_update_time", job.updated_s);
-    number(ctx, "last_ack_time", job.heard_s);
+    number(ctx, "last_ack_time", job.heard.unix_s());
     text(ctx, "state", state);
     text(ctx, "message", &job.message);
     number(ctx, "cow_size", 0);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::clock::Time;
 use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::keyspace::Slot;
 
@@ -100,7 +101,7 @@ pub struct Job {
     /// When its state changed last.
     pub updated_s: u64,
     /// When the other end was heard last.
-    pub heard_s: u64,
+    pub heard: Time,
     /// How much has been done.
     pub progress: Progress,
     /// Source: nothing is sent for now, since somebody said so.
@@ -187,10 +188,11 @@ impl Jobs {
     }
 
     /// Takes note of what the log says. Whether the note makes sense here.
-    pub fn hear(&mut self, note: &Note, now_s: u64) -> bool {
+    pub fn hear(&mut self, note: &Note, now: Time) -> bool {
+        let now_s = now.unix_s();
         match &note.said {
-            Said::Export(plan) => self.begin(note.name, Role::Source, plan, now_s),
-            Said::Import(plan) => self.begin(note.name, Role::Target, plan, now_s),
+            Said::Export(plan) => self.begin(note.name, Role::Source, plan, now),
+            Said::Import(plan) => self.begin(note.name, Role::Target, plan, now),
             Said::End => return self.take(&note.name).is_some(),
             Said::At(number) => {
                 let Some(job) = self.get_mut(&note.name) else { return false };
@@ -204,7 +206,8 @@ impl Jobs {
         true
     }
 
-    fn begin(&mut self, name: NodeId, role: Role, plan: &Plan, now_s: u64) {
+    fn begin(&mut self, name: NodeId, role: Role, plan: &Plan, now: Time) {
+        let now_s = now.unix_s();
         let (stage, phase) = match role {
             Role::Source => (Stage::Moving, "connecting"),
             Role::Target => (Stage::Receiving, "receiving-snapshot"),
@@ -224,7 +227,7 @@ impl Jobs {
             message: String::new(),
             created_s: now_s,
             updated_s: now_s,
-            heard_s: now_s,
+            heard: now,
             progress: Progress::default(),
             is_paused: false,
             is_cancelled: false,
@@ -303,6 +306,8 @@ mod tests {
     use super::super::parse_ranges;
     use super::*;
 
+    const NOW: Time = Time { unix_us: 7_000_000, mono_us: 3_000_000 };
+
     fn id(letter: char) -> NodeId {
         NodeId::new(letter.to_string().repeat(40).as_bytes()).unwrap()
     }
@@ -312,7 +317,7 @@ mod tests {
     }
 
     fn hear(jobs: &mut Jobs, name: char, said: Said) -> bool {
-        jobs.hear(&Note { name: id(name), said }, 7)
+        jobs.hear(&Note { name: id(name), said }, NOW)
     }
 
     #[test]
@@ -343,7 +348,7 @@ mod tests {
         hear(&mut jobs, 'y', Said::At(3));
         let mut others = Jobs::default();
         for note in jobs.notes() {
-            assert!(others.hear(&note, 7));
+            assert!(others.hear(&note, NOW));
         }
         assert_eq!(others, jobs);
     }

@@ -2,6 +2,7 @@
 
 use super::cluster_tests::{node, play};
 use super::tests::Bench;
+use crate::clock::Time;
 use crate::keyspace::Slot;
 use crate::migration::note::Plan;
 use crate::migration::{Note, Said};
@@ -95,7 +96,7 @@ fn what_is_hidden_follows_from_the_jobs_that_come_with_the_data() {
     let slots = std::iter::once(foreign).collect();
     let plan = Box::new(Plan { source: id, target: id, slots });
     let mut beside = Beside::default();
-    beside.jobs.hear(&Note { name: id, said: Said::Import(plan) }, 1);
+    beside.jobs.hear(&Note { name: id, said: Said::Import(plan) }, Time::default());
     bench.node.replace_data(other(), beside);
     assert_eq!(bench.node.state.keyspace.hidden().collect::<Vec<_>>(), [foreign]);
     bench.node.replace_data(other(), Beside::default());

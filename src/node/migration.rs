@@ -24,10 +24,10 @@ impl Node {
         if state.is_replica() || state.cluster.is_none() {
             return;
         }
-        let now_s = state.time.unix_s();
+        let now = state.time;
         let mut exports = Vec::new();
         for job in state.migrations.iter_mut() {
-            (job.heard_s, job.is_taking, job.holds_writes) = (now_s, false, false);
+            (job.heard, job.is_taking, job.holds_writes) = (now, false, false);
             if job.role == Role::Source {
                 exports.push(job.name);
             }
@@ -59,9 +59,9 @@ impl Node {
         if state.is_replica() {
             return Err(errors::READONLY);
         }
-        let now_s = state.time.unix_s();
+        let now = state.time;
         if let Some(job) = state.migrations.get_mut(&name) {
-            job.heard_s = now_s;
+            job.heard = now;
         }
         if let Some(error) = super::gates::disk_error(state) {
             return Err(error);
@@ -336,7 +336,7 @@ impl Node {
 
     /// A source that has gone silent has given the job up, or begins it again when it comes back.
     fn drop_silent(&mut self, job: &Job, time: Time) {
-        let silent_s = time.unix_s().saturating_sub(job.heard_s);
+        let silent_s = time.mono_us.saturating_sub(job.heard.mono_us) / 1_000_000;
         if silent_s <= u64::from(self.state.config.repl_timeout).max(1) {
             return;
         }

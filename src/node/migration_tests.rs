@@ -4,6 +4,7 @@
 use super::cluster_tests::{ask, node, play};
 use super::replay::Replay;
 use super::tests::Bench;
+use crate::clock::Time;
 use crate::cluster::Epoch;
 use crate::cluster::testing::{id, slot};
 use crate::keyspace::Slot;
@@ -356,6 +357,22 @@ fn a_flush_at_the_target_makes_its_source_begin_anew() {
 }
 
 #[test]
+fn an_import_ends_when_its_source_is_silent_and_not_when_the_clock_is_set() {
+    let mut bench = target();
+    assert_eq!(apply(&mut bench, 1, "set bar 1"), ":1\r\n");
+    let timeout_s = u64::from(bench.node.state.config.repl_timeout);
+    bench.clock.0.unix_us += 1_000_000_000_000;
+    bench.node.tick(bench.clock.0);
+    assert_eq!(job(&bench.node.state).stage, Stage::Receiving);
+    assert_eq!(apply(&mut bench, 2, "incr bar"), ":2\r\n");
+    // Back again: silence counts all the same.
+    bench.clock.0.unix_us -= 1_000_000_000_000;
+    bench.clock.0.mono_us += (timeout_s + 1) * 1_000_000;
+    bench.node.tick(bench.clock.0);
+    assert_eq!(job(&bench.node.state).stage, Stage::Dropping);
+}
+
+#[test]
 fn what_a_snapshot_says_of_slots_that_are_owned_by_now_is_old() {
     let mut bench = node('a');
     bench.run("set foo{b} 1");
@@ -363,7 +380,7 @@ fn what_a_snapshot_says_of_slots_that_are_owned_by_now_is_old() {
     let mut beside = Beside::default();
     let slots = std::iter::once(own).collect();
     let plan = Box::new(Plan { source: id('b'), target: id('a'), slots });
-    beside.jobs.hear(&Note { name: id('j'), said: Said::Import(plan) }, 1);
+    beside.jobs.hear(&Note { name: id('j'), said: Said::Import(plan) }, Time::default());
     bench.node.state.set_beside(beside);
     assert_eq!(
         bench.node.state.cluster.as_ref().unwrap().core.slots().owner(own),

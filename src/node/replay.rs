@@ -66,7 +66,7 @@ impl Replay {
         let state = &mut self.node.state;
         if entry.command.name == "ping" {
             if let Some(note) = args.get(1).and_then(Note::parse) {
-                state.migrations.hear(&note, self.time.unix_s());
+                state.migrations.hear(&note, self.time);
             }
             self.commands += 1;
             return;

@@ -39,7 +39,7 @@ impl State {
 
     /// The log says something of a job.
     pub fn hear_of_job(&mut self, note: &Note) {
-        self.migrations.hear(note, self.time.unix_s());
+        self.migrations.hear(note, self.time);
         if !matches!(note.said, Said::At(_)) {
             self.settle_jobs();
             self.resume_paused();

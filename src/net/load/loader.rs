@@ -7,7 +7,7 @@ use highwater_persistence::recovery::{Step, StepKind};
 use highwater_persistence::storage::Storage;
 
 use super::{Loaded, crew, empty_keyspace, new_id, parallel, snapshot};
-use crate::clock;
+use crate::clock::{self, Time};
 use crate::config::Config;
 use crate::keyspace::{HashKey, Keyspace};
 use crate::net::shared::Shared;
@@ -82,7 +82,8 @@ impl<'a> Loader<'a> {
         let held = plan.load(&mut state.keyspace, bytes, |position| progress.count(position))?;
         state.functions.extend(held.functions);
         for note in &held.notes {
-            state.migrations.hear(note, self.now_ms / 1000);
+            let now = Time { unix_us: self.now_ms * 1000, ..Time::default() };
+            state.migrations.hear(note, now);
         }
         self.keys += held.counts.stored;
         self.expired += held.counts.expired;

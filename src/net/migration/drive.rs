@@ -115,11 +115,11 @@ impl<W: World> Mover<'_, W> {
         self.world.look(|node| {
             let state = &mut node.state;
             session.limit = state.config.cluster_slot_migration_max_bandwidth;
-            let now_s = state.time.unix_s();
+            let now = state.time;
             if let Some(job) = state.migrations.get_mut(&self.name) {
                 let pause_us = job.progress.pause_us;
                 let retries = job.progress.retries;
-                (job.phase, job.heard_s, job.progress) = (phase, now_s, session.progress);
+                (job.phase, job.heard, job.progress) = (phase, now, session.progress);
                 (job.progress.pause_us, job.progress.retries) = (pause_us, retries);
             }
         });

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <id> <ip>:<port>@<cport>,<hostname>,<name>=<value>,... <flags> <primary|-> <ping> <pong> <epoch> <link> <slot> ...
-//! vars currentEpoch <n> lastVoteEpoch <n> [dataUntil <ms>] [unclaimed <slot>,...]
+//! vars currentEpoch <n> lastVoteEpoch <n> [electedIn <n>] [dataUntil <ms>] [unclaimed <slot>,...]
 //! ```
 //!
 //! One line per node, the node's own among them. Open slots stand on that line only: `[5->-<id>]` moves out, `[5-<-<id>]`
@@ -38,6 +38,9 @@ pub struct NodesConf {
     /// Whether the file has a line for the two. Every version writes one, last; without it a file may have been cut at the
     /// end of a line, though stock takes it.
     pub has_vars: bool,
+    /// Of a primary that has taken its predecessor's place in its present epoch: that epoch; otherwise 0. Stock passes over the
+    /// name (`electedIn`), and says so.
+    pub elected_in: u64,
     /// Of a replica: until when it is known to have had its primary's data, ms since 1970; 0: not at all, as in files of
     /// others. Stock passes over the name (`dataUntil`), and says so.
     pub data_until: u64,

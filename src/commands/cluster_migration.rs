@@ -203,9 +203,18 @@ fn cancel_exports(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn cancel(ctx: &mut Context<'_>, which: impl Fn(&Job) -> bool) -> usize {
     let mut imports = Vec::new();
     let mut count = 0;
+    let is_known = |state: &State, id: &NodeId| {
+        state.cluster.as_ref().is_some_and(|one| one.core.peers().find(id).is_some())
+    };
+    let state = &*ctx.state;
+    let exports = state.migrations.iter().filter(|job| job.stage == Stage::Granted);
+    let lost: Vec<NodeId> =
+        exports.filter(|job| !is_known(state, &job.plan.target)).map(|job| job.name).collect();
     for job in ctx.state.migrations.iter_mut().filter(|job| which(job)) {
         match job.stage {
             Stage::Moving => job.is_cancelled = true,
+            // Its target has been forgotten: whoever says both says that what it may have taken is lost.
+            Stage::Granted if lost.contains(&job.name) => job.is_cancelled = true,
             Stage::Receiving if !job.is_taking => {
                 job.is_cancelled = true;
                 imports.push(job.name);
@@ -270,7 +279,7 @@ fn describe(ctx: &mut Context<'_>, job: &Job, outcome: Option<Outcome>, is_repli
         text(ctx, "source_node", job.plan.source.as_str());
     }
     number(ctx, "create_time", job.created_s);
-    number(ctx, "last_update_time", job.updated_s);
+    number(ctx, "last_update_time", job.updated.unix_s());
     number(ctx, "last_ack_time", job.heard.unix_s());
     text(ctx, "state", state);
     text(ctx, "message", &job.message);

@@ -99,7 +99,7 @@ pub struct Job {
     /// When it was begun, seconds since 1970.
     pub created_s: u64,
     /// When its state changed last.
-    pub updated_s: u64,
+    pub updated: Time,
     /// When the other end was heard last.
     pub heard: Time,
     /// How much has been done.
@@ -189,7 +189,6 @@ impl Jobs {
 
     /// Takes note of what the log says. Whether the note makes sense here.
     pub fn hear(&mut self, note: &Note, now: Time) -> bool {
-        let now_s = now.unix_s();
         match &note.said {
             Said::Export(plan) => self.begin(note.name, Role::Source, plan, now),
             Said::Import(plan) => self.begin(note.name, Role::Target, plan, now),
@@ -198,23 +197,22 @@ impl Jobs {
                 let Some(job) = self.get_mut(&note.name) else { return false };
                 job.batch = *number;
             }
-            Said::Grant => return self.enter(&note.name, Role::Source, Stage::Granted, now_s),
-            Said::Handed => return self.enter(&note.name, Role::Source, Stage::Handed, now_s),
-            Said::Drop => return self.enter(&note.name, Role::Target, Stage::Dropping, now_s),
-            Said::Take => return self.enter(&note.name, Role::Target, Stage::Taken, now_s),
+            Said::Grant => return self.enter(&note.name, Role::Source, Stage::Granted, now),
+            Said::Handed => return self.enter(&note.name, Role::Source, Stage::Handed, now),
+            Said::Drop => return self.enter(&note.name, Role::Target, Stage::Dropping, now),
+            Said::Take => return self.enter(&note.name, Role::Target, Stage::Taken, now),
         }
         true
     }
 
     fn begin(&mut self, name: NodeId, role: Role, plan: &Plan, now: Time) {
-        let now_s = now.unix_s();
         let (stage, phase) = match role {
             Role::Source => (Stage::Moving, "connecting"),
             Role::Target => (Stage::Receiving, "receiving-snapshot"),
         };
         if let Some(job) = self.get_mut(&name).filter(|job| job.role == role) {
             // It goes back to its beginning, but for the batches applied.
-            (job.stage, job.phase, job.updated_s, job.is_taking) = (stage, phase, now_s, false);
+            (job.stage, job.phase, job.updated, job.is_taking) = (stage, phase, now, false);
             return;
         }
         self.active.push(Job {
@@ -225,8 +223,8 @@ impl Jobs {
             batch: 0,
             phase,
             message: String::new(),
-            created_s: now_s,
-            updated_s: now_s,
+            created_s: now.unix_s(),
+            updated: now,
             heard: now,
             progress: Progress::default(),
             is_paused: false,
@@ -240,9 +238,9 @@ impl Jobs {
         });
     }
 
-    fn enter(&mut self, name: &NodeId, role: Role, stage: Stage, now_s: u64) -> bool {
+    fn enter(&mut self, name: &NodeId, role: Role, stage: Stage, now: Time) -> bool {
         let Some(job) = self.get_mut(name).filter(|job| job.role == role) else { return false };
-        (job.stage, job.updated_s) = (stage, now_s);
+        (job.stage, job.updated) = (stage, now);
         job.phase = match stage {
             Stage::Granted | Stage::Taken => "failover-granted",
             _ => "cleaning-up",

@@ -15,7 +15,7 @@ use super::dispatch::{call, resolve_effect};
 use super::{Node, propagate};
 
 /// A target that has taken slots forgets the job when the source has said that it knows, or by itself after so long.
-const SETTLED_S: u64 = 60;
+const SETTLED_US: u64 = 60_000_000;
 
 impl Node {
     /// The node has loaded its data, or has become a primary: it goes on with its jobs.
@@ -233,10 +233,13 @@ impl Node {
     }
 
     /// The target, `to`, has claimed the slots of a job in that epoch: it serves them from here on. False while
-    /// nothing may be added to the log: this is to be done again.
+    /// nothing may be added to the log, or that node is not known (CLUSTER FORGET): this is to be done again, since only what
+    /// this node knows to be another's it does not claim.
     pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) -> bool {
         self.state.time = time;
-        if self.state.stands_still() {
+        let core = self.state.cluster.as_ref().map(|one| &one.core);
+        let is_known = core.is_none_or(|core| core.peers().find(to).is_some());
+        if self.state.stands_still() || !is_known {
             return false;
         }
         let granted = |job: &&Job| matches!(job.stage, Stage::Granted | Stage::Handed);
@@ -264,8 +267,9 @@ impl Node {
         self.release_writes(name);
     }
 
-    /// The target may take the slots of a job from here on. Not if somebody has ended it, something else keeps the log from
-    /// growing, keys of these slots are on their way elsewhere, or the log has another history than the one that was sent.
+    /// The target may take the slots of a job from here on. Not if somebody has ended it or forgotten the target, something else
+    /// keeps the log from growing, keys of these slots are on their way elsewhere, or the log has another history than the one
+    /// that was sent.
     pub fn grant(&mut self, name: &NodeId, history: &str, time: Time) -> bool {
         self.state.time = time;
         let state = &self.state;
@@ -273,8 +277,10 @@ impl Node {
         let Some(job) = state.migrations.get(name).filter(moving) else { return false };
         let is_free = !job.plan.slots.iter().any(|slot| state.keyspace.is_slot_held(slot));
         // What a successor has by now is all there is to be.
-        let may_claim = state.cluster.as_ref().is_some_and(|one| one.core.may_claim());
-        let is_free = is_free && state.stream.id == history;
+        let core = state.cluster.as_ref().map(|one| &one.core);
+        let may_claim = core.is_some_and(|core| core.may_claim());
+        let is_known = core.is_some_and(|core| core.peers().find(&job.plan.target).is_some());
+        let is_free = is_free && is_known && state.stream.id == history;
         if !is_free || !may_claim || state.is_replica() || state.stands_still() {
             return false;
         }
@@ -372,6 +378,10 @@ impl Node {
         // A source that has no slots left follows its target, and has nothing more to say.
         let is_settled = core.is_own_replica(&job.plan.source);
         let mut missing = core.unclaimed_of(&job.plan.slots, None);
+        if core.peers().find(&job.plan.source).is_none() {
+            // Its slots are nobody's since it was forgotten: it may have taken them back, and serve them.
+            missing = missing.iter().filter(|slot| core.slots().owner(*slot).is_some()).collect();
+        }
         if core.is_contested() {
             core.own_of(&job.plan.slots).iter().for_each(|slot| missing.insert(slot));
         }
@@ -386,7 +396,7 @@ impl Node {
             }
         } else if is_sources {
             self.drop_silent(job, time);
-        } else if is_settled || time.unix_s().saturating_sub(job.updated_s) > SETTLED_S {
+        } else if is_settled || time.mono_us.saturating_sub(job.updated.mono_us) > SETTLED_US {
             self.end_job(&job.name, Outcome::Success, "", time);
         }
     }

@@ -256,6 +256,55 @@ fn granted_slots_are_claimed_by_nobody_here_until_the_target_refuses() {
 }
 
 #[test]
+fn a_target_that_has_been_forgotten_is_granted_nothing_and_one_that_was_granted_slots_is_waited_for()
+ {
+    let history = |bench: &Bench| bench.node.state.stream.id.clone();
+    let forget = format!("cluster forget {}", id('b'));
+    let (mut bench, name) = source();
+    bench.clock.advance_ms(10_000);
+    bench.node.tick(bench.clock.0);
+    assert_eq!(ask(&mut bench, &forget), "+OK\r\n");
+    let of = history(&bench);
+    assert!(!bench.node.grant(&name, &of, bench.clock.0));
+    assert_eq!(job(&bench.node.state).stage, Stage::Moving);
+
+    let (mut bench, name) = source();
+    bench.clock.advance_ms(10_000);
+    bench.node.tick(bench.clock.0);
+    let of = history(&bench);
+    assert!(bench.node.grant(&name, &of, bench.clock.0));
+    let cancel = "cluster cancelslotmigrations";
+    assert_eq!(bench.run(cancel), "-ERR No migrations ongoing\r\n", "it is too late");
+    assert_eq!(ask(&mut bench, &forget), "+OK\r\n");
+    assert!(!bench.node.handed_over(&name, &id('b'), Epoch(9), bench.clock.0));
+    assert_eq!(job(&bench.node.state).stage, Stage::Granted);
+    assert!(!bench.node.state.cluster.as_ref().unwrap().core.claims(slot(5061)));
+    assert_eq!(bench.run(cancel), "+OK\r\n", "somebody says that the target is lost");
+    assert!(job(&bench.node.state).is_cancelled);
+    let epoch = |bench: &Bench| bench.node.state.cluster.as_ref().unwrap().core.config_epoch();
+    let before = epoch(&bench);
+    bench.node.keep_granted(&name, true, bench.clock.0);
+    assert!(epoch(&bench).0 > before.0 + 1, "a claim in the next epoch is older");
+}
+
+#[test]
+fn a_void_note_claims_nothing_of_a_source_that_was_forgotten() {
+    let mut bench = target();
+    assert_eq!(apply(&mut bench, 1, "set bar 1"), ":1\r\n");
+    let name = job(&bench.node.state).name;
+    bench.node.say_of_job(&name, Said::Take, bench.clock.0);
+    let owner = |bench: &Bench| {
+        bench.node.state.cluster.as_ref().unwrap().core.slots().owner(slot(5061)).is_some()
+    };
+    assert!(owner(&bench), "the source's");
+    ask(&mut bench, &format!("cluster forget {}", id('a')));
+    bench.clock.advance_ms(10_000);
+    bench.node.tick(bench.clock.0);
+    assert!(!owner(&bench));
+    assert_eq!(job(&bench.node.state).stage, Stage::Taken);
+}
+
+#[test]
 fn a_handoff_that_hangs_is_told() {
     let (mut bench, name) = source();
     bench.node.say_of_job(&name, Said::Grant, bench.clock.0);

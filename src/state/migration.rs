@@ -12,7 +12,7 @@ use super::trimming::Why;
 use super::{Output, State};
 
 /// After so long clients are told that a handoff takes long, rather than made to wait.
-const HANGS_S: u64 = 2;
+const HANGS_US: u64 = 2_000_000;
 
 impl State {
     /// What goes with the data.
@@ -105,12 +105,12 @@ impl State {
     /// Whether a handoff of `slot`, or of any where there is none, has taken so long that nobody is made to wait for it.
     #[must_use]
     pub fn handoff_hangs(&self, slot: Option<Slot>) -> bool {
-        let now_s = self.time.unix_s();
+        let now_us = self.time.mono_us;
         self.migrations.iter().any(|job| {
             let concerned = slot.is_none_or(|slot| job.plan.slots.has(slot));
             concerned
                 && job.stage == Stage::Granted
-                && now_s.saturating_sub(job.updated_s) > HANGS_S
+                && now_us.saturating_sub(job.updated.mono_us) > HANGS_US
         })
     }
 

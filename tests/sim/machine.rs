@@ -152,6 +152,7 @@ pub(crate) fn confs(plan: &Plan, rng: &mut Rng) -> Vec<String> {
             current_epoch,
             last_vote_epoch: 0,
             has_vars: true,
+            elected_in: 0,
             data_until: 0,
             unclaimed: Vec::new(),
         }

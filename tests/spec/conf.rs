@@ -11,7 +11,7 @@ use crate::layout::{self, THREE, TIMEOUT_MS, at, host, id, slot};
 use crate::solo::{Solo, pong, stranger};
 
 /// The same node after a restart, some time later.
-fn restarted(node: &Solo) -> Solo {
+pub(crate) fn restarted(node: &Solo) -> Solo {
     let conf = node.cluster.to_conf();
     let now_ms = node.now_ms + 1000;
     let cluster = Cluster::from_conf(&conf, layout::settings(), 7, at(now_ms)).unwrap();

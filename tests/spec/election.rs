@@ -304,6 +304,24 @@ fn pong_of_the_winner_has_the_new_claim() {
     assert!(header.flags & flags::PRIMARY != 0 && header.flags & flags::REPLICA == 0);
 }
 
+// docs/cluster.md, "Slots that move as a whole": the predecessor has taken the same epoch by itself, and comes back.
+#[test]
+fn winner_takes_a_newer_epoch_than_its_predecessor_also_after_a_restart() {
+    let mut node = orphan(THREE);
+    asks(&mut node);
+    vote(&mut node, 'b');
+    vote(&mut node, 'c');
+    let mut again = crate::conf::restarted(&node);
+    for node in [&mut node, &mut again] {
+        assert_eq!(node.cluster.config_epoch(), Epoch(4));
+        node.hears_with('a', ping(), |header| {
+            (header.config_epoch, header.current_epoch) = (Epoch(4), Epoch(4));
+        });
+        assert_eq!(node.cluster.config_epoch(), Epoch(5), "though its name is the greater one");
+        assert!(node.cluster.to_conf().elected_in == 0, "in that one it was not elected");
+    }
+}
+
 // docs/cluster.md, "Order": no write is taken before the claim is on disk.
 #[test]
 fn winner_takes_no_writes_before_its_claim_is_on_disk() {

@@ -3,7 +3,7 @@
 use highwater::cluster::packet::flags;
 use highwater::cluster::{Body, Epoch};
 
-use crate::layout::{THREE, id, slots};
+use crate::layout::{THREE, TIMEOUT_MS, id, slots};
 use crate::solo::{Solo, ping};
 
 fn own(node: &Solo) -> (u64, u64) {
@@ -78,6 +78,51 @@ fn of_two_primaries_with_one_epoch_the_greater_keeps_it() {
     let mut node = Solo::of("a:0-100 b:101-16383", 'b');
     node.hears_with('a', ping(), |header| header.config_epoch = Epoch(2));
     assert_eq!(own(&node), (2, 2));
+}
+
+/// `d`, which followed `a`, says that it is a primary in `a`'s epoch.
+fn sibling_speaks(node: &mut Solo) {
+    node.hears_with('d', ping(), |header| {
+        header.primary = None;
+        header.flags = flags::PRIMARY | flags::MYSELF;
+        header.config_epoch = Epoch(1);
+        header.slots = std::sync::Arc::new(slots("0-5460"));
+    });
+}
+
+// docs/cluster.md: of two primaries of one shard the one that was elected has to take a newer epoch. One that was not serves
+// nothing meanwhile, and takes one itself if the other does not.
+#[test]
+fn of_two_siblings_with_one_epoch_the_one_that_was_not_elected_waits() {
+    let mut node = Solo::of(THREE, 'a');
+    node.run(6000);
+    assert!(node.cluster.is_ok() && node.cluster.may_claim());
+    let wait_ms = TIMEOUT_MS.max(3000);
+    for _ in 0..wait_ms / 1000 {
+        sibling_speaks(&mut node);
+        node.run(1000);
+        assert_eq!(own(&node), (3, 1));
+        assert!(!node.cluster.is_ok() && !node.cluster.may_claim());
+    }
+    node.run(100);
+    sibling_speaks(&mut node);
+    assert_eq!(own(&node), (4, 4));
+    node.run(6000);
+    assert!(node.cluster.is_ok());
+}
+
+#[test]
+fn a_sibling_that_falls_silent_is_waited_for_anew() {
+    let mut node = Solo::of(THREE, 'a');
+    node.run(6000);
+    sibling_speaks(&mut node);
+    node.alive.remove(&'d');
+    node.run(2 * TIMEOUT_MS.max(3000));
+    assert!(node.cluster.is_ok(), "nobody claims the slots any more");
+    sibling_speaks(&mut node);
+    node.run(500);
+    sibling_speaks(&mut node);
+    assert_eq!(own(&node), (3, 1));
 }
 
 #[test]

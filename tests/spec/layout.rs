@@ -85,6 +85,7 @@ pub(crate) fn conf(layout: &str, me: char) -> NodesConf {
         current_epoch: epoch,
         last_vote_epoch: 0,
         has_vars: true,
+        elected_in: 0,
         data_until: 0,
         unclaimed: Vec::new(),
     }

@@ -132,10 +132,16 @@ impl Reader {
             return Err(Mistake::NoMyself);
         }
         let has_vars = self.vars.is_some();
-        let Vars { current_epoch, last_vote_epoch, data_until, unclaimed } =
-            self.vars.unwrap_or_default();
-        let nodes = self.nodes;
-        Ok(NodesConf { nodes, current_epoch, last_vote_epoch, has_vars, data_until, unclaimed })
+        let vars = self.vars.unwrap_or_default();
+        Ok(NodesConf {
+            nodes: self.nodes,
+            current_epoch: vars.current_epoch,
+            last_vote_epoch: vars.last_vote_epoch,
+            has_vars,
+            elected_in: vars.elected_in,
+            data_until: vars.data_until,
+            unclaimed: vars.unclaimed,
+        })
     }
 }
 
@@ -144,6 +150,7 @@ impl Reader {
 struct Vars {
     current_epoch: u64,
     last_vote_epoch: u64,
+    elected_in: u64,
     data_until: u64,
     unclaimed: Vec<(u16, u16)>,
 }
@@ -159,6 +166,7 @@ fn read_vars(words: &[String]) -> Result<Vars, Mistake> {
         match name.as_str() {
             "currentEpoch" => current = Some(read_number(value, EPOCH_END)?),
             "lastVoteEpoch" => last_vote = Some(read_number(value, EPOCH_END)?),
+            "electedIn" => vars.elected_in = read_number(value, EPOCH_END)?,
             "dataUntil" => vars.data_until = read_number(value, u64::MAX)?,
             "unclaimed" => {
                 let read =

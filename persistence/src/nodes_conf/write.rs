@@ -22,6 +22,9 @@ impl NodesConf {
         self.nodes.iter().for_each(|node| write_node(node, form, &mut text));
         let (current, last_vote) = (self.current_epoch, self.last_vote_epoch);
         text += &format!("vars currentEpoch {current} lastVoteEpoch {last_vote}");
+        if self.elected_in > 0 {
+            text += &format!(" electedIn {}", self.elected_in);
+        }
         if self.data_until > 0 {
             text += &format!(" dataUntil {}", self.data_until);
         }

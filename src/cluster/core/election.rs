@@ -210,7 +210,6 @@ impl Cluster {
             let me = self.peers.me_mut();
             me.config_epoch = me.config_epoch.max(epoch);
             let epoch = me.config_epoch;
-            self.elected_in = Some(epoch);
             self.note(format!("configEpoch set to {epoch} after successful failover"));
         }
         self.replace_primary(primary);
@@ -221,6 +220,7 @@ impl Cluster {
         let slots = self.slots.set_of(primary);
         self.become_primary();
         slots.iter().for_each(|slot| self.assign(slot, Some(PeerIx::ME)));
+        self.elected_in = Some(self.peers.me().config_epoch);
         self.peers.me_mut().set(flags::MIGRATE_TO);
         self.election = Election::default();
         self.status.is_elected = true;

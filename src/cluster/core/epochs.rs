@@ -6,6 +6,15 @@ use crate::cluster::{Epoch, Header};
 /// How long a primary waits, at least, for a successor that was elected in its epoch to take a newer one.
 const SUCCESSOR_MS: u64 = 3000;
 
+/// Another primary of the node's shard has its epoch, which this node was not elected in.
+#[derive(Debug, Default)]
+pub(super) struct Collision {
+    epoch: Option<Epoch>,
+    /// When that was seen first, and last.
+    since_ms: u64,
+    seen_ms: u64,
+}
+
 impl Cluster {
     /// Two primaries have one epoch: the one with the smaller name takes a new one.
     pub(super) fn resolve_collision(&mut self, sender: PeerIx, header: &Header) {
@@ -32,17 +41,31 @@ impl Cluster {
         if !is_sibling {
             return is_smaller;
         }
-        let epoch = self.peers.me().config_epoch;
-        if self.elected_in == Some(epoch) {
+        if self.own_election().is_some() {
             return true;
         }
-        let now_ms = self.now_ms();
-        let since_ms = match self.collided {
-            Some((in_epoch, since_ms)) if in_epoch == epoch => since_ms,
-            _ => now_ms,
-        };
-        self.collided = Some((epoch, since_ms));
-        is_smaller && now_ms - since_ms > self.settings.timeout_ms.max(SUCCESSOR_MS)
+        let epoch = self.peers.me().config_epoch;
+        let seen_ms = self.now_ms();
+        let since_ms = if self.is_undecided() { self.collision.since_ms } else { seen_ms };
+        self.collision = Collision { epoch: Some(epoch), since_ms, seen_ms };
+        is_smaller && seen_ms - since_ms > self.settings.timeout_ms.max(SUCCESSOR_MS)
+    }
+
+    /// Whether another primary of the node's shard has its epoch, and may have been elected in it: until one of the two has a
+    /// newer one this node serves nothing, since its data may be of the past.
+    pub(super) fn is_undecided(&self) -> bool {
+        // Twice the longest time between two pings.
+        let gap_ms = self.settings.timeout_ms.max(SUCCESSOR_MS);
+        let me = self.peers.me();
+        me.is_primary()
+            && self.collision.epoch == Some(me.config_epoch)
+            && self.now_ms() - self.collision.seen_ms <= gap_ms
+    }
+
+    /// The epoch in which the node was elected, if it is still in it.
+    pub(super) fn own_election(&self) -> Option<Epoch> {
+        let me = self.peers.me();
+        self.elected_in.filter(|epoch| me.is_primary() && *epoch == me.config_epoch)
     }
 
     /// The node's epoch becomes the newest of the cluster, without asking anybody. Whether it was not yet.

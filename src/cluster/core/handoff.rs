@@ -8,6 +8,15 @@ use crate::cluster::packet::flags;
 use crate::cluster::{Epoch, NodeId, SlotSet};
 use crate::keyspace::Slot;
 
+/// Slots that the node has taken, and whom it took them from, who may not have heard of it yet.
+#[derive(Debug)]
+pub(super) struct Taken {
+    slots: SlotSet,
+    source: NodeId,
+    /// The source's, as it was last known.
+    shard: Option<NodeId>,
+}
+
 impl Cluster {
     /// The node takes slots that their owner has given up for it. Returns the epoch of the claim, which is on its way to the
     /// disk; no write is taken before it is there. It is newer than `former`, which is the owner's.
@@ -45,7 +54,13 @@ impl Cluster {
     /// not heard of it, and claims them in a newer epoch. The writes are here, so the slots are not given up to that claim, but
     /// claimed once more ([`Cluster::is_contested`]).
     pub fn set_taken(&mut self, taken: Vec<(SlotSet, NodeId)>) {
-        self.taken = taken;
+        let shard_of = |source: &NodeId| match self.peers.find(source) {
+            Some(place) => Some(self.peers[place].shard),
+            // It has been forgotten since.
+            None => self.taken.iter().find(|one| one.source == *source).and_then(|one| one.shard),
+        };
+        let with_shard = |(slots, source)| Taken { shard: shard_of(&source), slots, source };
+        self.taken = taken.into_iter().map(with_shard).collect();
         self.is_contested &= !self.taken.is_empty();
     }
 
@@ -58,9 +73,10 @@ impl Cluster {
     /// Whether `slot` was taken from a node of `claimant`'s shard.
     pub(super) fn was_taken_from(&self, slot: Slot, claimant: PeerIx) -> bool {
         let shard = self.peers[claimant].shard;
-        self.taken.iter().any(|(slots, source)| {
-            let source = self.peers.find(source);
-            slots.has(slot) && source.is_some_and(|place| self.peers[place].shard == shard)
+        self.taken.iter().any(|taken| {
+            let place = self.peers.find(&taken.source);
+            let of = place.map(|place| self.peers[place].shard).or(taken.shard);
+            taken.slots.has(slot) && of == Some(shard)
         })
     }
 
@@ -113,7 +129,10 @@ impl Cluster {
     /// does not count (`is_contested`), and is still on its way, it is older than this.
     pub fn keep_slots(&mut self, is_contested: bool) {
         if is_contested {
-            self.bump_epoch();
+            // That claim may be in the epoch next to the newest this node has heard of.
+            let newest = self.peers.iter().map(|(_, peer)| peer.config_epoch).max();
+            self.current_epoch = self.current_epoch.max(newest.unwrap_or_default()).next();
+            self.take_epoch();
         }
         self.persist_claim();
         self.tell(|_, _| true);

@@ -44,6 +44,8 @@ pub use receive::EPOCH_MAX;
 pub use slots::Slots;
 
 use election::Election;
+use epochs::Collision;
+use handoff::Taken;
 use links::Links;
 use manual_failover::Manual;
 use status::Status;
@@ -191,12 +193,10 @@ pub struct Cluster {
     links: Links,
     /// Of the node's own slots those that it does not claim: another node may have taken them.
     ceded: SlotSet,
-    /// Slots that the node has taken, and whom it took them from, who may not have heard of it yet.
-    taken: Vec<(SlotSet, NodeId)>,
-    /// The epoch in which this process was elected last.
+    taken: Vec<Taken>,
+    /// The epoch in which the node took its primary's place last.
     elected_in: Option<Epoch>,
-    /// The epoch that another primary of the node's shard has too and this process was not elected in, and since when, in ms.
-    collided: Option<(Epoch, u64)>,
+    collision: Collision,
     /// Somebody of that shard has claimed such slots in a newer epoch since they were claimed here.
     is_contested: bool,
     current_epoch: Epoch,
@@ -250,7 +250,7 @@ impl Cluster {
             taken: Vec::new(),
             is_contested: false,
             elected_in: None,
-            collided: None,
+            collision: Collision::default(),
             current_epoch: Epoch(0),
             last_vote_epoch: Epoch(0),
             status: Status::default(),

@@ -53,6 +53,7 @@ impl Cluster {
         }
         cluster.current_epoch = Epoch(conf.newest_epoch());
         cluster.last_vote_epoch = Epoch(conf.last_vote_epoch);
+        cluster.elected_in = Some(Epoch(conf.elected_in)).filter(|epoch| epoch.0 > 0);
         let is_replica = cluster.peers.me().is_replica();
         cluster.data_until_ms = Some(conf.data_until).filter(|until| is_replica && *until > 0);
         cluster.facts.data_until_ms = cluster.data_until_ms;
@@ -160,6 +161,7 @@ impl Cluster {
             current_epoch: self.current_epoch.0,
             last_vote_epoch: self.last_vote_epoch.0,
             has_vars: true,
+            elected_in: self.own_election().map_or(0, |epoch| epoch.0),
             data_until: self.data_until_ms.unwrap_or(0),
             unclaimed: self
                 .slots

@@ -52,7 +52,7 @@ impl Cluster {
         if !has_majority && self.peers.voters() > 0 {
             self.status.minority_ms = Some(now_ms);
         }
-        let is_ok = covered && has_majority && self.guard == Guard::Clear;
+        let is_ok = covered && has_majority && self.guard == Guard::Clear && !self.is_undecided();
         if is_ok == self.status.is_ok {
             return;
         }
@@ -79,6 +79,7 @@ impl Cluster {
         self.peers.me().is_primary()
             && self.manual.is_none()
             && self.guard == Guard::Clear
+            && !self.is_undecided()
             && !was_cut_off
             && !is_young
             && !self.save_failed

@@ -82,7 +82,7 @@ impl<'a> Loader<'a> {
         let held = plan.load(&mut state.keyspace, bytes, |position| progress.count(position))?;
         state.functions.extend(held.functions);
         for note in &held.notes {
-            let now = Time { unix_us: self.now_ms * 1000, ..Time::default() };
+            let now = Time { unix_us: self.now_ms * 1000, mono_us: clock::mono_us() };
             state.migrations.hear(note, now);
         }
         self.keys += held.counts.stored;

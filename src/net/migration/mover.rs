@@ -23,6 +23,8 @@ pub(super) const CLAIM: Duration = Duration::from_secs(5);
 /// For how long a target is told that a job is over, where it does not answer. Then it finds out by itself.
 const FINISH: Duration = Duration::from_secs(60);
 
+const FORGOTTEN: &str = "the target is no part of the cluster any more";
+
 /// Does the source's part of a job, until that is over, or not this node's any more. One at a time does it for each job.
 pub async fn move_slots<W: World>(world: &W, job: NodeId) {
     let mut mover = Mover { world, name: job, session: None, asked: None };
@@ -79,6 +81,7 @@ impl<W: World> Mover<'_, W> {
             let stop = match job.stage {
                 Stage::Moving if job.is_cancelled => return self.cancel().await,
                 Stage::Moving => self.attempt(&job).await,
+                Stage::Granted if job.is_cancelled => self.keep(true).await,
                 Stage::Granted => self.resolve(&job).await,
                 Stage::Handed if !self.has_none_of(&job) => self.hand_over_again(&job).await,
                 _ => return self.finish(&job).await,
@@ -86,7 +89,7 @@ impl<W: World> Mover<'_, W> {
             match stop {
                 Err(Stop::Again(why)) => self.note(&why).await,
                 Err(Stop::Fail(_)) if job.stage == Stage::Granted => {
-                    // Whoever might have taken the slots is no part of the cluster any more, or not of another shard.
+                    // Whoever might have taken the slots is of this shard now, and follows this node.
                     if let Err(Stop::Again(why)) = self.keep(true).await {
                         self.note(&why).await;
                     }
@@ -140,7 +143,11 @@ impl<W: World> Mover<'_, W> {
         self.world.look(|node| {
             let core = &node.state.cluster.as_ref().ok_or(Stop::Look)?.core;
             if core.peers().find(&job.plan.target).is_none() {
-                return Err(Stop::Fail("the target is no part of the cluster any more".to_owned()));
+                return Err(match job.stage {
+                    Stage::Moving => Stop::Fail(FORGOTTEN.to_owned()),
+                    // It may have the slots, and writes of its own in them.
+                    _ => Stop::Again(FORGOTTEN.to_owned()),
+                });
             }
             let place = core
                 .primary_of_shard(&job.plan.target)
@@ -266,6 +273,9 @@ impl<W: World> Mover<'_, W> {
             if thoroughly && !job.plan.slots.iter().all(mine) {
                 return Err(Stop::Fail("the slots are not this node's any more".to_owned()));
             }
+            if thoroughly && core.peers().find(&job.plan.target).is_none() {
+                return Err(Stop::Fail(FORGOTTEN.to_owned()));
+            }
             Ok((job.is_paused, state.stream.end))
         })
     }
@@ -283,7 +293,9 @@ impl<W: World> Mover<'_, W> {
         };
         match self.world.run(hand_over).await {
             true => Ok(()),
-            false => Err(Stop::Again("writes are paused".to_owned())),
+            false => {
+                Err(Stop::Again("writes are paused, or the new owner is not known".to_owned()))
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! `-c`: redirections, one by one and in pipes.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::Stdio;
 
 use highwater::keyspace::Slot;
 
@@ -133,6 +135,53 @@ fn pipe_follows_slots_that_move() {
         String::from_utf8_lossy(&replies[1]),
         format!("${}\r\n{expected}\r\n", expected.len())
     );
+}
+
+#[test]
+fn pipe_says_what_it_does_not_know_when_a_node_is_gone() {
+    let mut halves = Halves::start();
+    let input: String = (0..100).map(|at| format!("set key{at} {at}\n")).collect();
+    let low = halves.nodes[0].port;
+    let moved = ours(low, "--pipe", "set foo 1\nset bar 1\n");
+    assert!(moved.out.ends_with("errors: 1, replies: 2\n"), "{moved:?}");
+    halves.nodes[1].kill();
+    let said = ours(low, "-c --pipe", &input);
+    assert_eq!((said.status, &*said.out), (Some(1), "errors: 0, replies: 0\n"));
+    let refused = format!("127.0.0.1:{}: Connection refused\n", halves.nodes[1].port);
+    assert!(said.err.contains(&refused), "{said:?}");
+    assert!(said.err.contains("100 requests have no reply and may have been executed"), "{said:?}");
+}
+
+/// At a prompt, and with commands from standard input.
+#[test]
+fn another_node_is_asked_when_the_one_it_was_sent_to_is_gone() {
+    let mut halves = Halves::start();
+    let [low, high] = [halves.nodes[0].port, halves.nodes[1].port];
+    halves.nodes[1].ask("SET foo far");
+    let mut client = crate::both::command(Client::Ours);
+    client.args(["-c", "-p", &high.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = client.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = client.stdin.take().unwrap();
+    let mut output = BufReader::new(client.stdout.take().unwrap());
+    let mut line = |wanted: &str| {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), wanted);
+    };
+    input.write_all(b"get bar\n").unwrap();
+    line(&format!("-> Redirected to slot [5061] located at 127.0.0.1:{low}"));
+    line("");
+    halves.nodes[0].kill();
+    // The first one may have lost a transaction with its connection, which has to be seen.
+    input.write_all(b"get foo\nget foo\nget foo\n").unwrap();
+    line(&format!("-> Asking 127.0.0.1:{high}"));
+    line("far");
+    line("far");
+    drop(input);
+    let said = client.wait_with_output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.starts_with("Error: Server closed the connection\n"), "{said}");
+    assert!(said.contains(&format!("Could not connect to Redis at 127.0.0.1:{low}")), "{said}");
 }
 
 #[test]

@@ -13,6 +13,9 @@ use super::redirect::{REDIRECTS_MAX, Redirect};
 use super::screen::{complain, print};
 use crate::cli::wire::{Address, Connection, Credentials, Failure, Reply};
 
+/// Servers that a session remembers having been at.
+const KNOWN_MAX: usize = 64;
+
 /// Why a command has no reply. What there is to say has been said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken;
@@ -34,6 +37,8 @@ pub(super) struct Session<'a> {
     stop_with_key: bool,
     /// How often it has connected.
     connections: u64,
+    /// Servers that it has been connected to, the first ones first.
+    known: Vec<Address>,
 }
 
 impl<'a> Session<'a> {
@@ -51,6 +56,7 @@ impl<'a> Session<'a> {
             interactive,
             stop_with_key: false,
             connections: 0,
+            known: Vec::new(),
         }
     }
 
@@ -82,17 +88,43 @@ impl<'a> Session<'a> {
         self.connection = None;
         self.transaction = false;
         match Connection::open(&self.address, None) {
-            Ok(mut connection) => {
-                self.connections += 1;
-                let ready = self.prepare(&mut connection);
-                self.connection = Some(connection);
-                ready.map_err(|error| self.lost(&error))
-            }
+            Ok(connection) => self.begin(connection),
             Err(error) => {
                 complain(&could_not_connect(&self.address, &error));
                 Err(Broken)
             }
         }
+    }
+
+    fn begin(&mut self, mut connection: Connection) -> Result<(), Broken> {
+        self.connections += 1;
+        if !self.known.contains(&self.address) && self.known.len() < KNOWN_MAX {
+            self.known.push(self.address.clone());
+        }
+        let ready = self.prepare(&mut connection);
+        self.connection = Some(connection);
+        ready.map_err(|error| self.lost(&error))
+    }
+
+    /// Connects once more. At a prompt that follows redirections, where the server is gone, to another one it has been at: that
+    /// one knows who has taken its place.
+    fn connect_again(&mut self) -> Result<(), Broken> {
+        if self.connect().is_ok() {
+            return Ok(());
+        }
+        if !self.options.cluster || !self.interactive {
+            return Err(Broken);
+        }
+        let others: Vec<Address> =
+            self.known.iter().filter(|known| **known != self.address).cloned().collect();
+        for address in others {
+            if let Ok(connection) = Connection::open(&address, None) {
+                print(format!("-> Asking {address}\n").as_bytes());
+                self.address = address;
+                return self.begin(connection);
+            }
+        }
+        Err(Broken)
     }
 
     fn prepare(&mut self, connection: &mut Connection) -> io::Result<()> {
@@ -152,7 +184,7 @@ impl<'a> Session<'a> {
         let mut asking = false;
         for hop in 0..=REDIRECTS_MAX {
             if self.connection.is_none() {
-                self.connect()?;
+                self.connect_again()?;
             }
             let Some(connection) = self.connection.as_mut() else { return Err(Broken) };
             // It is said rather than mended silently: a transaction, or WATCH, has gone with it.

@@ -345,6 +345,12 @@ impl Supervisor {
             node.life = Life::Ended { start_at_us: None };
             self.died_us = Some(now);
             let (port, asked) = (node.port, node.asked.take());
+            let lonely = self.last.as_ref().and_then(|last| last.without_replica(port));
+            if let Some(slots) = lonely {
+                let text =
+                    format!("slots {slots} are not served while {port} is down: it has no replica");
+                event(&coloured(&text, Colour::Red));
+            }
             if let Some(order) = asked {
                 self.after_stop(index, order);
                 continue;
@@ -567,6 +573,16 @@ impl Seen {
         Self { ok: view.ok, epoch: view.epoch, roles: alive.map(role).collect() }
     }
 
+    /// The slots of the node at `port`, where nobody would take over.
+    fn without_replica(&self, port: u16) -> Option<&str> {
+        let has_replica = self.roles.iter().any(|(_, role)| *role == Role::ReplicaOf(port));
+        let slots = self.roles.iter().find_map(|(at, role)| match role {
+            Role::Primary(slots) if *at == port && !slots.is_empty() => Some(slots.as_str()),
+            _ => None,
+        });
+        slots.filter(|_| !has_replica)
+    }
+
     /// What became of `self` in `now`, in words.
     fn changes(&self, now: &Self) -> Vec<String> {
         let mut texts = Vec::new();
@@ -624,6 +640,8 @@ mod tests {
         let after = Seen { ok: true, epoch: 1, roles: vec![primary(2, "0-9")] };
         let back =
             Seen { ok: true, epoch: 1, roles: vec![(1, Role::ReplicaOf(2)), primary(2, "0-9")] };
+        assert_eq!((before.without_replica(1), before.without_replica(2)), (None, None));
+        assert_eq!((after.without_replica(2), after.without_replica(1)), (Some("0-9"), None));
         assert_eq!(before.changes(&before), Vec::<String>::new());
         assert_eq!(before.changes(&after), ["2 is a primary now, with slots 0-9"]);
         assert_eq!(after.changes(&back), ["1 is a replica of 2"]);

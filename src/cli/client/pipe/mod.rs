@@ -20,6 +20,8 @@ const SNAPSHOT: &[u8] = b"REDIS";
 struct Counts {
     errors: u64,
     replies: u64,
+    /// Of the errors: keys of other nodes.
+    moved: u64,
 }
 
 /// Sends all of standard input: to one node, or with `-c` to those that serve the keys.
@@ -39,6 +41,9 @@ pub(super) fn run(options: &Options) -> ExitCode {
         plain::run(options, connection, input)
     };
     print(format!("errors: {}, replies: {}\n", counts.errors, counts.replies).as_bytes());
+    if counts.moved > 0 && options.hints {
+        complain("(add -c to send each request to the node that serves its keys)");
+    }
     if done && counts.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

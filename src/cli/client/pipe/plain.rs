@@ -102,6 +102,7 @@ fn receive(
                 if let Some(text) = reply.error() {
                     complain(text);
                     counts.errors += 1;
+                    counts.moved += u64::from(text.starts_with("MOVED "));
                 }
             }
             Err(error) => {

@@ -110,6 +110,10 @@ fn owners(slots: &Reply, seed: &Address) -> HashMap<Slot, Address> {
     owners
 }
 
+fn requests_of(units: &VecDeque<Unit>) -> u64 {
+    units.iter().map(|unit| unit.requests.len() as u64).sum()
+}
+
 impl Router<'_> {
     fn send_all(&mut self, input: &mut BufReader<impl Read>) -> bool {
         let mut more = true;
@@ -118,10 +122,15 @@ impl Router<'_> {
             let read = self.read_units(input, &mut units);
             more = !units.is_empty();
             while !units.is_empty() {
+                let (before, open) = (self.counts.replies, requests_of(&units));
                 match self.round(units) {
                     Ok(again) => units = again,
                     Err(text) => {
+                        let open = open - (self.counts.replies - before);
                         complain(&text);
+                        complain(&format!(
+                            "{open} requests have no reply and may have been executed or not; those behind them were not sent"
+                        ));
                         return false;
                     }
                 }
@@ -200,9 +209,11 @@ impl Router<'_> {
             running.into_iter().map(|job| job.join().expect("an exchange does not panic")).collect()
         });
         let mut outcomes = BTreeMap::new();
-        for (address, places, connection, exchanged) in done {
-            let exchanged =
-                exchanged.map_err(|error| format!("Error: {address}: {}", plain_text(&error)))?;
+        let mut broken = None;
+        for (address, places, connection, (exchanged, error)) in done {
+            if let Some(error) = error {
+                broken.get_or_insert(format!("Error: {address}: {}", plain_text(&error)));
+            }
             outcomes.extend(
                 places
                     .into_iter()
@@ -227,6 +238,9 @@ impl Router<'_> {
                     again.push_back(Unit { redirects: unit.redirects + 1, ask: None, ..unit });
                 }
             }
+        }
+        if let Some(text) = broken {
+            return Err(text);
         }
         if pause {
             std::thread::sleep(PAUSE);
@@ -259,13 +273,24 @@ impl Router<'_> {
     }
 }
 
-/// Sends the units at `places` to one node, piece by piece, and reads what it replies.
+/// Sends the units at `places` to one node, piece by piece, and reads what it replies: all of it, or what came before the
+/// connection broke, and why it did.
 fn exchange(
     connection: &mut Connection,
     units: &VecDeque<Unit>,
     places: &[usize],
-) -> io::Result<Vec<Outcome>> {
+) -> (Vec<Outcome>, Option<io::Error>) {
     let mut outcomes = Vec::with_capacity(places.len());
+    let error = exchange_all(connection, units, places, &mut outcomes).err();
+    (outcomes, error)
+}
+
+fn exchange_all(
+    connection: &mut Connection,
+    units: &VecDeque<Unit>,
+    places: &[usize],
+    outcomes: &mut Vec<Outcome>,
+) -> io::Result<()> {
     let mut rest = places;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -287,7 +312,7 @@ fn exchange(
         }
         rest = &rest[count..];
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 /// Reads the replies to a unit.
@@ -314,6 +339,7 @@ fn receive(connection: &mut Connection, unit: &Unit) -> io::Result<Outcome> {
     Ok(Outcome::Answered(Counts {
         errors: count(errors.len()),
         replies: count(unit.requests.len()),
+        moved: 0,
     }))
 }
 

@@ -285,14 +285,23 @@ fn finish(ctx: &mut Context<'_>, name: NodeId) -> CommandResult {
     }
     let stage = import(ctx.state, &name).map(|job| (job.stage, job.is_taking));
     let plan = import(ctx.state, &name).map(|job| (job.plan.clone(), job.former));
-    if let (Some((Stage::Taken, false)), Some((plan, former))) = (stage, plan)
+    if let (Some((Stage::Taken, false)), Some((plan, former))) = (stage, &plan)
         && !core(ctx.state)?.unclaimed_of(&plan.slots, Some(&plan.source)).is_empty()
     {
         // A predecessor's claim has not been heard here, or was lost with it.
-        return claim(ctx, name, former, true);
+        return claim(ctx, name, *former, true);
     }
     match stage {
         Some((Stage::Taken, false)) => {
+            if let Some((plan, _)) =
+                plan.filter(|(plan, _)| ctx.state.has_foreign_keys(&plan.slots))
+            {
+                // Another one of the shard, which this node was a replica of, has claimed them.
+                ctx.state.trim_foreign(&plan.slots);
+                return Err(
+                    "TRYAGAIN What came of slots that are another's is being removed".into()
+                );
+            }
             ctx.effect_given = true;
             ctx.state.end_job(&name, crate::migration::Outcome::Success, "");
         }

@@ -396,6 +396,9 @@ impl Node {
             }
         } else if is_sources {
             self.drop_silent(job, time);
+        } else if self.state.has_foreign_keys(&job.plan.slots) {
+            // Another one of the shard, which this node was a replica of, has claimed them.
+            self.state.trim_foreign(&job.plan.slots);
         } else if is_settled || time.mono_us.saturating_sub(job.updated.mono_us) > SETTLED_US {
             self.end_job(&job.name, Outcome::Success, "", time);
         }

@@ -1,9 +1,11 @@
 //! One job at a time, and everything that can be in its way.
 
+use highwater::clock::mono_us;
 use highwater::keyspace::Slot;
 
 use crate::jobs::{begin, ended, jobs, move_slots, rest, wait_until};
 use crate::member::{Kind, Member};
+use crate::peer::words;
 use crate::server::wait_for;
 use crate::shards::Shards;
 
@@ -88,6 +90,59 @@ fn slots_move_with_all_that_is_in_them() {
     shards.heal();
     let now = shards.owner("{06S}");
     assert_eq!(digests(&shards.members[now], &names), before);
+}
+
+/// Writers that send all they can, without a pause: the target gets all of it, and in time, since they are made to wait for it.
+#[test]
+fn a_move_ends_though_writers_do_their_utmost() {
+    const WRITERS: usize = 4;
+    const KEYS: usize = 100;
+    let shards = three(&[]);
+    let (from, to) = (&shards.members[0], &shards.members[1]);
+    let names = keys(WRITERS * KEYS);
+    fill(from, &keys(20_000), "value");
+    let padding = "x".repeat(1000);
+    let (written, job) = std::thread::scope(|scope| {
+        let writers: Vec<_> = names
+            .chunks(KEYS)
+            .map(|own| {
+                let (padding, mut client) = (&padding, from.client());
+                client.set_patience(60_000);
+                scope.spawn(move || {
+                    let mut last = vec![0_u64; own.len()];
+                    let began_us = mono_us();
+                    for round in 1.. {
+                        assert!(mono_us() - began_us < 120_000_000, "the slots never move");
+                        let set = |key: &String| words(&format!("SET {key} {round}-{padding}"));
+                        let requests: Vec<_> = own.iter().map(set).collect();
+                        let replies = client.run(&requests);
+                        for (last, reply) in last.iter_mut().zip(&replies) {
+                            if reply == b"+OK\r\n" {
+                                *last = round;
+                            } else {
+                                let text = String::from_utf8_lossy(reply);
+                                assert!(text.starts_with("-MOVED"), "{text}");
+                            }
+                        }
+                        if replies.iter().all(|reply| reply.starts_with(b"-MOVED")) {
+                            break;
+                        }
+                    }
+                    last
+                })
+            })
+            .collect();
+        rest(500);
+        let job = move_slots(from, RANGE, to);
+        let last = writers.into_iter().map(|writer| writer.join().expect("it ends well"));
+        (last.flatten().collect::<Vec<u64>>(), job)
+    });
+    assert_eq!(job["state"], "success");
+    assert!(written.iter().all(|round| *round > 10), "{written:?}");
+    for (key, round) in names.iter().zip(&written) {
+        let expected = format!("{round}-{padding}");
+        assert_eq!(to.ask(&format!("GET {key}")), format!("${}\r\n{expected}\r\n", expected.len()));
+    }
 }
 
 /// Stock servers load the logs of both sides, notes and all, and follow either.

@@ -202,7 +202,7 @@ fn ordered(text: &str) -> String {
     let mut blocks: Vec<String> = Vec::new();
     let mut done = String::new();
     // What is said behind a question stands on a line of its own.
-    let text = text.replace("accept): ", "accept): \n");
+    let text = without_warnings(&text.replace("accept): ", "accept): \n"));
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         let trimmed = line.trim_start();
@@ -226,6 +226,26 @@ fn ordered(text: &str) -> String {
     blocks.sort();
     done.extend(blocks.drain(..));
     done
+}
+
+/// Without what is said while nodes take long to join: handshakes of stock nodes may take as long as their timeout, by chance, and
+/// each client has its own patience.
+fn without_warnings(text: &str) -> String {
+    const END: &str = "different from standard instance ports.\n";
+    let mut left = text.to_owned();
+    while let Some(begin) = left.find("\nWarning: ") {
+        let Some(end) = left[begin..].find(END) else { break };
+        left.replace_range(begin..begin + end + END.len(), "");
+    }
+    left
+}
+
+#[test]
+fn warnings_are_left_out() {
+    let warning = "\nWarning: 1 node(s) may be unreachable\n - The port 1 of node h:2 may be unreachable from:\n   h:3\nCluster bus \
+                   ports must be reachable by every node.\nRemember that cluster bus ports are different from standard instance ports.\n";
+    let text = format!("Waiting for the cluster to join\n{warning}\n>>> Performing");
+    assert_eq!(without_warnings(&text), "Waiting for the cluster to join\n\n>>> Performing");
 }
 
 /// Whether a line belongs to the node in the line before.

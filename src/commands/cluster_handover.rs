@@ -157,8 +157,7 @@ fn begin_again(ctx: &mut Context<'_>, name: &NodeId, source: &NodeId) -> Command
 /// Whether the slots of an import are still the source's, as far as this node knows.
 fn is_sources(state: &mut State, name: &NodeId, source: &NodeId) -> Result<bool, CommandError> {
     let slots = import(state, name).map(|job| job.plan.slots.clone()).unwrap_or_default();
-    let core = core(state)?;
-    Ok(core.has_none_of(&slots) && core.are_nobody_elses(&slots, source))
+    Ok(core(state)?.are_left_to(&slots, source))
 }
 
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {

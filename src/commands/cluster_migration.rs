@@ -62,7 +62,7 @@ fn group(state: &State, args: Args<'_>, at: usize) -> Result<(Plan, usize), Comm
         return Err(CommandError::owned(format!("ERR Invalid node name: {shown}")));
     };
     let core = core(state)?;
-    if core.peers().find(&target).is_none() {
+    if !core.peers().knows(&target) {
         return Err(CommandError::owned(format!("ERR Unknown node name: {shown}")));
     }
     Ok((Plan { source: core.peers().me().id, target, slots }, end + 2))
@@ -203,18 +203,13 @@ fn cancel_exports(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn cancel(ctx: &mut Context<'_>, which: impl Fn(&Job) -> bool) -> usize {
     let mut imports = Vec::new();
     let mut count = 0;
-    let is_known = |state: &State, id: &NodeId| {
-        state.cluster.as_ref().is_some_and(|one| one.core.peers().find(id).is_some())
-    };
-    let state = &*ctx.state;
-    let exports = state.migrations.iter().filter(|job| job.stage == Stage::Granted);
-    let lost: Vec<NodeId> =
-        exports.filter(|job| !is_known(state, &job.plan.target)).map(|job| job.name).collect();
-    for job in ctx.state.migrations.iter_mut().filter(|job| which(job)) {
+    let State { cluster, migrations, .. } = &mut *ctx.state;
+    let knows = |id| cluster.as_ref().is_some_and(|one| one.core.peers().knows(id));
+    for job in migrations.iter_mut().filter(|job| which(job)) {
         match job.stage {
             Stage::Moving => job.is_cancelled = true,
             // Its target has been forgotten: whoever says both says that what it may have taken is lost.
-            Stage::Granted if lost.contains(&job.name) => job.is_cancelled = true,
+            Stage::Granted if !knows(&job.plan.target) => job.is_cancelled = true,
             Stage::Receiving if !job.is_taking => {
                 job.is_cancelled = true;
                 imports.push(job.name);

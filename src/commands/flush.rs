@@ -24,9 +24,7 @@ const FLUSHDB: Command = Command {
 fn flushdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_mode(args)?;
     let db = ctx.db();
-    if !ctx.state.migrations.is_idle() {
-        voids_imports(ctx)?;
-    }
+    voids_imports(ctx)?;
     ctx.state.keyspace.flush(db);
     ctx.effect_always();
     ctx.reply.ok();
@@ -51,9 +49,7 @@ const FLUSHALL: Command = Command {
 /// changes would follow to replace a snapshot full of what was just removed.
 fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_mode(args)?;
-    if !ctx.state.migrations.is_idle() {
-        voids_imports(ctx)?;
-    }
+    voids_imports(ctx)?;
     let before = ctx.state.keyspace.dirty;
     ctx.state.keyspace.flush_all();
     let is_replayed = ctx.state.keyspace.expire_mode == ExpireMode::Ignore;
@@ -74,7 +70,6 @@ fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 ///
 /// # Errors
 /// Slots are being taken just now.
-#[cold]
 fn voids_imports(ctx: &mut Context<'_>) -> CommandResult {
     if ctx.state.is_replica() || ctx.state.keyspace.expire_mode == ExpireMode::Ignore {
         return Ok(());

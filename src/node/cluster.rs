@@ -92,10 +92,7 @@ impl Node {
                 if let Some(membership) = &mut state.cluster {
                     membership.follows = Some((host, port));
                 }
-                let (now_s, max) =
-                    (state.time.unix_s(), state.config.cluster_slot_migration_log_max_len);
-                let max = usize::try_from(max).unwrap_or(usize::MAX);
-                state.migrations.handed_are_over(now_s, max);
+                state.handed_jobs_are_over();
                 let host = host.as_str().to_owned();
                 state.set_primary(Some(PrimaryAddress { host, port }));
             }

@@ -238,7 +238,7 @@ impl Node {
     pub fn handed_over(&mut self, name: &NodeId, to: &NodeId, epoch: Epoch, time: Time) -> bool {
         self.state.time = time;
         let core = self.state.cluster.as_ref().map(|one| &one.core);
-        let is_known = core.is_none_or(|core| core.peers().find(to).is_some());
+        let is_known = core.is_none_or(|core| core.peers().knows(to));
         if self.state.stands_still() || !is_known {
             return false;
         }
@@ -279,7 +279,7 @@ impl Node {
         // What a successor has by now is all there is to be.
         let core = state.cluster.as_ref().map(|one| &one.core);
         let may_claim = core.is_some_and(|core| core.may_claim());
-        let is_known = core.is_some_and(|core| core.peers().find(&job.plan.target).is_some());
+        let is_known = core.is_some_and(|core| core.peers().knows(&job.plan.target));
         let is_free = is_free && is_known && state.stream.id == history;
         if !is_free || !may_claim || state.is_replica() || state.stands_still() {
             return false;
@@ -378,15 +378,14 @@ impl Node {
         // A source that has no slots left follows its target, and has nothing more to say.
         let is_settled = core.is_own_replica(&job.plan.source);
         let mut missing = core.unclaimed_of(&job.plan.slots, None);
-        if core.peers().find(&job.plan.source).is_none() {
+        if !core.peers().knows(&job.plan.source) {
             // Its slots are nobody's since it was forgotten: it may have taken them back, and serve them.
             missing = missing.iter().filter(|slot| core.slots().owner(*slot).is_some()).collect();
         }
         if core.is_contested() {
             core.own_of(&job.plan.slots).iter().for_each(|slot| missing.insert(slot));
         }
-        let is_sources = core.has_none_of(&job.plan.slots)
-            && core.are_nobody_elses(&job.plan.slots, &job.plan.source);
+        let is_sources = core.are_left_to(&job.plan.slots, &job.plan.source);
         if !missing.is_empty() {
             if self.may_claim() {
                 let text = format!("Slots of import {} are claimed once more", job.name);

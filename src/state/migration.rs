@@ -71,9 +71,19 @@ impl State {
             outcome == Outcome::Failed,
             format!("{what} of slots {slots} ({name}) has ended, {}{why}", outcome.name()),
         );
-        let max = usize::try_from(self.config.cluster_slot_migration_log_max_len);
-        self.migrations.keep_ended(job, outcome, self.time.unix_s(), max.unwrap_or(usize::MAX));
+        let max = self.ended_jobs_max();
+        self.migrations.keep_ended(job, outcome, self.time.unix_s(), max);
         self.resume_paused();
+    }
+
+    /// The node becomes a replica: jobs that it was about to end are over.
+    pub fn handed_jobs_are_over(&mut self) {
+        let max = self.ended_jobs_max();
+        self.migrations.handed_are_over(self.time.unix_s(), max);
+    }
+
+    fn ended_jobs_max(&self) -> usize {
+        usize::try_from(self.config.cluster_slot_migration_log_max_len).unwrap_or(usize::MAX)
     }
 
     /// What has come of an import is of no use: it is removed, and that ends the job.

@@ -48,18 +48,21 @@ impl Cluster {
         let seen_ms = self.now_ms();
         let since_ms = if self.is_undecided() { self.collision.since_ms } else { seen_ms };
         self.collision = Collision { epoch: Some(epoch), since_ms, seen_ms };
-        is_smaller && seen_ms - since_ms > self.settings.timeout_ms.max(SUCCESSOR_MS)
+        is_smaller && seen_ms - since_ms > self.collision_ms()
     }
 
     /// Whether another primary of the node's shard has its epoch, and may have been elected in it: until one of the two has a
     /// newer one this node serves nothing, since its data may be of the past.
     pub(super) fn is_undecided(&self) -> bool {
-        // Twice the longest time between two pings.
-        let gap_ms = self.settings.timeout_ms.max(SUCCESSOR_MS);
         let me = self.peers.me();
         me.is_primary()
             && self.collision.epoch == Some(me.config_epoch)
-            && self.now_ms() - self.collision.seen_ms <= gap_ms
+            && self.now_ms() - self.collision.seen_ms <= self.collision_ms()
+    }
+
+    /// How long a collision waits for the elected one, and counts after it was last seen: twice the longest time between pings.
+    fn collision_ms(&self) -> u64 {
+        self.settings.timeout_ms.max(SUCCESSOR_MS)
     }
 
     /// The epoch in which the node was elected, if it is still in it.
@@ -68,10 +71,15 @@ impl Cluster {
         self.elected_in.filter(|epoch| me.is_primary() && *epoch == me.config_epoch)
     }
 
+    /// The newest epoch that the node has heard of.
+    pub(super) fn newest_epoch(&self) -> Epoch {
+        let of_peers = self.peers.iter().map(|(_, peer)| peer.config_epoch).max();
+        self.current_epoch.max(of_peers.unwrap_or_default())
+    }
+
     /// The node's epoch becomes the newest of the cluster, without asking anybody. Whether it was not yet.
     pub(super) fn bump_epoch(&mut self) -> bool {
-        let newest = self.peers.iter().map(|(_, peer)| peer.config_epoch).max().unwrap_or_default();
-        let newest = newest.max(self.current_epoch);
+        let newest = self.newest_epoch();
         let own = self.peers.me().config_epoch;
         if own != Epoch(0) && own == newest {
             return false;

@@ -29,8 +29,7 @@ impl Cluster {
         }
         // Also where the node's own epoch is the newest already: packets with a claim that is not on disk are told by its epoch,
         // and in the one before this node did not have these slots.
-        let newest = self.peers.iter().map(|(_, peer)| peer.config_epoch).max().unwrap_or_default();
-        self.current_epoch = self.current_epoch.max(newest).max(former);
+        self.current_epoch = self.newest_epoch().max(former);
         self.take_epoch();
         self.is_contested = false;
         self.tell(|_, _| true);
@@ -54,12 +53,13 @@ impl Cluster {
     /// not heard of it, and claims them in a newer epoch. The writes are here, so the slots are not given up to that claim, but
     /// claimed once more ([`Cluster::is_contested`]).
     pub fn set_taken(&mut self, taken: Vec<(SlotSet, NodeId)>) {
-        let shard_of = |source: &NodeId| match self.peers.find(source) {
-            Some(place) => Some(self.peers[place].shard),
-            // It has been forgotten since.
-            None => self.taken.iter().find(|one| one.source == *source).and_then(|one| one.shard),
+        // It may have been forgotten since.
+        let former = |source| self.taken.iter().find(|one| one.source == source)?.shard;
+        let with_shard = |(slots, source)| Taken {
+            shard: self.shard_of(&source).or_else(|| former(source)),
+            slots,
+            source,
         };
-        let with_shard = |(slots, source)| Taken { shard: shard_of(&source), slots, source };
         self.taken = taken.into_iter().map(with_shard).collect();
         self.is_contested &= !self.taken.is_empty();
     }
@@ -74,8 +74,7 @@ impl Cluster {
     pub(super) fn was_taken_from(&self, slot: Slot, claimant: PeerIx) -> bool {
         let shard = self.peers[claimant].shard;
         self.taken.iter().any(|taken| {
-            let place = self.peers.find(&taken.source);
-            let of = place.map(|place| self.peers[place].shard).or(taken.shard);
+            let of = self.shard_of(&taken.source).or(taken.shard);
             taken.slots.has(slot) && of == Some(shard)
         })
     }
@@ -130,8 +129,7 @@ impl Cluster {
     pub fn keep_slots(&mut self, is_contested: bool) {
         if is_contested {
             // That claim may be in the epoch next to the newest this node has heard of.
-            let newest = self.peers.iter().map(|(_, peer)| peer.config_epoch).max();
-            self.current_epoch = self.current_epoch.max(newest.unwrap_or_default()).next();
+            self.current_epoch = self.newest_epoch().next();
             self.take_epoch();
         }
         self.persist_claim();
@@ -152,8 +150,7 @@ impl Cluster {
 
     /// Whether each of `slots` is a node's of `owner`'s shard, or nobody's where that is as good.
     fn owners_fit(&self, slots: &SlotSet, owner: &NodeId, or_nobody: bool) -> bool {
-        let Some(place) = self.peers.find(owner) else { return false };
-        let shard = self.peers[place].shard;
+        let Some(shard) = self.shard_of(owner) else { return false };
         slots.iter().all(|slot| match self.slots.owner(slot) {
             Some(owner) => self.peers[owner].shard == shard,
             None => or_nobody,
@@ -164,6 +161,16 @@ impl Cluster {
     #[must_use]
     pub fn has_none_of(&self, slots: &SlotSet) -> bool {
         slots.iter().all(|slot| self.slots.owner(slot) != Some(PeerIx::ME))
+    }
+
+    /// Whether `slots` are `owner`'s, or nobody's, in the sense of [`Cluster::are_nobody_elses`], and none is this node's.
+    #[must_use]
+    pub fn are_left_to(&self, slots: &SlotSet, owner: &NodeId) -> bool {
+        self.has_none_of(slots) && self.are_nobody_elses(slots, owner)
+    }
+
+    fn shard_of(&self, node: &NodeId) -> Option<NodeId> {
+        self.peers.get(node).map(|peer| peer.shard)
     }
 
     /// Whether `node` is a replica of this node's shard.
@@ -198,8 +205,7 @@ impl Cluster {
     #[must_use]
     pub fn unclaimed_of(&self, slots: &SlotSet, source: Option<&NodeId>) -> SlotSet {
         let me = self.peers.me();
-        let shard_of = |id: &NodeId| self.peers.find(id).map(|place| self.peers[place].shard);
-        let source = source.and_then(shard_of);
+        let source = source.and_then(|source| self.shard_of(source));
         let is_missing = |owner: PeerIx| {
             let peer = &self.peers[owner];
             let is_sources = Some(peer.shard) == source && peer.shard != me.shard;

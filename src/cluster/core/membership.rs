@@ -34,7 +34,7 @@ impl Cluster {
             return;
         }
         let mut id = NodeId::random(&mut self.rng);
-        while self.peers.find(&id).is_some() {
+        while self.peers.knows(&id) {
             id = NodeId::random(&mut self.rng);
         }
         let meet = if meet { flags::MEET } else { 0 };

@@ -248,6 +248,12 @@ impl Peers {
         self.by_id.insert(id, place);
     }
 
+    /// Whether there is a node named `id`.
+    #[must_use]
+    pub fn knows(&self, id: &NodeId) -> bool {
+        self.find(id).is_some()
+    }
+
     /// The place of the node named `id`.
     #[must_use]
     pub fn find(&self, id: &NodeId) -> Option<PeerIx> {

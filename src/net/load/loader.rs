@@ -81,8 +81,8 @@ impl<'a> Loader<'a> {
         let state = &mut self.replay.node().state;
         let held = plan.load(&mut state.keyspace, bytes, |position| progress.count(position))?;
         state.functions.extend(held.functions);
+        let now = Time { unix_us: self.now_ms * 1000, mono_us: clock::mono_us() };
         for note in &held.notes {
-            let now = Time { unix_us: self.now_ms * 1000, mono_us: clock::mono_us() };
             state.migrations.hear(note, now);
         }
         self.keys += held.counts.stored;

@@ -10,6 +10,7 @@ use crate::cluster::core::PeerIx;
 use crate::cluster::{Epoch, NodeId};
 use crate::migration::{Job, Outcome, Role, Stage, shown_ranges};
 use crate::node::Node;
+use crate::state::State;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(200);
@@ -142,7 +143,7 @@ impl<W: World> Mover<'_, W> {
     fn target(&self, job: &Job) -> Result<Target, Stop> {
         self.world.look(|node| {
             let core = &node.state.cluster.as_ref().ok_or(Stop::Look)?.core;
-            if core.peers().find(&job.plan.target).is_none() {
+            if !core.peers().knows(&job.plan.target) {
                 return Err(match job.stage {
                     Stage::Moving => Stop::Fail(FORGOTTEN.to_owned()),
                     // It may have the slots, and writes of its own in them.
@@ -169,11 +170,7 @@ impl<W: World> Mover<'_, W> {
     /// From the connection to the handoff.
     async fn attempt(&mut self, job: &Job) -> Result<(), Stop> {
         // The node has followed another one since: nothing of what was sent need be so any more.
-        let is_void = self
-            .session
-            .as_ref()
-            .is_some_and(|session| self.world.look(|node| node.state.stream.id != session.history));
-        if is_void {
+        if self.world.look(|node| self.is_void(&node.state)) {
             self.end_session();
         }
         self.look(true)?;
@@ -254,6 +251,11 @@ impl<W: World> Mover<'_, W> {
         self.world.look(id)
     }
 
+    /// Whether what was sent belongs to a history that is not the log's any more.
+    fn is_void(&self, state: &State) -> bool {
+        self.session.as_ref().is_some_and(|session| session.history != state.stream.id)
+    }
+
     /// Looks whether the job is to go on. Returns whether it is held, and the end of the log.
     pub(super) fn look(&self, thoroughly: bool) -> Result<(bool, u64), Stop> {
         let is_stopping = self.world.is_stopping();
@@ -263,9 +265,7 @@ impl<W: World> Mover<'_, W> {
                 return Err(Stop::Look);
             }
             let job = state.migrations.get(&self.name).ok_or(Stop::Look)?;
-            let is_void = |session: &Session<W::Stream>| session.history != state.stream.id;
-            let is_void = self.session.as_ref().is_some_and(is_void);
-            if job.is_cancelled || job.stage != Stage::Moving || is_void {
+            if job.is_cancelled || job.stage != Stage::Moving || self.is_void(state) {
                 return Err(Stop::Look);
             }
             let core = &state.cluster.as_ref().ok_or(Stop::Look)?.core;
@@ -273,7 +273,7 @@ impl<W: World> Mover<'_, W> {
             if thoroughly && !job.plan.slots.iter().all(mine) {
                 return Err(Stop::Fail("the slots are not this node's any more".to_owned()));
             }
-            if thoroughly && core.peers().find(&job.plan.target).is_none() {
+            if thoroughly && !core.peers().knows(&job.plan.target) {
                 return Err(Stop::Fail(FORGOTTEN.to_owned()));
             }
             Ok((job.is_paused, state.stream.end))

@@ -258,12 +258,10 @@ impl<S: OwnStream> Session<S> {
         commands: &mut Vec<u8>,
         broken: &mut Option<Trouble>,
     ) {
-        if broken.is_some() && !commands.is_empty() {
+        if broken.is_none() {
+            *broken = self.send(world, link, commands).await.err();
+        } else if !commands.is_empty() {
             self.keep(commands);
-        } else if broken.is_some() {
-            // Nothing has come since.
-        } else if let Err(trouble) = self.send(world, link, commands).await {
-            *broken = Some(trouble);
         }
     }
 

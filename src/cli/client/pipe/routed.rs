@@ -110,10 +110,6 @@ fn owners(slots: &Reply, seed: &Address) -> HashMap<Slot, Address> {
     owners
 }
 
-fn requests_of(units: &VecDeque<Unit>) -> u64 {
-    units.iter().map(|unit| unit.requests.len() as u64).sum()
-}
-
 impl Router<'_> {
     fn send_all(&mut self, input: &mut BufReader<impl Read>) -> bool {
         let mut more = true;
@@ -122,11 +118,12 @@ impl Router<'_> {
             let read = self.read_units(input, &mut units);
             more = !units.is_empty();
             while !units.is_empty() {
-                let (before, open) = (self.counts.replies, requests_of(&units));
-                match self.round(units) {
+                let before = self.counts.replies;
+                match self.round(&units) {
                     Ok(again) => units = again,
                     Err(text) => {
-                        let open = open - (self.counts.replies - before);
+                        let all: u64 = units.iter().map(|unit| unit.requests.len() as u64).sum();
+                        let open = all - (self.counts.replies - before);
                         complain(&text);
                         complain(&format!(
                             "{open} requests have no reply and may have been executed or not; those behind them were not sent"
@@ -183,7 +180,7 @@ impl Router<'_> {
     }
 
     /// Sends units and reads their replies; what has to be sent again.
-    fn round(&mut self, units: VecDeque<Unit>) -> Result<VecDeque<Unit>, String> {
+    fn round(&mut self, units: &VecDeque<Unit>) -> Result<VecDeque<Unit>, String> {
         let mut by_address: BTreeMap<String, (Address, Vec<usize>)> = BTreeMap::new();
         for (at, unit) in units.iter().enumerate() {
             let address = self.address(unit);
@@ -195,14 +192,14 @@ impl Router<'_> {
             let connection = self.take_connection(&address)?;
             jobs.push((address, places, connection));
         }
-        let units = &units;
         let done: Vec<_> = std::thread::scope(|scope| {
             let running: Vec<_> = jobs
                 .into_iter()
                 .map(|(address, places, mut connection)| {
                     scope.spawn(move || {
-                        let outcomes = exchange(&mut connection, units, &places);
-                        (address, places, connection, outcomes)
+                        let mut outcomes = Vec::with_capacity(places.len());
+                        let exchanged = exchange(&mut connection, units, &places, &mut outcomes);
+                        (address, places, connection, outcomes, exchanged)
                     })
                 })
                 .collect();
@@ -210,14 +207,14 @@ impl Router<'_> {
         });
         let mut outcomes = BTreeMap::new();
         let mut broken = None;
-        for (address, places, connection, (exchanged, error)) in done {
-            if let Some(error) = error {
+        for (address, places, connection, outcomes_of, exchanged) in done {
+            if let Err(error) = exchanged {
                 broken.get_or_insert(format!("Error: {address}: {}", plain_text(&error)));
             }
             outcomes.extend(
                 places
                     .into_iter()
-                    .zip(exchanged.into_iter().map(|outcome| (outcome, address.clone()))),
+                    .zip(outcomes_of.into_iter().map(|outcome| (outcome, address.clone()))),
             );
             self.connections.insert(address, connection);
         }
@@ -273,19 +270,9 @@ impl Router<'_> {
     }
 }
 
-/// Sends the units at `places` to one node, piece by piece, and reads what it replies: all of it, or what came before the
-/// connection broke, and why it did.
+/// Sends the units at `places` to one node, piece by piece, and adds what it replies to `outcomes`: where the connection
+/// breaks, what came before that.
 fn exchange(
-    connection: &mut Connection,
-    units: &VecDeque<Unit>,
-    places: &[usize],
-) -> (Vec<Outcome>, Option<io::Error>) {
-    let mut outcomes = Vec::with_capacity(places.len());
-    let error = exchange_all(connection, units, places, &mut outcomes).err();
-    (outcomes, error)
-}
-
-fn exchange_all(
     connection: &mut Connection,
     units: &VecDeque<Unit>,
     places: &[usize],

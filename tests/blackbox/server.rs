@@ -1,5 +1,8 @@
 //! Our binary as a child process, and what tests do to it.
 
+#[path = "wait.rs"]
+mod wait;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::net::TcpListener;
@@ -169,14 +172,8 @@ impl Drop for Server {
 }
 
 /// Waits until `look` finds something.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..LOOKS {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(LOOK);
-    }
-    panic!("{what} does not come")
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait::wait(what, (LOOKS, LOOK), look)
 }
 
 /// A port that was free a moment ago.

@@ -1,5 +1,8 @@
 //! A cluster in a temporary folder: one terminal in which `up` runs, and another one.
 
+#[path = "../blackbox/wait.rs"]
+mod wait;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
@@ -21,14 +24,8 @@ pub(crate) const BUS: u16 = 10_000;
 /// What `up` says when the cluster is there.
 pub(crate) const THERE: &str = "Connect with";
 
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..LOOKS {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(LOOK);
-    }
-    panic!("{what} does not come")
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait::wait(what, (LOOKS, LOOK), look)
 }
 
 /// A port that is free with the `count - 1` behind it, and those of the bus.

@@ -1,5 +1,8 @@
 //! Leaving the terminal, log files, the process manager.
 
+#[path = "../blackbox/wait.rs"]
+mod wait;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -15,14 +18,8 @@ use super::{program, run, text};
 /// How often something is looked for, 10 ms apart.
 const TRIES: usize = 1000;
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _try in 0..TRIES {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what} does not come")
+fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait::wait(what, (TRIES, Duration::from_millis(10)), look)
 }
 
 /// Ends a server that has left this process's care, if it still runs and is what it should be.

@@ -92,6 +92,26 @@ impl World {
         self.trace(at, &format!("{line}: {}", answer.trim_end()));
     }
 
+    /// Three shards with keys, and writers.
+    fn of_shards(rng: &mut Rng, replicas: usize, seed: u64) -> World {
+        let plan = Plan { writers: 8, ..Plan::random(rng, 3, replicas) };
+        World::with_keys(plan, seed)
+    }
+
+    /// Lets time pass, then begins to move slots.
+    fn move_some_after(&mut self, rng: &mut Rng, ms: std::ops::Range<u64>) {
+        let before_ms = rng.u64(ms);
+        self.run_for(before_ms);
+        self.move_some(rng);
+    }
+
+    /// Ends all faults; then each key is in one place, and everything that was `promised` is there.
+    fn heal_with_all(&mut self, promised: fn(Outcome) -> bool) {
+        self.heal();
+        self.check_places();
+        self.check_writes(|write| promised(write.outcome));
+    }
+
     /// How many jobs have gone well, counted at their sources.
     fn moved(&self) -> usize {
         let ended =
@@ -106,17 +126,12 @@ fn slots_go_back_and_forth() {
     play("slots_go_back_and_forth", 8, |seed| {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(0..=1);
-        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-        let mut world = World::with_keys(plan, seed);
+        let mut world = World::of_shards(&mut rng, replicas, seed);
         for _ in 0..rng.usize(2..8) {
-            let before_ms = rng.u64(1..1500);
-            world.run_for(before_ms);
-            world.move_some(&mut rng);
+            world.move_some_after(&mut rng, 1..1500);
         }
-        world.heal();
-        world.check_places();
+        world.heal_with_all(is_acked);
         assert!(world.moved() > 0, "no job has ended");
-        world.check_writes(|write| is_acked(write.outcome));
     });
 }
 
@@ -128,21 +143,16 @@ fn slots_move_while_connections_break() {
 
 fn with_breaking_connections(seed: u64) {
     let mut rng = Rng::with_seed(seed);
-    let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-    let mut world = World::with_keys(plan, seed);
+    let mut world = World::of_shards(&mut rng, 0, seed);
     for _ in 0..rng.usize(2..8) {
-        let before_ms = rng.u64(1..1000);
-        world.run_for(before_ms);
-        world.move_some(&mut rng);
+        world.move_some_after(&mut rng, 1..1000);
         for _ in 0..rng.usize(0..6) {
             let wait_ms = rng.u64(1..60);
             world.run_for(wait_ms);
             world.cut_jobs();
         }
     }
-    world.heal();
-    world.check_places();
-    world.check_writes(|write| is_acked(write.outcome));
+    world.heal_with_all(is_acked);
 }
 
 /// With nobody to replace them nodes come back with all they acknowledged, wherever it is by then: under `always` whatever
@@ -151,12 +161,9 @@ fn with_breaking_connections(seed: u64) {
 fn slots_move_while_processes_die() {
     play("slots_move_while_processes_die", 24, |seed| {
         let mut rng = Rng::with_seed(seed);
-        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-        let mut world = World::with_keys(plan, seed);
+        let mut world = World::of_shards(&mut rng, 0, seed);
         for _ in 0..rng.usize(2..8) {
-            let before_ms = rng.u64(1..1500);
-            world.run_for(before_ms);
-            world.move_some(&mut rng);
+            world.move_some_after(&mut rng, 1..1500);
             let wait_us = rng.u64(1..120);
             world.run_for(wait_us);
             let at = rng.usize(..world.machines.len());
@@ -168,9 +175,7 @@ fn slots_move_while_processes_die() {
             world.start_later(at, (1, 2000));
         }
         world.run_for(1000);
-        world.heal();
-        world.check_places();
-        world.check_writes(|write| is_acked(write.outcome));
+        world.heal_with_all(is_acked);
     });
 }
 
@@ -179,12 +184,9 @@ fn slots_move_while_processes_die() {
 fn slots_move_while_nodes_are_parted() {
     play("slots_move_while_nodes_are_parted", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
-        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, 0) };
-        let mut world = World::with_keys(plan, seed);
+        let mut world = World::of_shards(&mut rng, 0, seed);
         for _ in 0..rng.usize(2..8) {
-            let before_ms = rng.u64(1..1500);
-            world.run_for(before_ms);
-            world.move_some(&mut rng);
+            world.move_some_after(&mut rng, 1..1500);
             let wait_ms = rng.u64(1..120);
             world.run_for(wait_ms);
             let at = rng.usize(..world.machines.len());
@@ -195,9 +197,7 @@ fn slots_move_while_nodes_are_parted() {
             }
         }
         world.run_for(1000);
-        world.heal();
-        world.check_places();
-        world.check_writes(|write| is_acked(write.outcome));
+        world.heal_with_all(is_acked);
     });
 }
 
@@ -211,8 +211,7 @@ fn slots_move_while_primaries_are_replaced() {
 fn with_replaced_primaries(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let replicas = rng.usize(1..=2);
-    let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-    let mut world = World::with_keys(plan, seed);
+    let mut world = World::of_shards(&mut rng, replicas, seed);
     for _ in 0..rng.usize(1..4) {
         let before_ms = rng.u64(300..1500);
         world.run_for(before_ms);
@@ -233,9 +232,7 @@ fn with_replaced_primaries(seed: u64) {
         world.run_for(most_ms);
         world.until_healed("one machine was away");
     }
-    world.heal();
-    world.check_places();
-    world.check_writes(|write| is_replicated(write.outcome));
+    world.heal_with_all(is_replicated);
 }
 
 /// CLUSTER FAILOVER of any shard while slots move loses nothing that was acknowledged.
@@ -244,12 +241,9 @@ fn slots_move_through_failovers_by_hand() {
     play("slots_move_through_failovers_by_hand", 16, |seed| {
         let mut rng = Rng::with_seed(seed);
         let replicas = rng.usize(1..=2);
-        let plan = Plan { writers: 8, ..Plan::random(&mut rng, 3, replicas) };
-        let mut world = World::with_keys(plan, seed);
+        let mut world = World::of_shards(&mut rng, replicas, seed);
         for _ in 0..rng.usize(1..4) {
-            let before_ms = rng.u64(300..1500);
-            world.run_for(before_ms);
-            world.move_some(&mut rng);
+            world.move_some_after(&mut rng, 300..1500);
             let wait_ms = rng.u64(1..150);
             world.run_for(wait_ms);
             let at = rng.usize(..world.machines.len());
@@ -257,9 +251,7 @@ fn slots_move_through_failovers_by_hand() {
             world.run_for(3000);
             world.until_healed("a failover by hand");
         }
-        world.heal();
-        world.check_places();
-        world.check_writes(|write| is_acked(write.outcome));
+        world.heal_with_all(is_acked);
     });
 }
 
@@ -277,9 +269,7 @@ fn with_anything_wrong(seed: u64) {
     plan.failing_saves = if rng.u8(..4) == 0 { 200 } else { 0 };
     let mut world = World::with_keys(plan, seed);
     for _ in 0..rng.usize(3..15) {
-        let before_ms = rng.u64(1..800);
-        world.run_for(before_ms);
-        world.move_some(&mut rng);
+        world.move_some_after(&mut rng, 1..800);
         let wait_ms = rng.u64(1..200);
         world.run_for(wait_ms);
         world.something_happens(&mut rng);

@@ -38,6 +38,14 @@ fn vote(node: &mut Solo, by: char) {
     node.hears_with(by, Body::Vote, |header| header.current_epoch = epoch);
 }
 
+/// `d`, which stands for election and lacks one vote.
+fn candidate() -> Solo {
+    let mut node = orphan(THREE);
+    asks(&mut node);
+    vote(&mut node, 'b');
+    node
+}
+
 fn has_won(node: &Solo) -> bool {
     node.cluster.peers().me().is_primary()
 }
@@ -276,9 +284,7 @@ fn vote_that_nobody_asked_for_is_nothing() {
 // configEpoch that is set to the currentEpoch at which the election was won": on disk first.
 #[test]
 fn winner_has_its_claim_on_disk_before_it_tells_of_it() {
-    let mut node = orphan(THREE);
-    asks(&mut node);
-    vote(&mut node, 'b');
+    let mut node = candidate();
     node.clear();
     vote(&mut node, 'c');
     let expected = ["promote", "persist", "pong -> a", "pong -> b", "pong -> c", "pong -> e"];
@@ -292,9 +298,7 @@ fn winner_has_its_claim_on_disk_before_it_tells_of_it() {
 
 #[test]
 fn pong_of_the_winner_has_the_new_claim() {
-    let mut node = orphan(THREE);
-    asks(&mut node);
-    vote(&mut node, 'b');
+    let mut node = candidate();
     node.clear();
     vote(&mut node, 'c');
     let packet = node.packet("pong -> b");
@@ -307,9 +311,7 @@ fn pong_of_the_winner_has_the_new_claim() {
 // docs/cluster.md, "Slots that move as a whole": the predecessor has taken the same epoch by itself, and comes back.
 #[test]
 fn winner_takes_a_newer_epoch_than_its_predecessor_also_after_a_restart() {
-    let mut node = orphan(THREE);
-    asks(&mut node);
-    vote(&mut node, 'b');
+    let mut node = candidate();
     vote(&mut node, 'c');
     let mut again = crate::conf::restarted(&node);
     for node in [&mut node, &mut again] {
@@ -325,9 +327,7 @@ fn winner_takes_a_newer_epoch_than_its_predecessor_also_after_a_restart() {
 // docs/cluster.md, "Order": no write is taken before the claim is on disk.
 #[test]
 fn winner_takes_no_writes_before_its_claim_is_on_disk() {
-    let mut node = orphan(THREE);
-    asks(&mut node);
-    vote(&mut node, 'b');
+    let mut node = candidate();
     node.disk_works = false;
     vote(&mut node, 'c');
     assert!(has_won(&node) && node.cluster.is_saving());

@@ -1,5 +1,8 @@
 //! A terminal in a temporary folder: lines are typed, a shell executes them.
 
+#[path = "../blackbox/wait.rs"]
+mod wait;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -177,12 +180,6 @@ impl Drop for Terminal {
 }
 
 /// Waits until `look` finds something.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..LOOKS {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(LOOK);
-    }
-    panic!("{what} does not come")
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait::wait(what, (LOOKS, LOOK), look)
 }

@@ -79,6 +79,13 @@ impl Process {
         wait(&[self], Duration::ZERO)
     }
 
+    /// Whether it is the first of a session of its own. Asked of `/proc`, not of `getsid`: where the leader of its session is
+    /// outside this PID namespace the number is 0, which the bindings take for impossible.
+    pub(super) fn leads_session(&self) -> bool {
+        let fields = stat(self.pid).unwrap_or_default();
+        fields.get(SESSION).is_some_and(|session| *session == self.id().to_string())
+    }
+
     /// Whether it is stopped (SIGSTOP).
     pub(super) fn is_paused(&self) -> bool {
         matches!(
@@ -131,6 +138,9 @@ pub(super) fn command_line(pid: i32) -> String {
     words.join(" ").trim_end().to_owned()
 }
 
+/// Where `stat` has the session (proc(5), field 6 of the line).
+const SESSION: usize = 3;
+
 /// The fields of /proc/PID/stat behind the name, which may hold anything: state first.
 fn stat(pid: Pid) -> Option<Vec<String>> {
     let text = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
@@ -177,6 +187,27 @@ mod tests {
         assert!(wait(&[&process], Duration::from_secs(20)));
         child.wait().unwrap();
         assert!(process.has_ended() && !process.signal(Signal::KILL));
+    }
+
+    #[test]
+    fn leader_of_a_session_is_told_from_a_member() {
+        let mut member = Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(!Process::of_child(member.id()).unwrap().leads_session());
+        let mut leader = Command::new("setsid")
+            .args(["--wait", "sh", "-c", "echo $$; read x"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut said).unwrap();
+        let process = Process::of_child(said.trim().parse().unwrap()).unwrap();
+        assert!(process.leads_session());
+        drop(leader.stdin.take());
+        leader.wait().unwrap();
+        member.kill().unwrap();
+        member.wait().unwrap();
     }
 
     #[test]

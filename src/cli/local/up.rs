@@ -303,19 +303,13 @@ fn detach() -> Result<ExitCode, String> {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             return Ok(ExitCode::from(code.unwrap_or(1)));
         }
-        if child_is_settled(&child) {
+        // Leaving the session is the last that can fail.
+        if Process::of_child(child.id()).is_some_and(|child| child.leads_session()) {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether the child left this session, which it does last.
-fn child_is_settled(child: &std::process::Child) -> bool {
-    let own = rustix::process::getsid(None).ok();
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    pid.and_then(|pid| rustix::process::getsid(Some(pid)).ok()).is_some_and(|id| Some(id) != own)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Values: DUMP payloads, and the packed encodings inside them.
 
+use highwater::types::Limits;
 use highwater::types::convert::{self, Built};
 use highwater_persistence::snapshot::{
     DumpError, EncoderOptions, OwnedEvent, StreamId, decode_dump, encode_dump, seal_dump,
@@ -86,7 +87,7 @@ pub fn check_packed(input: &[u8]) {
 /// A value that is read is written so that it reads the same: by the codec, and by the server's own types.
 fn value(content: &[u8], version: u32) {
     let payload = seal_dump(content.to_vec(), version);
-    let restored = convert::restore(&payload);
+    let restored = convert::restore(&payload, Limits::default());
     let events = match events(&payload) {
         Ok(events) => events,
         Err(DumpError::VersionOrChecksum) => panic!("the footer is right"),

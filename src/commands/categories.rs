@@ -39,6 +39,13 @@ pub fn belongs(command: &Command, category: &str) -> bool {
         "blocking" => command.has(Flag::Blocking),
         "string" => command.group == Group::String,
         "bitmap" => command.group == Group::Bitmap,
+        "list" => command.group == Group::List,
+        "set" => command.group == Group::Set,
+        "hash" => command.group == Group::Hash,
+        "sortedset" => command.group == Group::SortedSet,
+        "stream" => command.group == Group::Stream,
+        "hyperloglog" => command.group == Group::Hyperloglog,
+        "geo" => command.group == Group::Geo,
         "transaction" => command.group == Group::Transactions,
         _ => false,
     };

@@ -104,6 +104,20 @@ pub enum Group {
     Pubsub,
     /// The cluster.
     Cluster,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Hashes.
+    Hash,
+    /// Sorted sets.
+    SortedSet,
+    /// Streams.
+    Stream,
+    /// HyperLogLogs.
+    Hyperloglog,
+    /// Places on the earth.
+    Geo,
 }
 
 impl Group {
@@ -118,6 +132,13 @@ impl Group {
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
             Group::Cluster => "cluster",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::Hash => "hash",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
+            Group::Hyperloglog => "hyperloglog",
+            Group::Geo => "geo",
         }
     }
 }

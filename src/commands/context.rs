@@ -1,6 +1,8 @@
 //! What a command gets to work with.
 
 use crate::clock::Time;
+#[cfg(doc)]
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{KeyRef, Keyspace};
 use crate::resp::Reply;
 use crate::state::output::Note;
@@ -66,6 +68,12 @@ impl Context<'_> {
     #[inline]
     pub fn now_ms(&self) -> u64 {
         self.time.unix_ms()
+    }
+
+    /// Tells those who listen what happened to a key: `class` is one of [`KeyspaceEvents`]' constants.
+    #[inline]
+    pub fn notify(&mut self, class: u32, event: &str, key: &[u8]) {
+        self.state.notify(class, event, self.client.db, key);
     }
 
     /// Has a line written to the log of events.

@@ -8,13 +8,13 @@ use crate::keyspace::{Access, Entry, ValueRef};
 use crate::resp::{Args, errors};
 use crate::types::convert::{dump_object, dump_string};
 use crate::types::digest::{Digest, ScoreText};
-use crate::types::thresholds;
 
 /// Bytes of a DUMP payload that are not the value: its type, version and checksum.
 const DUMP_FRAME_BYTES: usize = 11;
 
 pub(super) fn object(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (options, limits) = (encoder_options(&ctx.state.config), thresholds(&ctx.state.config));
+    let (options, limits) =
+        (encoder_options(&ctx.state.config), ctx.state.keyspace.settings.limits);
     let clock = ctx.state.keyspace.settings.access;
     let (db, now_ms, key) = (ctx.db(), ctx.now_ms(), ctx.key(&args[2]));
     let Some(entry) = ctx.state.keyspace.lookup(db, &key, Access::PEEK) else {
@@ -37,7 +37,7 @@ pub(super) fn object(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn listpack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let limits = thresholds(&ctx.state.config);
+    let limits = ctx.state.keyspace.settings.limits;
     let (db, key) = (ctx.db(), ctx.key(&args[2]));
     let Some(entry) = ctx.state.keyspace.lookup(db, &key, Access::PEEK) else {
         return Err(errors::NO_SUCH_KEY);

@@ -48,6 +48,13 @@ fn title(group: Group) -> &'static str {
         Group::Transactions => "Transactions",
         Group::Pubsub => "Messages",
         Group::Cluster => "The cluster",
+        Group::List => "Lists",
+        Group::Set => "Sets",
+        Group::Hash => "Hashes",
+        Group::SortedSet => "Sorted sets",
+        Group::Stream => "Streams",
+        Group::Hyperloglog => "HyperLogLogs",
+        Group::Geo => "Places",
     }
 }
 

@@ -12,14 +12,14 @@ use crate::config::Config;
 use crate::keyspace::{Access, EMBEDDED_BYTES_MAX, Entry, KeyRef, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
 use crate::types::convert::{self, Built, dump_object, dump_string};
-use crate::types::thresholds;
+use crate::types::{Limits, limits};
 
 /// How values are encoded under `config`, in payloads as in snapshots.
 pub fn encoder_options(config: &Config) -> EncoderOptions {
     EncoderOptions {
         version: config.rdb_version,
         compress: config.rdbcompression,
-        thresholds: thresholds(config),
+        thresholds: limits(config),
         // Only files of newer servers have such fields. A node that could not save them would be worse off than
         // one that saves the fields and not their expiry.
         drop_field_expiry: true,
@@ -146,7 +146,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(CommandError::new("ERR Invalid TTL value, must be >= 0"));
     }
-    let mut entry = decode(&key, &args[3])?;
+    let mut entry = decode(&key, &args[3], ctx.state.keyspace.settings.limits)?;
     let when_ms = match ttl {
         0 => None,
         moment if options.absolute => Some(moment),
@@ -199,8 +199,8 @@ fn propagate(ctx: &mut Context<'_>, args: Args<'_>, when_ms: i64) {
 }
 
 /// The entry that a payload describes.
-fn decode(key: &KeyRef<'_>, payload: &[u8]) -> Result<Entry, CommandError> {
-    let built = convert::restore(payload).map_err(|error| match error {
+fn decode(key: &KeyRef<'_>, payload: &[u8], limits: Limits) -> Result<Entry, CommandError> {
+    let built = convert::restore(payload, limits).map_err(|error| match error {
         DumpError::VersionOrChecksum => {
             CommandError::new("ERR DUMP payload version or checksum are wrong")
         }

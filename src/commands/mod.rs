@@ -21,6 +21,7 @@ mod cluster_slots;
 mod cluster_stats;
 #[cfg(test)]
 mod cluster_tests;
+mod collections;
 pub mod command;
 mod command_docs;
 pub mod command_info;

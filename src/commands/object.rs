@@ -1,13 +1,11 @@
 //! OBJECT: what is known of a value beside the value itself.
 
-use highwater_persistence::snapshot::Thresholds;
-
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use crate::config::choices::EvictionPolicy;
 use crate::keyspace::{Access, Entry, ValueRef};
 use crate::resp::{Args, CommandError};
-use crate::types::thresholds;
+use crate::types::Limits;
 
 /// The longest string that stock servers keep in one piece with its header, and report as `embstr`.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -19,7 +17,7 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFCOUNT: i64 = 2_147_483_647;
 
 /// The encoding that OBJECT ENCODING reports: the one a stock server would have chosen.
-pub(super) fn encoding(entry: &Entry, limits: &Thresholds) -> &'static str {
+pub(super) fn encoding(entry: &Entry, limits: &Limits) -> &'static str {
     match entry.value() {
         ValueRef::Int(_) => "int",
         ValueRef::Str(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_raw() => "embstr",
@@ -54,7 +52,7 @@ const ENCODING: Command = Command {
 };
 
 fn object_encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let limits = thresholds(&ctx.state.config);
+    let limits = ctx.state.keyspace.settings.limits;
     let encoding = entry(ctx, args).map(|entry| encoding(entry, &limits));
     ctx.reply.bulk_or_nil(encoding.map(str::as_bytes));
     Ok(())

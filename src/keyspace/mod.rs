@@ -50,6 +50,7 @@ pub use value::{Value, ValueRef};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 
+use crate::types::Limits;
 use evict::EvictionPool;
 use expire::ExpireCursor;
 use hold::Holds;
@@ -73,6 +74,8 @@ pub enum ExpireMode {
 pub struct Settings {
     /// What the access clock means, and its parameters.
     pub access: AccessClock,
+    /// Up to which sizes collections are packed.
+    pub limits: Limits,
     /// `lazyfree-lazy-expire`: the effect of an expiry is UNLINK rather than DEL.
     pub lazy_expire: bool,
     /// `lazyfree-lazy-eviction`: the effect of an eviction is UNLINK rather than DEL.

@@ -4,6 +4,7 @@ use super::Node;
 use crate::cluster::settings::Settings;
 use crate::config::Values;
 use crate::keyspace::AccessClock;
+use crate::types::limits;
 
 /// What the settings say of access clocks.
 pub fn access_clock(config: &Values) -> AccessClock {
@@ -19,6 +20,7 @@ impl Node {
     pub fn apply_settings(&mut self) {
         let (config, keyspace) = (&self.state.config, &mut self.state.keyspace);
         keyspace.settings.access = access_clock(config);
+        keyspace.settings.limits = limits(config);
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
         if let Some(membership) = &mut self.state.cluster {

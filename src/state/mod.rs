@@ -8,6 +8,7 @@ pub mod latency;
 pub mod messages;
 pub mod migration;
 pub mod moves;
+mod notices;
 pub mod output;
 pub mod output_limit;
 pub mod persistence;

@@ -69,13 +69,13 @@ impl Digest {
     pub fn object(&mut self, object: &Object, expires: bool, scores: ScoreText) {
         let mut text = Vec::new();
         match object {
-            Object::List(items) => {
+            Object::List(list) => {
                 self.chain(&number::LIST.to_be_bytes());
-                items.iter().for_each(|item| self.chain(item));
+                list.iter().for_each(|item| self.chain(&item));
             }
-            Object::Set(members) => {
+            Object::Set(set) => {
                 self.chain(&number::SET.to_be_bytes());
-                members.iter().for_each(|(member, ())| self.add(member));
+                set.iter().for_each(|member| self.add(&member));
             }
             Object::Zset(members) => {
                 self.chain(&number::ZSET.to_be_bytes());
@@ -85,9 +85,9 @@ impl Digest {
                     self.add_pair(member, &text);
                 }
             }
-            Object::Hash(fields) => {
+            Object::Hash(hash) => {
                 self.chain(&number::HASH.to_be_bytes());
-                fields.iter().for_each(|(field, value)| self.add_pair(field, &value.value));
+                hash.iter().for_each(|(field, value)| self.add_pair(&field, &value.bytes));
             }
             Object::Stream(stream) => {
                 self.chain(&number::STREAM.to_be_bytes());

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::{StreamId, StreamMeta};
 
+use crate::alloc::size_class;
+
 /// Fields of an entry with their values, in the order given; names may repeat.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -66,5 +68,17 @@ impl Stream {
             max_deleted_id: self.max_deleted_id,
             entries_added: self.entries_added,
         }
+    }
+
+    /// Bytes of memory held, as the allocator rounds them.
+    pub fn memory_usage(&self) -> usize {
+        const NODE_BYTES: usize = 64;
+        let bytes = |bytes: &[u8]| size_class(bytes.len());
+        let fields = self.entries.values().flatten();
+        let entries: usize = fields.map(|(field, value)| bytes(field) + bytes(value) + 48).sum();
+        let groups = self.groups.values();
+        let pending: usize =
+            groups.map(|group| (group.pending.len() + group.consumers.len()) * NODE_BYTES).sum();
+        self.entries.len() * NODE_BYTES + entries + pending
     }
 }

@@ -8,7 +8,7 @@ use highwater::resp::{RequestLimits, RequestParser, Requests};
 use highwater::state::ClientId;
 use highwater::state::client::Peer;
 use highwater::state::run::Run;
-use highwater::types::Object;
+use highwater::types::{Limits, List, Object};
 
 use crate::peer::{Request, encode, reply_length, shown};
 
@@ -61,7 +61,11 @@ impl Ours {
     pub(crate) fn put_list(&mut self, key: &str) {
         let keyspace = &mut self.node.state.keyspace;
         keyspace.begin(clock::now().unix_ms(), keyspace.latest_stamp());
-        let list = Value::object(Object::List([b"x".to_vec()].into()));
+        let list = {
+            let mut list = List::new();
+            list.push_back(b"x", &Limits::default());
+            Value::object(Object::List(list))
+        };
         let key = keyspace.key(key.as_bytes());
         keyspace.insert(0, &key, list, Ttl::Clear);
         keyspace.effects.clear();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use highwater::types::convert::{Built, ValueBuilder, dump_object, dump_string, restore};
 use highwater::types::digest::{Digest, ScoreText};
-use highwater::types::{FieldValue, Object, OrderedMap, Stream, Zset};
+use highwater::types::{Hash, Limits, List, Object, Set, Stream, Zset};
 use highwater_persistence::snapshot::{
     EncoderOptions, Event, SnapshotReader, StreamId, Thresholds,
 };
@@ -28,14 +28,14 @@ fn load(file: &str) -> Vec<Key> {
     let bytes = std::fs::read(folder().join(file)).expect("the fixture is there");
     let mut reader = SnapshotReader::new(&bytes[..]);
     let mut keys = Vec::new();
-    let mut builder = ValueBuilder::new(0);
+    let mut builder = ValueBuilder::new(0, Limits::default());
     let (mut db, mut current) = (0, None);
     while let Some(event) = reader.next().expect("the fixture is whole") {
         match event {
             Event::SelectDb(number) => db = number,
             Event::Key { key, expires_ms, .. } => {
                 current = Some((key.to_vec(), expires_ms.is_some()));
-                builder = ValueBuilder::new(0);
+                builder = ValueBuilder::new(0, Limits::default());
             }
             event => {
                 let Some((name, expires)) = &current else { continue };
@@ -109,7 +109,8 @@ fn compare(stock: &mut Stock, file: &str, key: &Key) {
 
     // Stock's payload gives our value, and ours gives stock's.
     let payload = ask(stock, &[b"DUMP", name]);
-    let restored = restore(bulk(&payload)).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    let restored = restore(bulk(&payload), Limits::default())
+        .unwrap_or_else(|error| panic!("{what}: {error:?}"));
     let without_expiry = digest(Digest::ZERO, &key.value, false);
     assert_eq!(digest(Digest::ZERO, &restored, false), without_expiry, "{what}");
     let ours = dump(&key.value);
@@ -148,7 +149,7 @@ fn digests_encodings_and_payloads_agree_with_stock() {
 fn groups_and_pending_entries_survive_a_payload() {
     let mut stock = Stock::start(&[]);
     let payload = load("streams.rdb").into_iter().find(|key| key.name == b"work").map(|key| {
-        let restored = restore(&dump(&key.value)).expect("our own payload");
+        let restored = restore(&dump(&key.value), Limits::default()).expect("our own payload");
         dump(&restored)
     });
     let payload = payload.expect("the fixture has it");
@@ -168,13 +169,15 @@ fn large_objects(random: &mut fastrand::Rng) -> Vec<Object> {
         text.extend((0..random.usize(..30)).map(|_| random.u8(..)));
         text
     };
-    let list = (0..100_000).map(&mut text).collect();
-    let (mut set, mut hash, mut zset) = (OrderedMap::new(), OrderedMap::new(), Zset::new());
+    let limits = Limits::default();
+    let mut list = List::new();
+    (0..100_000).for_each(|number| list.push_back(&text(number), &limits));
+    let (mut set, mut hash, mut zset) = (Set::new(), Hash::new(), Zset::new());
     let mut stream = Stream::default();
     for number in 0..3000 {
-        set.insert(&text(number), ());
-        hash.insert(&text(number), FieldValue { value: text(number), expires_ms: None });
-        zset.insert(&text(number), f64::from(number) * 0.3);
+        set.insert(&text(number), &limits);
+        hash.set(&text(number), &text(number), &limits);
+        zset.insert(&text(number), f64::from(number) * 0.3, &limits);
         let id = StreamId::new(u64::from(number / 7), u64::from(number % 7) + 1);
         let field = if number % 5 == 0 { text(number) } else { b"shared".to_vec() };
         stream.entries.insert(id, vec![(field, text(number)), (b"n".to_vec(), text(number))]);
@@ -198,7 +201,8 @@ fn large_collections_are_restored_by_stock_and_read_back() {
         let found = ask(&mut stock, &[b"DEBUG", b"DIGEST-VALUE", b"k"]);
         assert!(contains(&found, &expected.to_string()), "{what}");
         let payload = ask(&mut stock, &[b"DUMP", b"k"]);
-        let restored = restore(bulk(&payload)).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let restored = restore(bulk(&payload), Limits::default())
+            .unwrap_or_else(|error| panic!("{what}: {error:?}"));
         assert_eq!(digest(Digest::ZERO, &restored, false), expected, "{what}");
     }
 }

@@ -22,6 +22,7 @@ use crate::keyspace::{HashKey, Keyspace};
 use crate::random;
 use crate::state::persistence::{Beside, Loading};
 use crate::state::stream::Stream;
+use crate::types::limits;
 use loader::Loader;
 
 /// What has been loaded, to be put into the serving node.
@@ -37,7 +38,9 @@ pub(super) struct Loaded {
 
 /// An empty keyspace as `config` wants it.
 pub(super) fn empty_keyspace(config: &Config) -> Keyspace {
-    Keyspace::new(config.databases, HashKey::random(), random::seed())
+    let mut keyspace = Keyspace::new(config.databases, HashKey::random(), random::seed());
+    keyspace.settings.limits = limits(config);
+    keyspace
 }
 
 /// A fresh replication id.

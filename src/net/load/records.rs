@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::batch::AHEAD;
 use super::crew::Deal;
 use crate::keyspace::{Entry, HashKey, KeyRef, Keyspace, Slot, Value};
+use crate::types::Limits;
 use crate::types::convert::{Built, ValueBuilder};
 
 /// Keys handed to a worker at a time.
@@ -178,7 +179,9 @@ impl<'f> Storer<'f> {
     fn one(&mut self, record: &Record, key: &KeyRef<'_>) -> Result<(), String> {
         let Head { db, expires_ms, access, room, .. } = record.head;
         self.values.begin(&record.value);
-        let read = entry(&mut self.values, key.bytes, expires_ms, record.value.start());
+        let limits = self.keyspace.settings.limits;
+        let value = (&mut self.values, record.value.start());
+        let read = entry(value, key.bytes, expires_ms, limits);
         let Some(mut entry) = read.map_err(|error| error.to_string())? else { return Ok(()) };
         if expires_ms.is_some_and(|when| when < self.expired_before_ms) {
             self.counts.expired += 1;
@@ -196,16 +199,16 @@ impl<'f> Storer<'f> {
 /// The entry of `key` and the value that `values` has begun; `None` for collections without elements, which stock
 /// servers pass over, too.
 fn entry(
-    values: &mut RawValueReader<'_>,
+    (values, at): (&mut RawValueReader<'_>, u64),
     key: &[u8],
     expires_ms: Option<u64>,
-    at: u64,
+    limits: Limits,
 ) -> Result<Option<Entry>, SnapshotError> {
     let first = values.next()?;
     if let Event::String(bytes) = first {
         return Ok(Some(Entry::new(key, Value::string(bytes), expires_ms)));
     }
-    let mut builder = ValueBuilder::new(at);
+    let mut builder = ValueBuilder::new(at, limits);
     let mut built = builder.put(first)?;
     while built.is_none() {
         built = builder.put(values.next()?)?;

@@ -6,6 +6,7 @@ use highwater_persistence::snapshot::{
 
 use super::*;
 use crate::keyspace::{Entry, HashKey, KeyRef, Value, ValueRef};
+use crate::types::Limits;
 use crate::types::convert::{Built, ValueBuilder, write_object};
 
 const DATABASES: u32 = 16;
@@ -88,7 +89,7 @@ fn load_plainly(file: &[u8], keeps_expired: bool, lfu: bool) -> Result<Outcome, 
                     (false, _, Some(idle_s)) => access.with_idle(idle_s, NOW_MS),
                     _ => access.fresh(NOW_MS),
                 };
-                let mut builder = ValueBuilder::new(reader.offset());
+                let mut builder = ValueBuilder::new(reader.offset(), Limits::default());
                 let built = loop {
                     let event = reader.next().map_err(text)?.expect("a value ends");
                     if let Some(built) = builder.put(event).map_err(text)? {

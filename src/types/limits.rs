@@ -1,13 +1,13 @@
 //! The settings about encodings, as one value.
 
-use highwater_persistence::snapshot::Thresholds;
+pub use highwater_persistence::snapshot::Thresholds as Limits;
 
 use crate::config::Values;
 
 /// Up to which sizes collections count as packed, by the settings in force.
-pub fn thresholds(settings: &Values) -> Thresholds {
+pub fn limits(settings: &Values) -> Limits {
     let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    Thresholds {
+    Limits {
         hash_entries_max: settings.hash_max_listpack_entries,
         hash_value_bytes_max: bytes(settings.hash_max_listpack_value),
         set_intset_entries_max: settings.set_max_intset_entries,

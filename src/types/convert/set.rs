@@ -1,0 +1,27 @@
+//! Sets from and to events.
+
+use highwater_persistence::snapshot::Event;
+
+use super::UNEXPECTED;
+use crate::types::{Limits, Set};
+
+/// Hands the events of a set to `put`, all but the last, `ValueEnd`.
+///
+/// # Errors
+/// What `put` returns.
+pub(super) fn write<E>(
+    set: &Set,
+    put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    put(Event::SetBegin { len: Some(set.len() as u64) })?;
+    set.iter().try_for_each(|member| put(Event::SetMember(&member)))
+}
+
+/// Adds an element. False: it is there already.
+///
+/// # Errors
+/// The event is of something else.
+pub(super) fn add(set: &mut Set, event: Event<'_>, limits: &Limits) -> Result<bool, &'static str> {
+    let Event::SetMember(member) = event else { return Err(UNEXPECTED) };
+    Ok(set.insert(member, limits))
+}

@@ -1,0 +1,32 @@
+//! Sorted sets from and to events.
+
+use highwater_persistence::snapshot::Event;
+
+use super::UNEXPECTED;
+use crate::types::{Limits, Zset};
+
+/// Hands the events of a sorted set to `put`, all but the last, `ValueEnd`.
+///
+/// # Errors
+/// What `put` returns.
+pub(super) fn write<E>(
+    zset: &Zset,
+    put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    put(Event::ZsetBegin { len: Some(zset.len() as u64) })?;
+    // Highest first: that is the order in which servers load a large one fastest.
+    zset.iter().rev().try_for_each(|(member, score)| put(Event::ZsetMember { member, score }))
+}
+
+/// Adds an element. False: it is there already.
+///
+/// # Errors
+/// The event is of something else.
+pub(super) fn add(
+    zset: &mut Zset,
+    event: Event<'_>,
+    limits: &Limits,
+) -> Result<bool, &'static str> {
+    let Event::ZsetMember { member, score } = event else { return Err(UNEXPECTED) };
+    Ok(zset.insert(member, score, limits).is_none())
+}

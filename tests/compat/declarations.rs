@@ -106,6 +106,15 @@ fn strings_and_bitmaps_are_declared_as_in_stock() {
 }
 
 #[test]
+fn lists_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let family: Vec<&Entry> =
+        entries.filter(|entry| entry.command.group.name() == "list").collect();
+    assert_eq!(family.len(), 22, "all of them");
+    check_all(&family);
+}
+
+#[test]
 fn the_generic_family_is_declared_as_in_stock() {
     let families = [
         generic::COMMANDS,

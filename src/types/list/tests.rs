@@ -144,7 +144,7 @@ fn random_changes_agree_with_a_vector() {
         let limits = limits(size, depth);
         let (mut list, mut model) = (List::new(), Vec::new());
         let (mut short, mut long, mut compressed) = (0, 0, 0);
-        for round in 0..4000 {
+        for round in 0..2000 {
             // A copy keeps what it saw.
             let before = (round % 50 == 0).then(|| (list.clone(), model.clone()));
             change(&mut random, &mut list, &mut model, &limits);

@@ -57,6 +57,10 @@ pub mod keys;
 pub mod latency;
 mod latency_report;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_pop;
+pub mod list_position;
 pub mod lolwut;
 pub mod memory;
 pub mod migrate;
@@ -97,6 +101,10 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
+    list_position::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `object.rs` | a collection of any type: its size, memory, and the encoding a stock server would have chosen |
 //! | `limits.rs` | up to which sizes collections are packed |
-//! | `list.rs` | items from head to tail |
+//! | `list.rs` | items from head to tail, in one block or in a row of nodes (`list/`) |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
 //! | `hash.rs` | fields with values |
@@ -28,7 +28,7 @@ mod zset;
 
 pub use hash::{FieldValue, Hash};
 pub use limits::{Limits, limits};
-pub use list::List;
+pub use list::{End, List, Taken};
 pub use object::Object;
 pub use ordered::OrderedMap;
 pub use set::Set;

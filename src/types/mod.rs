@@ -8,6 +8,7 @@
 //! | `set.rs` | members, each once |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
+//! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset.rs` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
@@ -20,6 +21,7 @@ mod limits;
 mod list;
 mod object;
 mod ordered;
+mod pages;
 mod set;
 mod stream;
 mod zset;
@@ -29,6 +31,7 @@ pub use limits::{Limits, limits};
 pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
+pub use pages::fix_order;
 pub use set::Set;
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

@@ -5,6 +5,7 @@
 //! | `object.rs` | a collection of any type: its size, memory, and the encoding a stock server would have chosen |
 //! | `limits.rs` | up to which sizes collections are packed |
 //! | `list.rs` | items from head to tail |
+//! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
@@ -19,6 +20,7 @@ pub mod digest;
 mod hash;
 mod limits;
 mod list;
+pub mod listpack;
 mod object;
 mod ordered;
 mod pages;

@@ -30,6 +30,7 @@ mod writer;
 
 pub use dump::{Dump, DumpError, DumpReader, decode_dump, encode_dump, seal_dump, verify_dump};
 pub use encoder::{EncoderOptions, ValueEncoder};
+pub use encoding::{EditableListpack, Items, Needle, PackedItem, Place, listpack_item_bytes};
 pub use error::SnapshotError;
 pub use event::{
     Checksum, Event, EventOf, KeyMeta, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor,

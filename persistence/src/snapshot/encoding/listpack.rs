@@ -20,9 +20,9 @@
 
 use super::{Corrupt, Item, fixed, parse_integer, size_u32};
 
-const HEADER_BYTES: usize = 6;
-const END: u8 = 0xff;
-const COUNT_UNKNOWN: u16 = u16::MAX;
+pub(super) const HEADER_BYTES: usize = 6;
+pub(super) const END: u8 = 0xff;
+pub(super) const COUNT_UNKNOWN: u16 = u16::MAX;
 
 /// Bytes of a listpack without items.
 const LISTPACK_OVERHEAD: usize = HEADER_BYTES + 1;
@@ -88,7 +88,7 @@ impl Listpack {
 }
 
 /// The entry at `at`, and the length of its encoding and data. Ranges may reach past the blob: the caller checks.
-fn entry(blob: &[u8], at: usize, first: u8) -> Result<(Item, usize), Corrupt> {
+pub(super) fn entry(blob: &[u8], at: usize, first: u8) -> Result<(Item, usize), Corrupt> {
     const CUT: &str = "a listpack's entry is cut";
     let second = || fixed::<1>(blob, at + 1, CUT).map(|[byte]| byte);
     let string = |header: usize, len: usize| {
@@ -118,7 +118,7 @@ fn entry(blob: &[u8], at: usize, first: u8) -> Result<(Item, usize), Corrupt> {
 ///
 /// The limits are one or two short of what the bits could hold: that is how the format is.
 #[expect(clippy::cast_possible_truncation, reason = "each byte takes seven bits")]
-fn backlen(bytes: usize) -> ([u8; 5], usize) {
+pub(super) fn backlen(bytes: usize) -> ([u8; 5], usize) {
     let size = match bytes {
         0..=127 => 1,
         128..=16_382 => 2,
@@ -155,6 +155,57 @@ fn integer_bytes(value: i64) -> usize {
         -8_388_608..=8_388_607 => 4,
         -2_147_483_648..=2_147_483_647 => 5,
         _ => 9,
+    }
+}
+
+/// What an entry begins with: all of an integer, or what stands in front of a string.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) bytes: [u8; 9],
+    pub(super) len: usize,
+    /// The item is an integer: nothing follows.
+    pub(super) holds_all: bool,
+}
+
+/// The head of an item; the spelling of an integer becomes the integer.
+#[inline]
+pub(super) fn head(item: &[u8]) -> Head {
+    parse_integer(item).map_or_else(|| Head::of_string(item), Head::of_integer)
+}
+
+impl Head {
+    fn new(tag: &[u8], data: &[u8], holds_all: bool) -> Self {
+        let (mut bytes, len) = ([0; 9], tag.len() + data.len());
+        bytes[..tag.len()].copy_from_slice(tag);
+        bytes[tag.len()..len].copy_from_slice(data);
+        Self { bytes, len, holds_all }
+    }
+
+    fn of_integer(value: i64) -> Self {
+        let bytes = value.to_le_bytes();
+        match integer_bytes(value) {
+            1 => Self::new(&bytes[..1], &[], true),
+            2 => {
+                let [high, low] = [bytes[1], bytes[0]];
+                Self::new(&[0xc0 | high & 0x1f, low], &[], true)
+            }
+            3 => Self::new(&[0xf1], &bytes[..2], true),
+            4 => Self::new(&[0xf2], &bytes[..3], true),
+            5 => Self::new(&[0xf3], &bytes[..4], true),
+            _ => Self::new(&[0xf4], &bytes, true),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each arm's range fits what is kept of it")]
+    fn of_string(item: &[u8]) -> Self {
+        match item.len() {
+            len @ 0..=63 => Self::new(&[0x80 | len as u8], &[], false),
+            len @ 64..=4095 => Self::new(&(0xe000 | len as u16).to_be_bytes(), &[], false),
+            len => {
+                assert!(u32::try_from(len).is_ok(), "items of 4 GiB do not go into a listpack");
+                Self::new(&[0xf0], &(len as u32).to_le_bytes(), false)
+            }
+        }
     }
 }
 
@@ -197,39 +248,17 @@ impl ListpackWriter {
 
     pub(crate) fn push_integer(&mut self, value: i64) {
         let start = self.blob.len();
-        let bytes = value.to_le_bytes();
-        match integer_bytes(value) {
-            1 => self.blob.push(bytes[0]),
-            2 => {
-                let thirteen_bits = (value & 0x1fff) as u16;
-                self.blob.extend_from_slice(&(0xc000 | thirteen_bits).to_be_bytes());
-            }
-            3 => self.tagged(0xf1, &bytes[..2]),
-            4 => self.tagged(0xf2, &bytes[..3]),
-            5 => self.tagged(0xf3, &bytes[..4]),
-            _ => self.tagged(0xf4, &bytes),
-        }
+        let head = Head::of_integer(value);
+        self.blob.extend_from_slice(&head.bytes[..head.len]);
         self.close(start);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "each arm's range fits what is kept of it")]
     fn push_string(&mut self, item: &[u8]) {
         let start = self.blob.len();
-        match item.len() {
-            len @ 0..=63 => self.blob.push(0x80 | len as u8),
-            len @ 64..=4095 => self.blob.extend_from_slice(&(0xe000 | len as u16).to_be_bytes()),
-            len => {
-                assert!(u32::try_from(len).is_ok(), "items of 4 GiB do not go into a listpack");
-                self.tagged(0xf0, &(len as u32).to_le_bytes());
-            }
-        }
+        let head = Head::of_string(item);
+        self.blob.extend_from_slice(&head.bytes[..head.len]);
         self.blob.extend_from_slice(item);
         self.close(start);
-    }
-
-    fn tagged(&mut self, tag: u8, bytes: &[u8]) {
-        self.blob.push(tag);
-        self.blob.extend_from_slice(bytes);
     }
 
     /// Moves the items of another writer behind those of this one.

@@ -4,12 +4,14 @@
 //! A cursor walks over a blob that it does not own and checks each step, so a corrupt blob is an error with a
 //! position and never a panic.
 
+mod editable;
 mod intset;
 mod listpack;
 mod number;
 mod ziplist;
 mod zipmap;
 
+pub use editable::{EditableListpack, Items, Needle, PackedItem, Place, listpack_item_bytes};
 pub(crate) use intset::IntsetWriter;
 pub(crate) use listpack::{ListpackWriter, encoded_bytes};
 pub(crate) use number::{parse_integer, parse_score, push_integer, push_score};

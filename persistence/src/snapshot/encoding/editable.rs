@@ -1,0 +1,450 @@
+//! A listpack that lives in memory and is changed in place.
+//!
+//! The format is that of [`super::listpack`]: what a node keeps of a small collection is what a snapshot holds of it.
+
+use std::borrow::Cow;
+
+use super::listpack::{self as format, COUNT_UNKNOWN, END, HEADER_BYTES};
+use super::{Corrupt, parse_integer};
+use crate::snapshot::encoding::Item as RawItem;
+
+/// An item of a listpack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackedItem<'a> {
+    /// An integer; as a string it is its canonical spelling.
+    Int(i64),
+    /// Any other string.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> PackedItem<'a> {
+    /// Whether it is the string `bytes`, which spells `number` if it spells an integer ([`Needle`]).
+    #[inline]
+    #[must_use]
+    pub fn is(self, needle: &Needle<'_>) -> bool {
+        match self {
+            Self::Int(number) => needle.number == Some(number),
+            Self::Bytes(bytes) => needle.number.is_none() && bytes == needle.bytes,
+        }
+    }
+
+    /// Its bytes as a string.
+    #[must_use]
+    pub fn to_bytes(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Int(number) => {
+                let mut text = Vec::new();
+                super::push_integer(number, &mut text);
+                Cow::Owned(text)
+            }
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+}
+
+/// A string that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needle<'a> {
+    bytes: &'a [u8],
+    number: Option<i64>,
+}
+
+impl<'a> Needle<'a> {
+    /// To look for `bytes`.
+    #[inline]
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, number: parse_integer(bytes) }
+    }
+}
+
+/// Where an item of a listpack stands, as a distance in bytes. Good until the listpack changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(usize);
+
+/// A listpack in memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EditableListpack {
+    /// The whole of it, header and end mark included.
+    bytes: Vec<u8>,
+}
+
+impl Default for EditableListpack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for EditableListpack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// How many bytes `item` takes in a listpack, its backward length included.
+#[must_use]
+pub fn listpack_item_bytes(item: &[u8]) -> usize {
+    format::encoded_bytes(item)
+}
+
+/// Reading.
+impl EditableListpack {
+    /// A listpack without items.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut bytes = Vec::with_capacity(16);
+        bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, END]);
+        Self { bytes }
+    }
+
+    /// A listpack that comes from outside; all of it is looked at.
+    ///
+    /// # Errors
+    /// What is wrong with it, and at which of its bytes.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, (usize, &'static str)> {
+        let told = |Corrupt { at, what }| (at, what);
+        let mut cursor = format::Listpack::open(&bytes).map_err(told)?;
+        while cursor.next(&bytes).map_err(told)?.is_some() {}
+        Ok(Self { bytes })
+    }
+
+    /// The whole of it, header and end mark included.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of memory it has reserved.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// How many items there are. From 65,535 on they are counted by walking.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match u16::from_le_bytes([self.bytes[4], self.bytes[5]]) {
+            COUNT_UNKNOWN => {
+                std::iter::successors(self.first(), |place| self.after(*place)).count()
+            }
+            count => usize::from(count),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes[HEADER_BYTES] == END
+    }
+
+    /// The first item.
+    #[must_use]
+    pub fn first(&self) -> Option<Place> {
+        self.there(HEADER_BYTES)
+    }
+
+    /// The last item.
+    #[must_use]
+    pub fn last(&self) -> Option<Place> {
+        self.before(Place(self.end()))
+    }
+
+    /// The item behind one.
+    #[inline]
+    #[must_use]
+    pub fn after(&self, place: Place) -> Option<Place> {
+        self.there(self.behind(place.0))
+    }
+
+    /// The item in front of one, or of the place behind the last one.
+    #[must_use]
+    pub fn before(&self, place: Place) -> Option<Place> {
+        if place.0 == HEADER_BYTES {
+            return None;
+        }
+        let (mut bytes, mut at) = (0, place.0 - 1);
+        let mut shift = 0;
+        loop {
+            bytes |= usize::from(self.bytes[at] & 0x7f) << shift;
+            if self.bytes[at] & 0x80 == 0 {
+                return Some(Place(at - bytes));
+            }
+            at -= 1;
+            shift += 7;
+        }
+    }
+
+    /// Item number `index`, from 0; sought from the nearer end.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<Place> {
+        let len = self.len();
+        if index >= len {
+            return None;
+        }
+        if index < len / 2 {
+            std::iter::successors(self.first(), |place| self.after(*place)).nth(index)
+        } else {
+            std::iter::successors(self.last(), |place| self.before(*place)).nth(len - 1 - index)
+        }
+    }
+
+    /// The place behind the last item.
+    #[must_use]
+    pub fn tail(&self) -> Place {
+        Place(self.end())
+    }
+
+    /// The item at a place.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, place: Place) -> PackedItem<'_> {
+        let at = place.0;
+        match format::entry(&self.bytes, at, self.bytes[at]) {
+            Ok((RawItem::Int(number), _)) => PackedItem::Int(number),
+            Ok((RawItem::Bytes { start, len }, _)) => {
+                PackedItem::Bytes(&self.bytes[start..start + len])
+            }
+            Err(_) => unreachable!("a listpack in memory was checked or written here"),
+        }
+    }
+
+    /// All items.
+    pub fn iter(&self) -> Items<'_> {
+        Items { pack: self, front: HEADER_BYTES, back: self.end() }
+    }
+
+    /// All items from a place on.
+    pub fn iter_from(&self, place: Place) -> Items<'_> {
+        Items { pack: self, front: place.0, back: self.end() }
+    }
+
+    /// All items in front of a place.
+    pub fn iter_until(&self, place: Place) -> Items<'_> {
+        Items { pack: self, front: HEADER_BYTES, back: place.0 }
+    }
+
+    /// The first item that is `needle` among the items from `from` on, of which only every `1 + skip`-th is looked at.
+    #[must_use]
+    pub fn find(&self, needle: &Needle<'_>, from: Option<Place>, skip: usize) -> Option<Place> {
+        let mut at = from?.0;
+        while self.bytes[at] != END {
+            if self.get(Place(at)).is(needle) {
+                return Some(Place(at));
+            }
+            at = self.behind(at);
+            for _ in 0..skip {
+                if self.bytes[at] == END {
+                    return None;
+                }
+                at = self.behind(at);
+            }
+        }
+        None
+    }
+
+    fn end(&self) -> usize {
+        self.bytes.len() - 1
+    }
+
+    #[inline]
+    fn there(&self, at: usize) -> Option<Place> {
+        (self.bytes[at] != END).then_some(Place(at))
+    }
+
+    /// Where the item at `at` ends.
+    #[inline]
+    fn behind(&self, at: usize) -> usize {
+        let first = self.bytes[at];
+        let bytes = match first {
+            0x00..=0x7f => 1,
+            0x80..=0xbf => 1 + usize::from(first & 0x3f),
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 2 + (usize::from(first & 0x0f) << 8 | usize::from(self.bytes[at + 1])),
+            0xf0 => {
+                let len = self.bytes[at + 1..at + 5]
+                    .first_chunk()
+                    .map_or(0, |raw| u32::from_le_bytes(*raw));
+                5 + len as usize
+            }
+            0xf1 => 3,
+            0xf2 => 4,
+            0xf3 => 5,
+            _ => 9,
+        };
+        at + bytes + format::backlen(bytes).1
+    }
+}
+
+/// Changing.
+impl EditableListpack {
+    /// Adds an item behind the last.
+    pub fn push(&mut self, item: &[u8]) {
+        self.splice(self.end(), 0, item);
+    }
+
+    /// Adds an item in front of the one at `place`, or behind the last one ([`EditableListpack::tail`]). Returns where the new one
+    /// stands.
+    pub fn insert(&mut self, place: Place, item: &[u8]) -> Place {
+        self.splice(place.0, 0, item);
+        place
+    }
+
+    /// Puts an item in the place of another.
+    pub fn replace(&mut self, place: Place, item: &[u8]) {
+        self.splice(place.0, 1, item);
+    }
+
+    /// Removes up to `count` items from `place` on; returns what stands there then.
+    pub fn remove(&mut self, place: Place, count: usize) -> Option<Place> {
+        let (mut end, mut removed) = (place.0, 0);
+        while removed < count && self.bytes[end] != END {
+            end = self.behind(end);
+            removed += 1;
+        }
+        self.change_count(removed, 0);
+        self.bytes.drain(place.0..end);
+        self.give_back();
+        self.note_total();
+        self.there(place.0)
+    }
+
+    /// Takes the items from `place` on out into a listpack of their own.
+    #[must_use]
+    pub fn split_off(&mut self, place: Place) -> Self {
+        let mut rest = Self::new();
+        rest.append_bytes(&self.bytes[place.0..self.end()], self.iter_from(place).count());
+        self.remove(place, usize::MAX);
+        rest
+    }
+
+    /// Adds all items of another listpack behind the last.
+    pub fn append(&mut self, other: &Self) {
+        self.append_bytes(&other.bytes[HEADER_BYTES..other.end()], other.len());
+    }
+
+    fn append_bytes(&mut self, items: &[u8], count: usize) {
+        self.change_count(0, count);
+        self.make_room(items.len());
+        self.bytes.pop();
+        self.bytes.extend_from_slice(items);
+        self.bytes.push(END);
+        self.note_total();
+    }
+
+    /// Puts `item` where `old` items (0 or 1) stand.
+    fn splice(&mut self, at: usize, old: usize, item: &[u8]) {
+        let head = format::head(item);
+        let body = if head.holds_all { &[][..] } else { item };
+        let (tail, tail_bytes) = format::backlen(head.len + body.len());
+        let new_bytes = head.len + body.len() + tail_bytes;
+        let old_end = if old == 0 { at } else { self.behind(at) };
+        self.change_count(old, 1);
+        let (len, old_bytes) = (self.bytes.len(), old_end - at);
+        if new_bytes > old_bytes {
+            self.make_room(new_bytes - old_bytes);
+            self.bytes.resize(len + new_bytes - old_bytes, 0);
+            self.bytes.copy_within(old_end..len, at + new_bytes);
+        } else {
+            self.bytes.copy_within(old_end..len, at + new_bytes);
+            self.bytes.truncate(len + new_bytes - old_bytes);
+            self.give_back();
+        }
+        let place = &mut self.bytes[at..at + new_bytes];
+        place[..head.len].copy_from_slice(&head.bytes[..head.len]);
+        place[head.len..head.len + body.len()].copy_from_slice(body);
+        place[head.len + body.len()..].copy_from_slice(&tail[..tail_bytes]);
+        self.note_total();
+    }
+
+    /// Notes in the header that `less` items go and `more` come; called before they do.
+    fn change_count(&mut self, less: usize, more: usize) {
+        let before = u16::from_le_bytes([self.bytes[4], self.bytes[5]]);
+        // Once it is unknown it is found out again only where it may have become known.
+        let before = if before == COUNT_UNKNOWN && less == 0 {
+            usize::from(COUNT_UNKNOWN)
+        } else if before == COUNT_UNKNOWN {
+            self.len()
+        } else {
+            usize::from(before)
+        };
+        let count = u16::try_from(before - less + more).unwrap_or(COUNT_UNKNOWN);
+        self.bytes[4..6].copy_from_slice(&count.to_le_bytes());
+    }
+
+    fn note_total(&mut self) {
+        let total = u32::try_from(self.bytes.len()).expect("callers keep listpacks below 4 GiB");
+        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
+    }
+
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if needed > self.bytes.capacity() {
+            self.bytes.reserve_exact(size_class(needed) - self.bytes.len());
+        }
+    }
+
+    /// Gives memory back when half of it or more is unused.
+    fn give_back(&mut self) {
+        let fitting = size_class(self.bytes.len());
+        if fitting * 2 <= self.bytes.capacity() {
+            self.bytes.shrink_to(fitting);
+        }
+    }
+}
+
+/// What an allocator gives for `bytes` all the same: jemalloc's size classes.
+fn size_class(bytes: usize) -> usize {
+    let step = match bytes.saturating_sub(1).max(1).ilog2() {
+        ..7 => 16,
+        doubling => 1 << (doubling - 2),
+    };
+    bytes.next_multiple_of(step)
+}
+
+/// Items of a listpack, from both ends.
+#[derive(Debug, Clone)]
+pub struct Items<'a> {
+    pack: &'a EditableListpack,
+    front: usize,
+    back: usize,
+}
+
+impl Items<'_> {
+    /// Where the next item stands.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        (self.front < self.back).then_some(Place(self.front))
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = PackedItem<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<PackedItem<'a>> {
+        let place = self.place()?;
+        self.front = self.pack.behind(self.front);
+        Some(self.pack.get(place))
+    }
+}
+
+impl<'a> DoubleEndedIterator for Items<'a> {
+    fn next_back(&mut self) -> Option<PackedItem<'a>> {
+        self.place()?;
+        let place = self.pack.before(Place(self.back)).expect("there is one in between");
+        self.back = place.0;
+        Some(self.pack.get(place))
+    }
+}
+
+impl<'a> IntoIterator for &'a EditableListpack {
+    type Item = PackedItem<'a>;
+    type IntoIter = Items<'a>;
+
+    fn into_iter(self) -> Items<'a> {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use super::*;
+
+/// A small generator, so that the crate needs none: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).expect("64 bits") % bound
+    }
+}
+
+fn item(random: &mut Random) -> Vec<u8> {
+    const NUMBERS: [i64; 14] = [
+        0,
+        127,
+        128,
+        -1,
+        -4096,
+        -4097,
+        4095,
+        4096,
+        32_768,
+        -8_388_609,
+        8_388_608,
+        2_147_483_648,
+        i64::MIN,
+        i64::MAX,
+    ];
+    match random.below(6) {
+        0 => NUMBERS[random.below(NUMBERS.len())].to_string().into_bytes(),
+        1 => random.below(300).to_string().into_bytes(),
+        2 => vec![b'x'; [63, 64, 125, 126, 4095, 4096, 17_000][random.below(7)]],
+        3 => b"007".to_vec(),
+        _ => vec![b'a'; random.below(20)],
+    }
+}
+
+fn check(pack: &EditableListpack, model: &[Vec<u8>]) {
+    EditableListpack::from_bytes(pack.bytes().to_vec()).expect("well formed");
+    assert_eq!(pack.len(), model.len());
+    assert_eq!(pack.is_empty(), model.is_empty());
+    assert!(pack.iter().map(PackedItem::to_bytes).eq(model.iter().map(Cow::from)));
+    let backwards = pack.iter().rev().map(PackedItem::to_bytes);
+    assert!(backwards.eq(model.iter().rev().map(Cow::from)));
+    let used = pack.bytes().len();
+    assert!(pack.capacity() <= (2 * size_class(used)).max(64), "{} for {used}", pack.capacity());
+}
+
+#[test]
+fn random_changes_agree_with_a_list() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (mut pack, mut model) = (EditableListpack::new(), Vec::<Vec<u8>>::new());
+    for round in 0..20_000 {
+        let new = item(&mut random);
+        let index = random.below(model.len() + 1);
+        let place = pack.at(index);
+        assert_eq!(place.is_some(), index < model.len());
+        match random.below(if model.len() > 40 { 4 } else { 7 }) {
+            0 | 1 => {
+                let count = random.below(4);
+                if let Some(place) = place {
+                    let left = pack.remove(place, count);
+                    model.drain(index..(index + count).min(model.len()));
+                    assert_eq!(left, pack.at(index));
+                }
+            }
+            2 => {
+                if let Some(place) = place {
+                    pack.replace(place, &new);
+                    model[index] = new;
+                }
+            }
+            3 => {
+                let rest = pack.split_off(place.unwrap_or(pack.tail()));
+                check(&rest, &model[index..]);
+                check(&pack, &model[..index]);
+                pack.append(&rest);
+            }
+            4 => {
+                pack.push(&new);
+                model.push(new);
+            }
+            _ => {
+                let place = pack.insert(place.unwrap_or(pack.tail()), &new);
+                assert_eq!(pack.get(place).to_bytes(), new);
+                model.insert(index, new);
+            }
+        }
+        if round % 16 == 0 {
+            check(&pack, &model);
+            let wanted = item(&mut random);
+            let found = pack.find(&Needle::new(&wanted), pack.first(), 1);
+            let expected = model.iter().step_by(2).position(|other| *other == wanted);
+            assert_eq!(found, expected.and_then(|index| pack.at(2 * index)));
+        }
+    }
+}
+
+#[test]
+fn more_items_than_the_header_can_count_are_counted_by_walking() {
+    let mut pack = EditableListpack::new();
+    (0..65_534).for_each(|_| pack.push(b"1"));
+    assert_eq!(pack.len(), 65_534);
+    pack.push(b"2");
+    pack.push(b"3");
+    assert_eq!(pack.len(), 65_536);
+    pack.remove(pack.first().unwrap(), 3);
+    assert_eq!((pack.len(), &pack.bytes()[4..6]), (65_533, &[0xfd, 0xff][..]));
+}
+
+#[test]
+fn corrupt_bytes_are_refused() {
+    let mut pack = EditableListpack::new();
+    pack.push(b"hello");
+    let mut bytes = pack.bytes().to_vec();
+    bytes[6] = 0xf5;
+    assert!(EditableListpack::from_bytes(bytes).is_err());
+    assert!(EditableListpack::from_bytes(vec![7, 0, 0]).is_err());
+}

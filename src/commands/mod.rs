@@ -46,6 +46,11 @@ pub mod generic;
 pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
+pub mod hash;
+pub mod hash_expiry;
+pub mod hash_extended;
+pub mod hash_number;
+pub mod hash_scan;
 mod help;
 pub mod info;
 mod info_memory;
@@ -97,6 +102,11 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    hash::COMMANDS,
+    hash_number::COMMANDS,
+    hash_scan::COMMANDS,
+    hash_expiry::COMMANDS,
+    hash_extended::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

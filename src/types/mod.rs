@@ -7,7 +7,7 @@
 //! | `list.rs` | items from head to tail |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
-//! | `hash.rs` | fields with values |
+//! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset.rs` | members by score and by name |
@@ -28,12 +28,12 @@ mod set;
 mod stream;
 mod zset;
 
-pub use hash::{FieldValue, Hash};
+pub use hash::{Field, FieldValue, Hash};
 pub use limits::{Limits, limits};
 pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
-pub use pages::fix_order;
+pub use pages::{Record, fix_order};
 pub use set::Set;
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

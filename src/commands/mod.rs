@@ -46,6 +46,11 @@ pub mod generic;
 pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
+pub mod hash;
+pub mod hash_expiry;
+pub mod hash_extended;
+pub mod hash_number;
+pub mod hash_scan;
 mod help;
 pub mod info;
 mod info_memory;
@@ -105,6 +110,11 @@ pub const FAMILIES: &[&[Command]] = &[
     list_pop::COMMANDS,
     list_move::COMMANDS,
     list_position::COMMANDS,
+    hash::COMMANDS,
+    hash_number::COMMANDS,
+    hash_scan::COMMANDS,
+    hash_expiry::COMMANDS,
+    hash_extended::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -7,8 +7,9 @@
 //! | `list.rs` | items from head to tail, in one block or in a row of nodes (`list/`) |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
-//! | `hash.rs` | fields with values |
+//! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
+//! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset.rs` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
@@ -22,15 +23,17 @@ mod list;
 pub mod listpack;
 mod object;
 mod ordered;
+mod pages;
 mod set;
 mod stream;
 mod zset;
 
-pub use hash::{FieldValue, Hash};
+pub use hash::{Field, FieldValue, Hash};
 pub use limits::{Limits, limits};
 pub use list::{End, List, Taken};
 pub use object::Object;
 pub use ordered::OrderedMap;
+pub use pages::{Record, fix_order};
 pub use set::Set;
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

@@ -7,6 +7,10 @@
 //! | `list.rs` | items from head to tail |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
+//! | `intset.rs` | sets of integers as one block |
+//! | `set_table.rs` | large sets |
+//! | `set_algebra.rs` | what sets have in common, together, or apart |
+//! | `set_sample.rs` | members picked at random |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `zset.rs` | members by score and by name |
@@ -17,12 +21,16 @@
 pub mod convert;
 pub mod digest;
 mod hash;
+mod intset;
 mod limits;
 mod list;
 pub mod listpack;
 mod object;
 mod ordered;
 mod set;
+pub mod set_algebra;
+mod set_sample;
+mod set_table;
 mod stream;
 mod zset;
 
@@ -31,6 +39,6 @@ pub use limits::{Limits, limits};
 pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
-pub use set::Set;
+pub use set::{Member, Set, member_bytes};
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

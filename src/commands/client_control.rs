@@ -129,12 +129,16 @@ fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let id = number::parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
     let id = ClientId(u64::try_from(id).unwrap_or(0));
+    const ERROR: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
+    if ctx.state.break_key_wait(id, with_error.then_some(ERROR)) {
+        ctx.reply.int(1);
+        return Ok(());
+    }
     let waiting = match ctx.state.clients.get(id).and_then(|client| client.blocked) {
         Some(Blocked::Waiting { reply, .. }) => Some(reply),
         _ => None,
     };
     let unblocked = waiting.is_some_and(|reply| {
-        const ERROR: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
         let told = ctx.state.wait_reply(reply);
         ctx.state.end_wait(id, if with_error { ERROR } else { &told })
     });

@@ -3,6 +3,7 @@
 use super::info::{Source, fields};
 use crate::config::choices::Supervision;
 use crate::state::client::Blocked;
+use crate::state::key_waits::Woken;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -70,11 +71,17 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
     let waiting = |timed: bool| {
         let counted = state.clients.iter().filter(|client| match client.blocked {
             Some(Blocked::Waiting { until_ms, .. }) => !timed || until_ms != 0,
+            Some(Blocked::OnKeys) => {
+                !timed || state.key_waits.get(client.id).is_some_and(|wait| wait.until_ms != 0)
+            }
             Some(_) => !timed,
             None => false,
         });
         counted.count()
     };
+    let with_loss = state.key_waits.clients().filter(|(_, wait)| wait.woken == Woken::AlsoByLoss);
+    let keys_with_loss =
+        with_loss.flat_map(|(_, wait)| &wait.keys).collect::<std::collections::HashSet<_>>().len();
     let input = state.clients.iter().map(|client| client.query_bytes).max().unwrap_or(0);
     let output = state.clients.iter().map(|client| client.output_bytes).max().unwrap_or(0);
     fields!(out,
@@ -86,8 +93,8 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
         "blocked_clients": waiting(false),
         "tracking_clients": 0,
         "clients_in_timeout_table": waiting(true),
-        "total_blocking_keys": 0,
-        "total_blocking_keys_on_nokey": 0,
+        "total_blocking_keys": state.keyspace.waited_keys(),
+        "total_blocking_keys_on_nokey": keys_with_loss,
     );
 }
 

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod bitfield;
 pub mod bitmap;
 pub mod bitmap_count;
+mod blocking;
 pub mod categories;
 pub mod client;
 mod client_control;

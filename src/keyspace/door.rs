@@ -136,6 +136,9 @@ impl Keyspace {
     pub(super) fn expire(&mut self, db: u32, key: &KeyRef<'_>, place: Place) {
         let entry = self.unlink_place(db, key, place);
         self.watches.touch_expired(db, key.bytes);
+        if !self.waits.is_empty() {
+            self.waits.signal(db, key.bytes);
+        }
         if self.settings.lazy_expire {
             self.effects.unlink(db, entry.key());
         } else {
@@ -358,6 +361,9 @@ impl Keyspace {
         self.dirty += 1;
         if !self.watches.is_empty() {
             self.watches.touch(db, key);
+        }
+        if !self.waits.is_empty() {
+            self.waits.signal(db, key);
         }
     }
 

@@ -100,7 +100,11 @@ impl<'k> EntryMut<'k> {
         self.keyspace.tell_walks(self.db, &key, self.place);
         self.keyspace.stamp(self.db, &key);
         self.keyspace.dirty += 1;
-        let Keyspace { dbs, watches, holds, .. } = &mut *self.keyspace;
+        let Keyspace { dbs, watches, waits, holds, .. } = &mut *self.keyspace;
+        if !waits.is_empty() {
+            let db = dbs[self.db as usize].as_deref().expect("it holds the place");
+            waits.signal(self.db, db.slot(self.slot).table.at(self.place).key());
+        }
         if !watches.is_empty() {
             let db = dbs[self.db as usize].as_deref().expect("it holds the place");
             watches.touch(self.db, db.slot(self.slot).table.at(self.place).key());

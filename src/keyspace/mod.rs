@@ -28,6 +28,7 @@ mod table;
 mod tally;
 mod trim;
 mod value;
+mod wait;
 mod walk;
 mod walk_batch;
 mod watch;
@@ -54,6 +55,7 @@ use crate::types::Limits;
 use evict::EvictionPool;
 use expire::ExpireCursor;
 use hold::Holds;
+use wait::Waits;
 use walk::Walks;
 use watch::Watches;
 
@@ -129,6 +131,7 @@ pub struct Keyspace {
     walks: Walks,
     watches: Watches,
     holds: Holds,
+    waits: Waits,
     garbage: Vec<Garbage>,
     expire_cursor: ExpireCursor,
     eviction_pool: EvictionPool,
@@ -159,6 +162,7 @@ impl Keyspace {
             walks: Walks::default(),
             watches: Watches::default(),
             holds: Holds::default(),
+            waits: Waits::default(),
             garbage: Vec::new(),
             expire_cursor: ExpireCursor::default(),
             eviction_pool: EvictionPool::default(),

@@ -128,6 +128,7 @@ impl Keyspace {
     pub fn flush(&mut self, db: u32) -> u64 {
         self.raise_floor();
         self.touch_present(db);
+        self.waits.signal_all(db);
         self.holds.remove_all(db);
         let Some(old) = self.dbs.get_mut(db as usize).and_then(Option::take) else {
             return 0;
@@ -164,6 +165,7 @@ impl Keyspace {
         }
         for db in [one, two] {
             self.holds.remove_all(db);
+            self.waits.signal_all(db);
         }
         self.dbs.swap(one as usize, two as usize);
         self.dirty += 1;
@@ -233,6 +235,35 @@ impl Keyspace {
     /// The cut of a running walk.
     pub fn walk_cut(&self, id: WalkId) -> Option<u64> {
         self.walks.cut(id)
+    }
+}
+
+/// Commands that wait for keys.
+impl Keyspace {
+    /// `session` waits for `key` from now on, behind all who do already.
+    pub fn wait_for(&mut self, db: u32, key: &[u8], session: u64) {
+        self.waits.wait(db, key, session);
+    }
+
+    /// `session` does not wait for `key` any more.
+    pub fn leave_wait(&mut self, db: u32, key: &[u8], session: u64) {
+        self.waits.leave(db, key, session);
+    }
+
+    /// Whether a key that is waited for has come, changed or gone.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.waits.has_ready()
+    }
+
+    /// The key that did so first of those not taken yet, with the sessions that wait for it, in order.
+    pub fn take_ready(&mut self) -> Option<(u32, Box<[u8]>, Vec<u64>)> {
+        self.waits.take_ready()
+    }
+
+    /// How many keys are waited for.
+    pub fn waited_keys(&self) -> usize {
+        self.waits.len()
     }
 }
 

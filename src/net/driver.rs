@@ -56,6 +56,7 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                     connection.fetch(shared);
                 }
             }
+            Output::Deadline => shared.deadline_changed.notify_one(),
             Output::Resume { client } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
                     connection.resume();
@@ -99,6 +100,21 @@ pub(super) fn with_node<T>(shared: &Arc<Shared>, run: impl FnOnce(&mut Node) -> 
         carry_out(shared, extra);
     }
     result
+}
+
+/// Ends waits of clients at their very moment, which may lie between two ticks.
+pub(super) async fn deadline_task(shared: Arc<Shared>) {
+    /// Nobody waits that long; whoever comes wakes this task.
+    const LONG: Duration = Duration::from_secs(3600);
+    while !shared.is_stopping() {
+        let next_ms = with_node(&shared, |node| node.end_due_waits(&mut SystemClock));
+        let now_ms = clock::now().unix_ms();
+        let time = next_ms.map_or(LONG, |next| Duration::from_millis(next.saturating_sub(now_ms)));
+        tokio::select! {
+            () = tokio::time::sleep(time.min(LONG)) => {}
+            () = shared.deadline_changed.notified() => {}
+        }
+    }
 }
 
 /// Ticks the node `hz` times a second until the process stops.

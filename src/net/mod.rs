@@ -88,6 +88,7 @@ pub fn serve(config: Config) -> Result<(), String> {
         let listening = follow::Listening::new(&settings, senders, accepting);
         shared.listening.set(listening).expect("it is set here only");
         tokio::spawn(driver::tick_task(Arc::clone(&shared)));
+        tokio::spawn(driver::deadline_task(Arc::clone(&shared)));
         tokio::spawn(link::link_task(Arc::clone(&shared)));
         tokio::spawn(io_thread(Arc::clone(&shared), 0, first));
         // Before anybody is told that the node is ready: a signal that comes then must find its handler.

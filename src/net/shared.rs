@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) moves: super::moves::Mover,
     /// Tells the task of the link that the node has another primary.
     pub(super) link_changed: tokio::sync::Notify,
+    /// A client gives up waiting sooner than the driver knew.
+    pub(super) deadline_changed: tokio::sync::Notify,
     pub(super) log_lock: FolderLock,
     /// Held by the one who switches the log on or off. Taken before all other locks.
     pub(super) log_switch: Mutex<()>,
@@ -82,6 +84,7 @@ impl Shared {
             bus: super::bus::Bus::default(),
             moves: super::moves::Mover::default(),
             link_changed: tokio::sync::Notify::new(),
+            deadline_changed: tokio::sync::Notify::new(),
             log_lock: FolderLock::default(),
             log_switch: Mutex::new(()),
             settings: Mutex::new(()),

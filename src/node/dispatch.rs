@@ -90,8 +90,9 @@ impl Node {
         };
         let end = self.state.stream.end;
         let hold = if end > before { end } else { observed.min(end) };
-        if matches!(client.blocked, Some(Blocked::Waiting { .. })) {
+        if let Some(Blocked::Waiting { until_ms, .. }) = client.blocked {
             self.state.waiting.push(id);
+            self.state.note_deadline(until_ms);
         }
         let authenticated = client.authenticated;
         let output_bytes_max = self.state.output_limit(&client).hard;
@@ -234,7 +235,10 @@ impl Node {
         self.state.settle_messages(if end > before { end } else { observed });
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
-        account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+        // A command that waits for keys is counted when it is served, or is not.
+        if client.blocked != Some(Blocked::OnKeys) {
+            account(&mut self.state, client, entry, args, &ran, elapsed_us, true);
+        }
         if self.state.config.cluster_slot_stats_enabled
             && let Some(slot) = client.slot
         {
@@ -244,6 +248,9 @@ impl Node {
             let cost =
                 SlotCost { cpu_us: elapsed_us, bytes_in: request as u64, bytes_out: reply as u64 };
             self.state.add_slot_cost(slot, cost);
+        }
+        if self.state.keyspace.has_ready() {
+            self.serve_waiting(clock);
         }
         now_us
     }

@@ -47,6 +47,9 @@ impl Node {
         let outcome = state.keyspace.expire_cycle(budget, &mut || clock.mono_us());
         propagate::flush_each(state);
         self.tell_watchers();
+        if self.state.keyspace.has_ready() {
+            self.serve_waiting(clock);
+        }
         let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
         self.expire_spent_us += elapsed_us;
         self.expire_left_us = self.expire_left_us.saturating_sub(elapsed_us.max(1));

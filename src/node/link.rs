@@ -144,6 +144,9 @@ impl Node {
         self.state.replication.primary = Some(primary);
         self.state.settle_role();
         self.tell_watchers();
+        if self.state.keyspace.has_ready() {
+            self.serve_waiting(clock);
+        }
         result
     }
 }

@@ -24,6 +24,7 @@ mod slot_filter;
 mod tick;
 mod transactions;
 mod trimming;
+mod waits;
 
 use crate::clock::Time;
 use crate::commands::table;
@@ -98,6 +99,7 @@ impl Node {
         }
         self.state.monitors -= usize::from(client.monitor);
         self.state.pubsub.leave(id.0);
+        self.state.end_key_wait(id);
         self.replica_is_gone(id);
     }
 

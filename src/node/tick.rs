@@ -34,6 +34,7 @@ impl Node {
         self.start_due_jobs(time);
         self.state.keyspace.sweep_walks(1000);
         self.tell_watchers();
+        self.redirect_waiting();
     }
 
     /// The longest append to the log and the longest sync that replies waited for since the last tick, in microseconds.

@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, Time};
 use crate::commands::Then;
-use crate::resp::{Args, Reply};
+use crate::resp::Reply;
 use crate::state::client::Client;
 
 use super::Node;
@@ -27,8 +27,7 @@ impl Node {
         let mut started_us = time.mono_us;
         let mut cluster_changed = false;
         for queued in &transaction.queue {
-            let raw = queued.canonical.then(|| (0, u32::try_from(queued.bytes.len()).unwrap_or(0)));
-            let args = Args::new(&queued.bytes, &queued.ranges, raw);
+            let args = queued.args();
             let entry = resolve(&self.state.command_names, args)
                 .expect("a queued command was resolved when it was queued");
             if self.state.monitors > 0 {

@@ -4,6 +4,7 @@ use crate::clock::Time;
 use crate::keyspace::Slot;
 use crate::pubsub::Counts;
 use crate::replication::replicas::Announced;
+use crate::resp::Args;
 
 /// Number of a connection; grows, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +33,9 @@ pub enum Blocked {
     Job,
     /// Until a key that the command would change has arrived where it is on its way to, or has not.
     Held,
-    /// A command that waits for keys or replicas, up to a moment (milliseconds since 1970; 0 for ever).
+    /// A command that waits for keys ([`super::key_waits`] knows which).
+    OnKeys,
+    /// A command that waits for replicas or the log, up to a moment (milliseconds since 1970; 0 for ever).
     Waiting {
         /// When it gives up.
         until_ms: u64,
@@ -73,6 +76,35 @@ pub struct Queued {
     pub ranges: Vec<(u32, u32)>,
     /// Whether `bytes` is in canonical form.
     pub canonical: bool,
+}
+
+impl Queued {
+    /// A request of these words.
+    ///
+    /// # Panics
+    /// If they are larger than any request can be, 4 GiB.
+    pub fn of(words: &[&[u8]]) -> Self {
+        let bytes = crate::resp::inline::encode(words);
+        let offset = |at: usize| u32::try_from(at).expect("requests are below 4 GiB");
+        let mut at = 0;
+        let mut line = |from: usize| {
+            from + memchr::memchr(b'\n', &bytes[from..]).expect("encoded just now") + 1
+        };
+        let mut ranges = Vec::with_capacity(words.len());
+        at = line(at);
+        for word in words {
+            let start = line(at);
+            ranges.push((offset(start), offset(start + word.len())));
+            at = start + word.len() + 2;
+        }
+        Self { bytes, ranges, canonical: true }
+    }
+
+    /// The arguments.
+    pub fn args(&self) -> Args<'_> {
+        let raw = self.canonical.then(|| (0, u32::try_from(self.bytes.len()).unwrap_or(0)));
+        Args::new(&self.bytes, &self.ranges, raw)
+    }
 }
 
 /// A transaction being queued.

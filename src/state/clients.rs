@@ -153,6 +153,7 @@ impl State {
 
     /// Answers the clients whose waits are over: because they are met, or their time has come.
     pub fn end_due_waits(&mut self) {
+        self.end_due_key_waits();
         let now_ms = self.time.unix_ms();
         self.end_waits(|state, until_ms, wait| {
             until_ms != 0 && until_ms <= now_ms || state.wait_is_over(wait)

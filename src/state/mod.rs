@@ -4,6 +4,7 @@ pub mod client;
 pub mod clients;
 pub mod cluster;
 pub mod freeing;
+pub mod key_waits;
 pub mod latency;
 pub mod messages;
 pub mod migration;
@@ -64,6 +65,10 @@ pub struct State {
     pub moves: moves::Moves,
     /// Clients whose commands wait for replicas or the log, and some that no longer do.
     pub waiting: Vec<ClientId>,
+    /// Clients whose commands wait for keys.
+    pub key_waits: key_waits::KeyWaits,
+    /// The next moment at which a client gives up waiting, as the driver knows it; milliseconds since 1970.
+    pub next_deadline_ms: u64,
     /// What snapshots, rewrites and loads are doing.
     pub persistence: persistence::Persistence,
     /// Facts of this process.
@@ -129,6 +134,8 @@ impl State {
             trimming: trimming::Trimming::default(),
             moves: moves::Moves::default(),
             waiting: Vec::new(),
+            key_waits: key_waits::KeyWaits::default(),
+            next_deadline_ms: u64::MAX,
             persistence: persistence::Persistence::new(time.unix_s()),
             run,
             system: system::SystemFacts::default(),

@@ -34,6 +34,8 @@ pub enum Output {
         /// Whose.
         client: ClientId,
     },
+    /// A client gives up waiting sooner than any before: look at [`State::take_deadline`](super::State::take_deadline).
+    Deadline,
     /// A client that was blocked goes on with its requests.
     Resume {
         /// Which.

@@ -152,6 +152,7 @@ impl State {
         for id in std::mem::take(&mut self.waiting) {
             self.end_wait(id, reply.as_bytes());
         }
+        self.break_key_waits(reply.as_bytes());
     }
 
     /// No replica takes over. A node that was about to follow one is a primary again.

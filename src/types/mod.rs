@@ -13,6 +13,7 @@
 //! | `set_sample.rs` | members picked at random |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
+//! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset.rs` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
@@ -27,6 +28,7 @@ mod list;
 pub mod listpack;
 mod object;
 mod ordered;
+mod pages;
 mod set;
 pub mod set_algebra;
 mod set_sample;
@@ -39,6 +41,7 @@ pub use limits::{Limits, limits};
 pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
+pub use pages::fix_order;
 pub use set::{Member, Set, member_bytes};
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

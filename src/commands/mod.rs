@@ -80,6 +80,9 @@ pub mod scan;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod set;
+pub mod set_algebra;
+pub mod set_random;
 pub mod slowlog;
 pub mod string;
 pub mod string_number;
@@ -115,6 +118,9 @@ pub const FAMILIES: &[&[Command]] = &[
     hash_scan::COMMANDS,
     hash_expiry::COMMANDS,
     hash_extended::COMMANDS,
+    set::COMMANDS,
+    set_random::COMMANDS,
+    set_algebra::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

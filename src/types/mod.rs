@@ -7,6 +7,10 @@
 //! | `list.rs` | items from head to tail, in one block or in a row of nodes (`list/`) |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
+//! | `intset.rs` | sets of integers as one block |
+//! | `set_table.rs` | large sets |
+//! | `set_algebra.rs` | what sets have in common, together, or apart |
+//! | `set_sample.rs` | members picked at random |
 //! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
@@ -18,6 +22,7 @@
 pub mod convert;
 pub mod digest;
 mod hash;
+mod intset;
 mod limits;
 mod list;
 pub mod listpack;
@@ -25,6 +30,9 @@ mod object;
 mod ordered;
 mod pages;
 mod set;
+pub mod set_algebra;
+mod set_sample;
+mod set_table;
 mod stream;
 mod zset;
 
@@ -34,6 +42,6 @@ pub use list::{End, List, Taken};
 pub use object::Object;
 pub use ordered::OrderedMap;
 pub use pages::{Record, fix_order};
-pub use set::Set;
+pub use set::{Member, Set, member_bytes};
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
 pub use zset::Zset;

@@ -47,6 +47,8 @@ pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
 mod help;
+pub mod hyperloglog;
+pub mod hyperloglog_debug;
 pub mod info;
 mod info_memory;
 mod info_persistence;
@@ -103,6 +105,8 @@ pub const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     set_random::COMMANDS,
     set_algebra::COMMANDS,
+    hyperloglog::COMMANDS,
+    hyperloglog_debug::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

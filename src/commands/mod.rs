@@ -52,6 +52,8 @@ pub mod hash_extended;
 pub mod hash_number;
 pub mod hash_scan;
 mod help;
+pub mod hyperloglog;
+pub mod hyperloglog_debug;
 pub mod info;
 mod info_memory;
 mod info_persistence;
@@ -121,6 +123,8 @@ pub const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     set_random::COMMANDS,
     set_algebra::COMMANDS,
+    hyperloglog::COMMANDS,
+    hyperloglog_debug::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

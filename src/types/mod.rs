@@ -16,12 +16,14 @@
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset.rs` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
+//! | `hyperloglog/` | strings that estimate how many different elements were added to them |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
 pub mod convert;
 pub mod digest;
 mod hash;
+pub mod hyperloglog;
 mod intset;
 mod limits;
 mod list;

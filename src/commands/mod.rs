@@ -72,6 +72,16 @@ pub mod server;
 #[cfg(test)]
 mod server_tests;
 pub mod slowlog;
+pub mod stream;
+pub mod stream_claim;
+mod stream_effects;
+pub mod stream_group;
+mod stream_id;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_range;
+pub mod stream_read;
+mod stream_trim;
 pub mod string;
 pub mod string_number;
 pub mod string_options;
@@ -97,6 +107,13 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    stream::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

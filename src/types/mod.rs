@@ -10,7 +10,7 @@
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `zset.rs` | members by score and by name |
-//! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
+//! | `stream/` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
@@ -32,5 +32,8 @@ pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
 pub use set::Set;
-pub use stream::{Consumer, Fields, Group, Pending, Stream};
+pub use stream::{
+    Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
+    Trim,
+};
 pub use zset::Zset;

@@ -2,7 +2,7 @@
 
 use highwater_persistence::snapshot::StreamId;
 
-use super::arguments::{integer, is};
+use super::arguments::is;
 use super::collections::{Opened, write};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
@@ -258,12 +258,11 @@ fn search(args: Args<'_>, now_ms: i64) -> Result<Search, CommandError> {
 fn count(text: &[u8]) -> Result<usize, CommandError> {
     /// So that what stock servers reckon with it stays within 64 bits.
     const MAX: i64 = i64::MAX / 16;
-    let count = integer(text)?;
     let error = CommandError::new("ERR COUNT must be > 0");
-    if !(1..=MAX).contains(&count) {
-        return Err(error);
+    match parse_i64(text) {
+        Some(count @ 1..=MAX) => usize::try_from(count).map_err(|_| error),
+        _ => Err(error),
     }
-    usize::try_from(count).map_err(|_| error)
 }
 
 fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -116,9 +116,12 @@ impl Entries {
         self.nodes.first().map(|(base, _)| *base)
     }
 
-    /// Whether there is a deleted id at `from` or above it.
+    /// Whether an entry at `from` or above it may have been deleted, with others below it still there.
     pub fn has_holes_from(&self, from: StreamId) -> bool {
-        self.len > 0 && self.max_deleted_id != StreamId::ZERO && from <= self.max_deleted_id
+        self.len > 0
+            && self.max_deleted_id != StreamId::ZERO
+            && self.max_deleted_id >= self.first_id
+            && from <= self.max_deleted_id
     }
 
     /// How many nodes there are.

@@ -86,6 +86,16 @@ pub mod set;
 pub mod set_algebra;
 pub mod set_random;
 pub mod slowlog;
+pub mod stream;
+pub mod stream_claim;
+mod stream_effects;
+pub mod stream_group;
+mod stream_id;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_range;
+pub mod stream_read;
+mod stream_trim;
 pub mod string;
 pub mod string_number;
 pub mod string_options;
@@ -125,6 +135,13 @@ pub const FAMILIES: &[&[Command]] = &[
     set_algebra::COMMANDS,
     hyperloglog::COMMANDS,
     hyperloglog_debug::COMMANDS,
+    stream::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -36,7 +36,7 @@ impl Object {
             Object::Set(set) => set.len(),
             Object::Hash(hash) => hash.len(),
             Object::Zset(zset) => zset.len(),
-            Object::Stream(stream) => stream.entries.len(),
+            Object::Stream(stream) => stream.len(),
         }
     }
 

@@ -82,7 +82,7 @@ impl Digest {
                 for (member, score) in members.iter() {
                     text.clear();
                     push_score(&mut text, score, scores);
-                    self.add_pair(member, &text);
+                    self.add_pair(&member, &text);
                 }
             }
             Object::Hash(hash) => {

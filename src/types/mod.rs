@@ -9,7 +9,7 @@
 //! | `set.rs` | members, each once |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
-//! | `zset.rs` | members by score and by name |
+//! | `zset/` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
@@ -33,4 +33,4 @@ pub use object::Object;
 pub use ordered::OrderedMap;
 pub use set::Set;
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
-pub use zset::Zset;
+pub use zset::{LexBound, LexRange, ScoreBound, ScoreRange, Zset};

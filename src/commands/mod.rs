@@ -71,6 +71,9 @@ pub mod scan;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod set;
+pub mod set_algebra;
+pub mod set_random;
 pub mod slowlog;
 pub mod string;
 pub mod string_number;
@@ -97,6 +100,9 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    set::COMMANDS,
+    set_random::COMMANDS,
+    set_algebra::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

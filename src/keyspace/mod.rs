@@ -209,6 +209,11 @@ impl Keyspace {
         KeyRef::new(&self.hash_key, bytes)
     }
 
+    /// Random numbers for a command that picks elements: a source of its own, which follows from the seed.
+    pub fn fork_random(&mut self) -> fastrand::Rng {
+        self.rng.fork()
+    }
+
     /// The hash key, for [`KeyRef`]s made elsewhere.
     pub fn hash_key(&self) -> HashKey {
         self.hash_key

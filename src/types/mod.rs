@@ -7,8 +7,13 @@
 //! | `list.rs` | items from head to tail |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
+//! | `intset.rs` | sets of integers as one block |
+//! | `set_table.rs` | large sets |
+//! | `set_algebra.rs` | what sets have in common, together, or apart |
+//! | `set_sample.rs` | members picked at random |
 //! | `hash.rs` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
+//! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `zset/` | members by score and by name |
 //! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
@@ -17,12 +22,17 @@
 pub mod convert;
 pub mod digest;
 mod hash;
+mod intset;
 mod limits;
 mod list;
 pub mod listpack;
 mod object;
 mod ordered;
+mod pages;
 mod set;
+pub mod set_algebra;
+mod set_sample;
+mod set_table;
 mod stream;
 mod zset;
 
@@ -31,6 +41,7 @@ pub use limits::{Limits, limits};
 pub use list::List;
 pub use object::Object;
 pub use ordered::OrderedMap;
-pub use set::Set;
+pub use pages::fix_order;
+pub use set::{Member, Set, member_bytes};
 pub use stream::{Consumer, Fields, Group, Pending, Stream};
-pub use zset::{LexBound, LexRange, ScoreBound, ScoreRange, Zset};
+pub use zset::{Elements, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

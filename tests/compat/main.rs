@@ -20,6 +20,7 @@ mod declarations;
 mod harness;
 mod odd;
 mod server;
+mod sets;
 mod settings;
 mod strings;
 mod tree;

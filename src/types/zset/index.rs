@@ -5,12 +5,11 @@
 //! `k+1` bits name, or to the one named by the low `k` bits where that does not exist yet. They lie in groups that clones
 //! share.
 
-use std::sync::{Arc, OnceLock};
-
-use siphasher::sip::SipHasher13;
+use std::sync::Arc;
 
 use super::room::{ARC_BYTES, block_bytes, grow, sampled, shrink};
 use crate::alloc::size_class;
+use crate::types::pages;
 
 /// Members per bucket, on average, beyond which there will be another one.
 const LOAD_MAX: usize = 24;
@@ -29,12 +28,9 @@ pub(super) struct Hash {
 }
 
 impl Hash {
-    /// SipHash-1-3 under a random key: whoever could predict it could fill one bucket.
     #[inline]
     pub(super) fn of(member: &[u8]) -> Self {
-        static KEY: OnceLock<SipHasher13> = OnceLock::new();
-        let key = KEY.get_or_init(|| SipHasher13::new_with_key(&crate::random::hash_key()));
-        let [mark, _, _, _, low @ ..] = key.hash(member).to_be_bytes();
+        let [mark, _, _, _, low @ ..] = pages::hash(member).to_be_bytes();
         Hash { low: u32::from_be_bytes(low), mark }
     }
 }

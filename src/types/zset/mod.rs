@@ -15,12 +15,12 @@ mod tree;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use order::{Key, LexBound, LexRange, ScoreBound, ScoreRange};
+pub use order::{LexBound, LexRange, ScoreBound, ScoreRange};
 
 use super::Limits;
 use super::listpack::PackedItem;
 use crate::alloc::size_class;
-use order::{Bounds, ranks};
+use order::{Bounds, Key, ranks};
 use small::Small;
 use tree::Tree;
 
@@ -43,6 +43,21 @@ impl Default for Zset {
     }
 }
 
+/// Where a member is, or that it is not there.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    /// The score of the member, if it is there.
+    pub score: Option<f64>,
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Small(small::Found),
+    Large(tree::Place),
+    Nowhere,
+}
+
 /// Reading.
 impl Zset {
     /// A set without members.
@@ -62,6 +77,21 @@ impl Zset {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where `member` is, if it is there, for [`Zset::put`].
+    #[inline]
+    pub fn spot(&self, member: &[u8]) -> Spot {
+        let found = match &self.0 {
+            Form::Small(small) => small.find(member).map(|found| (found.score, At::Small(found))),
+            Form::Large(tree) => {
+                tree.find(member).map(|place| (tree.score(place), At::Large(place)))
+            }
+        };
+        match found {
+            Some((score, at)) => Spot { score: Some(score), at },
+            None => Spot { score: None, at: At::Nowhere },
+        }
     }
 
     /// The score of `member`.
@@ -167,38 +197,46 @@ impl Zset {
     /// # Panics
     /// If the score is NaN: callers refuse it.
     pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
+        let spot = self.spot(member);
+        if spot.score != Some(score) {
+            self.put(&spot, member, score, limits);
+        }
+        spot.score
+    }
+
+    /// Gives `member`, which was found to be at `spot`, the score `score`. Nothing may have changed since.
+    ///
+    /// # Panics
+    /// If the score is NaN: callers refuse it.
+    pub fn put(&mut self, spot: &Spot, member: &[u8], score: f64, limits: &Limits) {
         assert!(!score.is_nan(), "a score is a number");
         let key = Key { score, member };
+        match (&mut self.0, spot.at) {
+            (Form::Small(small), At::Small(found)) => {
+                small.remove(found);
+                small.insert(&key);
+            }
+            (Form::Large(tree), At::Large(place)) => tree.set_score(place, member, score),
+            _ => self.add(&key, limits),
+        }
+    }
+
+    /// Adds a member that is not there.
+    fn add(&mut self, key: &Key<'_>, limits: &Limits) {
         match &mut self.0 {
             Form::Small(small) => {
-                if let Some(found) = small.find(member) {
-                    if found.score != score {
-                        small.remove(found);
-                        small.insert(&key);
-                    }
-                    return Some(found.score);
-                }
+                let member = key.member;
                 let fits = (small.len() as u64) < limits.zset_entries_max
                     && member.len() <= limits.zset_value_bytes_max
                     && small.bytes() + member.len() < LISTPACK_BYTES_MAX;
                 if fits {
-                    small.insert(&key);
-                    return None;
+                    small.insert(key);
+                } else {
+                    self.grow_up();
+                    self.add(key, limits);
                 }
-                self.grow_up();
-                self.insert(member, score, limits)
             }
-            Form::Large(tree) => {
-                let Some(place) = tree.find(member) else {
-                    tree.insert(&key);
-                    return None;
-                };
-                let old = tree.score(place);
-                if old != score {
-                    tree.set_score(place, member, score);
-                }
-                Some(old)
-            }
+            Form::Large(tree) => tree.insert(key),
         }
     }
 

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 /// A place in the order: a score and a member, or what separates members.
 #[derive(Clone, Copy, Debug)]
-pub struct Key<'a> {
+pub(super) struct Key<'a> {
     /// Not NaN.
-    pub score: f64,
+    pub(super) score: f64,
     /// The member.
-    pub member: &'a [u8],
+    pub(super) member: &'a [u8],
 }
 
 impl Key<'_> {

@@ -6,6 +6,7 @@
 
 mod gates;
 mod generic;
+mod geo;
 mod ours;
 mod peer;
 #[path = "../blackbox/server.rs"]
@@ -25,3 +26,4 @@ mod settings;
 mod strings;
 mod tree;
 mod values;
+mod zsets;

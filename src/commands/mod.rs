@@ -37,6 +37,7 @@ pub mod debug;
 mod debug_protocol;
 mod debug_values;
 pub mod document;
+mod double;
 pub mod dump;
 pub mod expire;
 pub mod extended;
@@ -46,6 +47,10 @@ pub mod generic;
 pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
+pub mod geo;
+mod geo_hash;
+pub mod geo_search;
+mod geo_shape;
 pub mod hash;
 pub mod hash_expiry;
 pub mod hash_extended;
@@ -103,6 +108,13 @@ pub mod string_range;
 pub mod subscribe;
 pub mod table;
 pub mod transaction;
+pub mod zset;
+pub mod zset_algebra;
+mod zset_bounds;
+pub mod zset_pop;
+pub mod zset_random;
+pub mod zset_range;
+pub mod zset_rank;
 
 pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
@@ -142,6 +154,14 @@ pub const FAMILIES: &[&[Command]] = &[
     stream_pending::COMMANDS,
     stream_claim::COMMANDS,
     stream_info::COMMANDS,
+    zset::COMMANDS,
+    zset_range::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_random::COMMANDS,
+    zset_algebra::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -14,9 +14,9 @@
 //! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
-//! | `zset.rs` | members by score and by name |
 //! | `hyperloglog/` | strings that estimate how many different elements were added to them |
 //! | `stream/` | entries, groups, consumers and what they have not acknowledged |
+//! | `zset/` | members by score and by name |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
@@ -49,4 +49,4 @@ pub use stream::{
     Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
     Trim,
 };
-pub use zset::Zset;
+pub use zset::{Elements, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

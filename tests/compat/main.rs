@@ -6,6 +6,7 @@
 
 mod gates;
 mod generic;
+mod geo;
 mod ours;
 mod peer;
 #[path = "../blackbox/server.rs"]
@@ -29,3 +30,4 @@ mod streams_wait;
 mod strings;
 mod tree;
 mod values;
+mod zsets;

@@ -46,6 +46,11 @@ pub mod generic;
 pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
+pub mod hash;
+pub mod hash_expiry;
+pub mod hash_extended;
+pub mod hash_number;
+pub mod hash_scan;
 mod help;
 pub mod info;
 mod info_memory;
@@ -57,6 +62,10 @@ pub mod keys;
 pub mod latency;
 mod latency_report;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_pop;
+pub mod list_position;
 pub mod lolwut;
 pub mod memory;
 pub mod migrate;
@@ -71,6 +80,9 @@ pub mod scan;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod set;
+pub mod set_algebra;
+pub mod set_random;
 pub mod slowlog;
 pub mod string;
 pub mod string_number;
@@ -97,6 +109,18 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
+    list_position::COMMANDS,
+    hash::COMMANDS,
+    hash_number::COMMANDS,
+    hash_scan::COMMANDS,
+    hash_expiry::COMMANDS,
+    hash_extended::COMMANDS,
+    set::COMMANDS,
+    set_random::COMMANDS,
+    set_algebra::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -17,6 +17,7 @@ mod entry_mut;
 mod events;
 mod evict;
 mod expire;
+mod fields;
 mod garbage;
 mod hidden;
 mod hold;
@@ -44,6 +45,7 @@ pub use entry_mut::EntryMut;
 pub use events::{KeyEvent, KeyEventKind};
 pub use evict::Evicted;
 pub use expire::{ExpireBudget, ExpireOutcome};
+pub use fields::ExpiredFields;
 pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};
@@ -98,6 +100,8 @@ pub struct KeyspaceStats {
     pub misses: u64,
     /// Keys deleted because their time had passed.
     pub expired: u64,
+    /// Fields of hashes deleted because their own time had passed.
+    pub expired_fields: u64,
     /// Active cycles that ran out of time.
     pub expire_time_cap_reached: u64,
     /// Keys deleted to make room.
@@ -215,6 +219,11 @@ impl Keyspace {
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> KeyRef<'a> {
         KeyRef::new(&self.hash_key, bytes)
+    }
+
+    /// Random numbers for a command that picks elements: a source of its own, which follows from the seed.
+    pub fn fork_random(&mut self) -> fastrand::Rng {
+        self.rng.fork()
     }
 
     /// The hash key, for [`KeyRef`]s made elsewhere.

@@ -6,7 +6,7 @@
 
 use sha1::{Digest as _, Sha1};
 
-use super::Object;
+use super::{Object, member_bytes};
 use crate::resp::number::{push_f64, push_i64};
 
 /// How scores are turned into text before they are hashed: servers differ by version.
@@ -75,7 +75,8 @@ impl Digest {
             }
             Object::Set(set) => {
                 self.chain(&number::SET.to_be_bytes());
-                set.iter().for_each(|member| self.add(&member));
+                let mut buffer = itoa::Buffer::new();
+                set.iter().for_each(|member| self.add(member_bytes(member, &mut buffer)));
             }
             Object::Zset(members) => {
                 self.chain(&number::ZSET.to_be_bytes());

@@ -21,6 +21,7 @@ mod harness;
 mod notices;
 mod odd;
 mod server;
+mod sets;
 mod settings;
 mod strings;
 mod tree;

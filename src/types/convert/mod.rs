@@ -1,5 +1,6 @@
 //! Values from and to the events of snapshots and DUMP payloads.
 
+mod commands;
 mod hash;
 mod list;
 mod set;
@@ -11,6 +12,7 @@ use highwater_persistence::snapshot::{
 };
 
 use super::{Hash, Limits, List, Object, Set, Zset};
+pub use commands::write_commands;
 use stream::StreamBuilder;
 
 /// A value that has been put together from events.

@@ -20,6 +20,7 @@ mod bus;
 mod declarations;
 mod harness;
 mod hyperloglogs;
+mod notices;
 mod odd;
 mod server;
 mod sets;

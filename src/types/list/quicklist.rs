@@ -104,10 +104,9 @@ impl Quicklist {
     /// Bytes of memory held beside the `Quicklist` itself.
     pub(super) fn memory_usage(&self) -> usize {
         let step = self.nodes.len().div_ceil(SAMPLES).max(1);
-        let looked_at = self.nodes.len().div_ceil(step);
         let sum: usize = self.nodes.iter().step_by(step).map(Node::memory_usage).sum();
-        let estimate = if looked_at == 0 { 0 } else { sum / looked_at * self.nodes.len() };
-        let exact = if step == 1 { sum } else { estimate };
+        let estimate = sum.checked_div(self.nodes.len().div_ceil(step)).unwrap_or(0);
+        let exact = if step == 1 { sum } else { estimate * self.nodes.len() };
         size_class(self.nodes.capacity() * size_of::<Node>()) + exact
     }
 

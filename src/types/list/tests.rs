@@ -76,20 +76,8 @@ fn change(random: &mut fastrand::Rng, list: &mut List, model: &mut Vec<Vec<u8>>,
         }
         9 => {
             let (needle, max) = (item(random), random.usize(1..8));
-            let mut left = max;
-            let mut keep = |other: &Vec<u8>| {
-                let goes = *other == needle && left > 0;
-                left -= usize::from(goes);
-                !goes
-            };
-            if end == End::Head {
-                model.retain(keep);
-            } else {
-                let mut kept: Vec<_> = model.drain(..).rev().filter(|item| keep(item)).collect();
-                kept.reverse();
-                *model = kept;
-            }
-            assert_eq!(list.remove_matches(&needle, end, max, limits), max - left);
+            let removed = remove_from(model, &needle, end, max);
+            assert_eq!(list.remove_matches(&needle, end, max, limits), removed);
         }
         10 if len > 0 => {
             let index = random.usize(..len);
@@ -119,6 +107,24 @@ fn change(random: &mut fastrand::Rng, list: &mut List, model: &mut Vec<Vec<u8>>,
         }
         _ => {}
     }
+}
+
+/// Removes up to `max` items that are `needle`, those nearest to `from` first.
+fn remove_from(model: &mut Vec<Vec<u8>>, needle: &[u8], from: End, max: usize) -> usize {
+    let mut left = max;
+    let mut keep = |item: &Vec<u8>| {
+        let goes = item == needle && left > 0;
+        left -= usize::from(goes);
+        !goes
+    };
+    if from == End::Head {
+        model.retain(keep);
+    } else {
+        let mut kept: Vec<_> = model.drain(..).rev().filter(|item| keep(item)).collect();
+        kept.reverse();
+        *model = kept;
+    }
+    max - left
 }
 
 fn look(random: &mut fastrand::Rng, list: &List, model: &[Vec<u8>]) {

@@ -167,7 +167,7 @@ fn random_changes_agree_with_a_vector() {
         }
         assert_eq!(contents(&list), model);
         // A list of nodes of one item does not become short again.
-        let short_min = if matches!(size, 0 | 1) { 0 } else { 50 };
+        let short_min = if matches!(size, 0 | 1) { 0 } else { 10 };
         assert!(short > short_min && long > 50, "{short} and {long} with {size}");
         assert_eq!(compressed > 0, depth > 0, "{compressed} at depth {depth}");
     }

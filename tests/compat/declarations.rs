@@ -111,6 +111,15 @@ fn strings_and_bitmaps_are_declared_as_in_stock() {
 }
 
 #[test]
+fn lists_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let family: Vec<&Entry> =
+        entries.filter(|entry| entry.command.group.name() == "list").collect();
+    assert_eq!(family.len(), 22, "all of them");
+    check_all(&family);
+}
+
+#[test]
 fn sorted_sets_and_places_are_declared_as_in_stock() {
     let entries = table().entries().iter();
     let families: Vec<&Entry> = entries

@@ -34,8 +34,7 @@ pub(super) const ROWS: &[Row] = &[
         (0, I32_MAX),
         number!(list_compress_depth),
         "Nodes at each end of a list that are not compressed; 0 for no compression at all.",
-    )
-    .without("lists are not compressed in memory"),
+    ),
     Row::number(
         "set-max-intset-entries",
         "512",

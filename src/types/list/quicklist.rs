@@ -207,12 +207,13 @@ impl Quicklist {
         limits: &Limits,
     ) -> usize {
         let (looked_for, mut left, mut emptied) = (Needle::new(needle), max, false);
-        let nodes = self.nodes.len();
+        let (nodes, inner) = (self.nodes.len(), self.inner(limits));
         for step in 0..nodes {
             if left == 0 {
                 break;
             }
-            let node = &mut self.nodes[if from == End::Head { step } else { nodes - 1 - step }];
+            let at = if from == End::Head { step } else { nodes - 1 - step };
+            let node = &mut self.nodes[at];
             let mut found = false;
             let _ended = node.walk(End::Head, 0, &mut |item| {
                 found = item.is(&looked_for);
@@ -221,7 +222,6 @@ impl Quicklist {
             if !found {
                 continue;
             }
-            let was_compressed = node.is_compressed();
             let removed = node.change(|pack| remove_matches(pack, &looked_for, from, left));
             if removed.is_none() {
                 // A node of one item: an empty listpack marks what goes.
@@ -229,7 +229,7 @@ impl Quicklist {
             }
             left -= removed.unwrap_or(1);
             emptied |= node.count() == 0;
-            if was_compressed {
+            if inner.contains(&at) {
                 node.compress();
             }
         }
@@ -355,10 +355,10 @@ impl Quicklist {
             self.nodes[at].decompress();
             self.nodes[nodes - 1 - at].decompress();
         }
+        // A change adds two nodes at most.
         let inner = self.inner(limits);
-        if !inner.is_empty() {
-            self.nodes[inner.start].compress();
-            self.nodes[inner.end - 1].compress();
+        for at in inner.clone().take(2).chain(inner.rev().take(2)) {
+            self.nodes[at].compress();
         }
     }
 

@@ -144,7 +144,7 @@ fn random_changes_agree_with_a_vector() {
         let limits = limits(size, depth);
         let (mut list, mut model) = (List::new(), Vec::new());
         let (mut short, mut long, mut compressed) = (0, 0, 0);
-        for round in 0..4000 {
+        for round in 0..2000 {
             // A copy keeps what it saw.
             let before = (round % 50 == 0).then(|| (list.clone(), model.clone()));
             change(&mut random, &mut list, &mut model, &limits);
@@ -160,7 +160,9 @@ fn random_changes_agree_with_a_vector() {
             compressed = compressed.max(list.nodes().1);
         }
         assert_eq!(contents(&list), model);
-        assert!(short > 50 && long > 50, "{short} and {long}");
+        // A list of nodes of one item does not become short again.
+        let short_min = if matches!(size, 0 | 1) { 0 } else { 50 };
+        assert!(short > short_min && long > 50, "{short} and {long} with {size}");
         assert_eq!(compressed > 0, depth > 0, "{compressed} at depth {depth}");
     }
 }

@@ -1,0 +1,147 @@
+//! Several clients of a stock server and of a node in this process: who waits, who is answered what when others write, and
+//! what those hear who listen.
+
+use std::time::{Duration, Instant};
+
+use highwater::clock::{self, SystemClock};
+use highwater::state::client::Peer;
+use highwater::state::{ClientId, Output};
+
+use crate::ours::{Ours, parse};
+use crate::peer::{Client, Request, Stock, encode, shown, shown_bytes, words};
+
+/// Both sides with their clients.
+pub(crate) struct Several {
+    pub(crate) stock: Stock,
+    pub(crate) ours: Ours,
+    clients: Vec<Client>,
+    ids: Vec<ClientId>,
+}
+
+impl Several {
+    /// Connects `count` clients to each side; the stock server keeps a log.
+    pub(crate) fn start(count: usize) -> Several {
+        let stock = Stock::start(&["--appendonly", "yes"]);
+        let mut ours = Ours::start(|_| {});
+        let clients =
+            (0..count).map(|_| Client::connect(stock.port).expect("it listens")).collect();
+        let ids = (0..count).map(|_| connect(&mut ours)).collect();
+        Several { stock, ours, clients, ids }
+    }
+
+    /// Whether a client's command waits.
+    pub(crate) fn waits(&self, who: usize) -> bool {
+        self.ours.node.state.key_waits.get(self.ids[who]).is_some()
+    }
+
+    /// Sends `request` as client `who` and compares who is answered what.
+    pub(crate) fn step(&mut self, who: usize, request: &Request) {
+        let answers = self.answers(who, request);
+        self.clients[who].send(&encode(request)).expect("it reads");
+        for (client, found) in answers {
+            let expected = self.clients[client].reply();
+            let expected = expected.unwrap_or_else(|error| {
+                panic!(
+                    "{error}: client {client} got {} only from us, when {who} sent {}",
+                    shown_bytes(&found),
+                    shown(request)
+                )
+            });
+            assert!(
+                expected == found,
+                "client {client}, when {who} sent {}\nstock: {}\nours:  {}",
+                shown(request),
+                shown_bytes(&expected),
+                shown_bytes(&found)
+            );
+        }
+        self.wait_until_as_many_wait(request);
+    }
+
+    /// Sends lines as `who: request`, one after the other.
+    pub(crate) fn steps(&mut self, lines: &str) {
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (who, line) = line.split_once(": ").expect("a client's number");
+            self.step(who.parse().expect("a client's number"), &words(line));
+        }
+    }
+
+    /// Who is answered what by our node.
+    fn answers(&mut self, who: usize, request: &Request) -> Vec<(usize, Vec<u8>)> {
+        let mut out = Vec::new();
+        execute(&mut self.ours, self.ids[who], request, &mut out);
+        let mut answers = Vec::new();
+        if !out.is_empty() {
+            answers.push((who, out));
+        }
+        for output in self.ours.node.take_outputs() {
+            if let Output::Answer { client, bytes, .. } | Output::Push { client, bytes } = output {
+                let at = self.ids.iter().position(|id| *id == client).expect("one of them");
+                answers.push((at, bytes));
+            }
+        }
+        answers
+    }
+
+    /// A request that is to wait has been read by the stock server when it counts one more.
+    fn wait_until_as_many_wait(&mut self, request: &Request) {
+        let expected = self.ours.node.state.key_waits.clients().count();
+        let wanted = format!("blocked_clients:{expected}\r\n");
+        let start = Instant::now();
+        while !self.stock_says("INFO clients").contains(&wanted) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{wanted} after {}", shown(request));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn stock_says(&mut self, line: &str) -> String {
+        String::from_utf8_lossy(&self.stock.run(&[words(line)])[0]).into_owned()
+    }
+
+    /// What both sides tell a client that listens to all events of keys while `lines` are sent, `who: request` each; they are
+    /// compared line by line.
+    pub(crate) fn compare_events(&mut self, lines: &str) {
+        let (on, listen) =
+            (words("CONFIG SET notify-keyspace-events KA"), words("PSUBSCRIBE __key*"));
+        self.step(0, &on);
+        let mut listener = Client::connect(self.stock.port).expect("it listens");
+        listener.run(std::slice::from_ref(&listen));
+        let id = connect(&mut self.ours);
+        execute(&mut self.ours, id, &listen, &mut Vec::new());
+        let mut events = 0;
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            self.steps(line);
+            let mut found = Vec::new();
+            if let Some(mail) = self.ours.node.take_mail(id) {
+                mail.write_to(&mut found);
+            }
+            listener.send(&encode(&words("PING end"))).expect("it reads");
+            let mut expected = Vec::new();
+            loop {
+                let frame = listener.reply().expect("it answers");
+                if frame == b"*2\r\n$4\r\npong\r\n$3\r\nend\r\n" {
+                    break;
+                }
+                expected.extend_from_slice(&frame);
+            }
+            assert_eq!(
+                found.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "{line}"
+            );
+            events += usize::from(!found.is_empty());
+        }
+        assert!(events > 5, "{events}");
+    }
+}
+
+fn connect(ours: &mut Ours) -> ClientId {
+    let peer = Peer { loopback: true, ..Peer::default() };
+    ours.node.connect(peer, clock::now()).expect("there is room")
+}
+
+fn execute(ours: &mut Ours, id: ClientId, request: &Request, out: &mut Vec<u8>) {
+    let bytes = encode(request);
+    let requests = parse(&bytes);
+    ours.node.execute(id, (&requests, &bytes[..]), 0, out, &mut SystemClock);
+}

@@ -14,7 +14,8 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 fn key(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(KEYS[random.usize(..if random.u8(..10) == 0 { 4 } else { 2 })])
+    let count = if random.u8(..10) == 0 { 4 } else { 2 };
+    text(KEYS[random.usize(..count)])
 }
 
 fn member(random: &mut fastrand::Rng) -> Vec<u8> {
@@ -36,10 +37,10 @@ fn place(random: &mut fastrand::Rng) -> [Vec<u8>; 2] {
 }
 
 fn unit(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(pick(
-        random,
-        if random.u8(..60) == 0 { &["ly", "", "KM"] } else { &["m", "km", "mi", "ft"] },
-    ))
+    match random.u8(..60) {
+        0 => text(pick(random, &["ly", "", "KM"])),
+        _ => text(pick(random, &["m", "km", "mi", "ft"])),
+    }
 }
 
 fn length(random: &mut fastrand::Rng) -> Vec<u8> {

@@ -133,7 +133,8 @@ fn word(random: &mut fastrand::Rng, choices: &[&str]) -> Vec<u8> {
 }
 
 fn number(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(pick(random, if random.u8(..8) == 0 { &NUMBERS } else { &NUMBERS[..11] }))
+    let count = if random.u8(..8) == 0 { NUMBERS.len() } else { 11 };
+    text(NUMBERS[random.usize(..count)])
 }
 
 /// A number of keys that mostly is right, and the keys.

@@ -51,7 +51,14 @@ pub mod geo;
 mod geo_hash;
 pub mod geo_search;
 mod geo_shape;
+pub mod hash;
+pub mod hash_expiry;
+pub mod hash_extended;
+pub mod hash_number;
+pub mod hash_scan;
 mod help;
+pub mod hyperloglog;
+pub mod hyperloglog_debug;
 pub mod info;
 mod info_memory;
 mod info_persistence;
@@ -62,6 +69,10 @@ pub mod keys;
 pub mod latency;
 mod latency_report;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_pop;
+pub mod list_position;
 pub mod lolwut;
 pub mod memory;
 pub mod migrate;
@@ -80,6 +91,16 @@ pub mod set;
 pub mod set_algebra;
 pub mod set_random;
 pub mod slowlog;
+pub mod stream;
+pub mod stream_claim;
+mod stream_effects;
+pub mod stream_group;
+mod stream_id;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_range;
+pub mod stream_read;
+mod stream_trim;
 pub mod string;
 pub mod string_number;
 pub mod string_options;
@@ -112,9 +133,27 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
+    list_position::COMMANDS,
+    hash::COMMANDS,
+    hash_number::COMMANDS,
+    hash_scan::COMMANDS,
+    hash_expiry::COMMANDS,
+    hash_extended::COMMANDS,
     set::COMMANDS,
     set_random::COMMANDS,
     set_algebra::COMMANDS,
+    hyperloglog::COMMANDS,
+    hyperloglog_debug::COMMANDS,
+    stream::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     zset::COMMANDS,
     zset_range::COMMANDS,
     zset_rank::COMMANDS,

@@ -92,11 +92,11 @@ impl Digest {
             }
             Object::Stream(stream) => {
                 self.chain(&number::STREAM.to_be_bytes());
-                for (id, fields) in &stream.entries {
-                    self.chain(format!("{}.{}", id.ms, id.seq).as_bytes());
-                    for (field, value) in fields {
-                        self.chain(field);
-                        self.chain(value);
+                for entry in stream.entries.iter() {
+                    self.chain(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                    for (field, value) in entry.fields() {
+                        self.chain(&field.to_bytes());
+                        self.chain(&value.to_bytes());
                     }
                 }
             }

@@ -138,3 +138,13 @@ fn the_generic_family_is_declared_as_in_stock() {
     let subcommands = entries.iter().flat_map(|entry| entry.subcommands.iter());
     check_all(&entries.iter().copied().chain(subcommands).collect::<Vec<_>>());
 }
+
+#[test]
+fn streams_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let family: Vec<&Entry> =
+        entries.filter(|entry| entry.command.group.name() == "stream").collect();
+    assert_eq!(family.len(), 15, "all of them");
+    let subcommands = family.iter().flat_map(|entry| entry.subcommands.iter());
+    check_all(&family.iter().copied().chain(subcommands).collect::<Vec<_>>());
+}

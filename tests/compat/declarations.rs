@@ -123,3 +123,13 @@ fn the_generic_family_is_declared_as_in_stock() {
     let subcommands = entries.iter().flat_map(|entry| entry.subcommands.iter());
     check_all(&entries.iter().copied().chain(subcommands).collect::<Vec<_>>());
 }
+
+#[test]
+fn sets_and_hyperloglogs_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let families: Vec<&Entry> = entries
+        .filter(|entry| matches!(entry.command.group.name(), "set" | "hyperloglog"))
+        .collect();
+    assert_eq!(families.len(), 22, "all of them");
+    check_all(&families);
+}

@@ -52,3 +52,16 @@ pub(super) fn raise_all(stored: &[u8], registers: &mut [u8; REGISTERS]) {
         }
     }
 }
+
+/// Raises all that is stored to `registers`.
+pub(super) fn store_all(stored: &mut [u8], registers: &[u8; REGISTERS]) {
+    let (triples, _) = stored.as_chunks_mut::<3>();
+    let (quads, _) = registers.as_chunks::<4>();
+    for (triple, quad) in triples.iter_mut().zip(quads) {
+        let mut values = unpack(*triple);
+        for (value, register) in values.iter_mut().zip(quad) {
+            *value = (*register).max(*value) & MASK;
+        }
+        *triple = pack(values);
+    }
+}

@@ -528,3 +528,27 @@ fn small_sets_are_kept_as_in_7_2() {
     check("SADD j 1 2 3 4 5", ":5");
     check("OBJECT ENCODING j", "hashtable");
 }
+
+#[test]
+fn sets_take_no_more_memory_than_in_stock() {
+    let mut pair = configured(128);
+    for (count, word) in
+        [(10, ""), (500, ""), (100, "word:"), (20_000, ""), (20_000, "member:0000")]
+    {
+        let members = (0..count).map(|number| format!("{word}{number:05}").into_bytes());
+        let members: Vec<_> = if word.is_empty() {
+            (0..count).map(|number: u32| number.to_string().into_bytes()).collect()
+        } else {
+            members.collect()
+        };
+        pair.check("DEL s");
+        for part in members.chunks(100) {
+            let mut sadd = words("SADD s");
+            sadd.extend_from_slice(part);
+            assert_eq!(pair.stock.run(&[sadd.clone()]), pair.ours.run(&[sadd]));
+        }
+        let (stock, ours) = pair.numbers("MEMORY USAGE s SAMPLES 0");
+        println!("{count} of {word:?}: stock {stock}, ours {ours}");
+        assert!(ours <= stock, "{count} of {word:?}: {ours} bytes, in stock {stock}");
+    }
+}

@@ -285,6 +285,7 @@ impl<const VALUES: bool> Page<VALUES> {
             (None, Some(when)) => expiries.push(Expiry::new(lane, when)),
             (None, None) => {}
         }
+        self.drop_extra();
         old
     }
 
@@ -438,14 +439,18 @@ impl<const VALUES: bool> Page<VALUES> {
 
     /// Gives back what is no longer needed, where that is worth it.
     fn tidy(&mut self) {
-        if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
-            self.extra = None;
-        }
+        self.drop_extra();
         let used = self.used();
         if self.len() == 0 {
             self.block = Arc::default();
         } else if used + used / 4 + ARC_BYTES < self.block.len() {
             self.block = fresh(&self.block[..used], used);
+        }
+    }
+
+    fn drop_extra(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+            self.extra = None;
         }
     }
 }

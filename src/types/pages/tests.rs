@@ -70,7 +70,7 @@ fn play<const VALUES: bool>(seed: u64, kinds: u32, rounds: u32) {
         assert_eq!(pages.len(), model.len());
         let earliest = model.values().filter_map(|(_, when)| *when).min();
         assert!(pages.due_from() <= earliest || earliest.is_none());
-        if round % 61 == 0 {
+        if round % 7 == 0 {
             pages.check_invariants();
         }
         if round % 1000 == 0 {

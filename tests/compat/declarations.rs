@@ -149,6 +149,16 @@ fn the_generic_family_is_declared_as_in_stock() {
 }
 
 #[test]
+fn sets_and_hyperloglogs_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let families: Vec<&Entry> = entries
+        .filter(|entry| matches!(entry.command.group.name(), "set" | "hyperloglog"))
+        .collect();
+    assert_eq!(families.len(), 22, "all of them");
+    check_all(&families);
+}
+
+#[test]
 fn streams_are_declared_as_in_stock() {
     let entries = table().entries().iter();
     let family: Vec<&Entry> =

@@ -358,7 +358,7 @@ impl EditableListpack {
             self.make_room(new_bytes - old_bytes);
             self.bytes.resize(len + new_bytes - old_bytes, 0);
             self.bytes.copy_within(old_end..len, at + new_bytes);
-        } else {
+        } else if new_bytes < old_bytes {
             self.bytes.copy_within(old_end..len, at + new_bytes);
             self.bytes.truncate(len + new_bytes - old_bytes);
             self.give_back();

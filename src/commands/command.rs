@@ -209,6 +209,13 @@ pub enum Find {
         /// The word.
         word: &'static str,
     },
+    /// The one behind the first `word` among the arguments from `from` on, if it is there (GEORADIUS).
+    Behind {
+        /// The word.
+        word: &'static str,
+        /// Where it may stand first.
+        from: u8,
+    },
 }
 
 /// One group of keys of a command.

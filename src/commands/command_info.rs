@@ -164,7 +164,10 @@ fn legacy_range(command: &Command) -> (i64, i64, i64) {
                 Some((i64::from(first), i64::from(last), i64::from(step)))
             }
             Find::OneUnless { at, .. } => Some((i64::from(at), i64::from(at), 1)),
-            Find::Counted { .. } | Find::AllBehind { .. } | Find::HalfBehind { .. } => None,
+            Find::Counted { .. }
+            | Find::AllBehind { .. }
+            | Find::HalfBehind { .. }
+            | Find::Behind { .. } => None,
         })
         .collect();
     match ranges[..] {
@@ -202,6 +205,9 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
         }
         Find::OneUnless { at, .. } => (at, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
         // From the second last argument towards the front, says stock.
+        Find::Behind { from, .. } => {
+            (from, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)])
+        }
         Find::AllBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 0)]),
         Find::HalfBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 2)]),
     };
@@ -209,6 +215,7 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
     match spec.find {
         Find::AllBehind { word } => find_word(reply, word, -2),
         Find::HalfBehind { word, from } => find_word(reply, word, i64::from(from)),
+        Find::Behind { word, from } => find_word(reply, word, i64::from(from)),
         _ => find_step(reply, "index", &[("index", i64::from(begin))]),
     }
     reply.bulk(b"find_keys");

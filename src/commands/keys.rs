@@ -51,6 +51,12 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             let is_there = at < args.len() && behind(word, args).is_none();
             Some((at..at + usize::from(is_there)).step_by(1))
         }
+        Find::Behind { word, from } => {
+            let is_word = |arg: &[u8]| arg.eq_ignore_ascii_case(word.as_bytes());
+            let at = args.iter_from(usize::from(from)).position(is_word);
+            let first = at.map_or(args.len(), |at| usize::from(from) + at + 1);
+            Some((first..args.len().min(first + 1)).step_by(1))
+        }
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
         Find::HalfBehind { word, .. } => {
             let all = streams_behind(word, args)?;

@@ -76,8 +76,8 @@ const SCAN: Command = Command {
 
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.db();
-    let cursor = parse_cursor(&args[1]).ok_or(CommandError::new("ERR invalid cursor"))?;
-    let options = ScanOptions::parse(args)?;
+    let cursor = cursor(&args[1])?;
+    let options = ScanOptions::parse(args.iter_from(2), true)?;
     let mut found = Found::new(&ctx.reply);
     let next = ctx.state.keyspace.scan(db, cursor, options.count, |entry| {
         if options.wants(entry) {
@@ -90,17 +90,24 @@ fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// What SCAN looks for.
-struct ScanOptions<'a> {
+/// What SCAN and those who scan a collection look for.
+pub(super) struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
-    count: usize,
+    /// How many elements a step looks at.
+    pub(super) count: usize,
 }
 
 impl<'a> ScanOptions<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+    /// The options behind the cursor; TYPE where there are keys.
+    ///
+    /// # Errors
+    /// An option that there is not, or without its value; a count that is no number above zero.
+    pub(super) fn parse(
+        mut rest: impl Iterator<Item = &'a [u8]>,
+        of_keys: bool,
+    ) -> Result<Self, CommandError> {
         let mut options = Self { pattern: None, type_name: None, count: COUNT_DEFAULT };
-        let mut rest = args.iter_from(2);
         while let Some(word) = rest.next() {
             let value = rest.next().ok_or(errors::SYNTAX)?;
             match word.to_ascii_lowercase().as_slice() {
@@ -110,19 +117,32 @@ impl<'a> ScanOptions<'a> {
                     options.count = count.ok_or(errors::SYNTAX)?;
                 }
                 b"match" => options.pattern = (value != b"*").then_some(value),
-                b"type" => options.type_name = Some(value),
+                b"type" if of_keys => options.type_name = Some(value),
                 _ => return Err(errors::SYNTAX),
             }
         }
         Ok(options)
     }
 
+    /// Whether `name` matches the pattern, if there is one.
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+
     fn wants(&self, entry: &Entry) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+        self.matches(entry.key())
             && self
                 .type_name
                 .is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name(entry).as_bytes()))
     }
+}
+
+/// A cursor.
+///
+/// # Errors
+/// `invalid cursor`.
+pub(super) fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+    parse_cursor(text).ok_or(CommandError::new("ERR invalid cursor"))
 }
 
 /// A cursor as clients may write it: decimal digits with an optional sign (a minus counts down from 2^64, as in C),

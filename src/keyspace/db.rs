@@ -2,6 +2,7 @@
 
 use super::census::Census;
 use super::entry::Entry;
+use super::fields::{FieldDues, SlotDues, due_of};
 use super::key::{HashKey, KeyRef, SLOT_COUNT, Slot};
 use super::slot::SlotStore;
 use super::table::Place;
@@ -17,9 +18,18 @@ pub struct Db {
     pub(super) uid: u64,
     slots: Box<[SlotStore]>,
     tallies: Tallies,
+    /// Hashes of which fields expire.
+    pub(super) field_dues: FieldDues,
     /// Per slot, a time before which no key of it expires: the active cycle reads these 128 KiB in one go instead
     /// of asking 16384 trees.
     due_ms: Box<[u64]>,
+}
+
+/// What is in a slot, and what the database knows of it beside.
+#[derive(Debug, Default)]
+pub(super) struct SlotContents {
+    pub(super) store: SlotStore,
+    dues: SlotDues,
 }
 
 impl Db {
@@ -30,6 +40,7 @@ impl Db {
             uid,
             slots: slots.into_boxed_slice(),
             tallies: Tallies::default(),
+            field_dues: FieldDues::default(),
             due_ms: vec![NEVER; SLOT_COUNT].into_boxed_slice(),
         }
     }
@@ -133,12 +144,14 @@ impl Db {
         if let Some(when) = entry.expiry_ms() {
             self.add_expiry(slot, when);
         }
+        self.field_dues.moved(slot, hash, None, due_of(&entry));
         self.tallies.of(slot).keys.add(slot);
         self.slots[slot.index()].insert(hash_key, hash, entry);
     }
 
     pub(super) fn remove(&mut self, slot: Slot, hash: u64, place: Place) -> Entry {
         let entry = self.slots[slot.index()].remove(hash, place);
+        self.field_dues.moved(slot, hash, due_of(&entry), None);
         self.tallies.of(slot).keys.subtract(slot);
         if let Some(when) = entry.expiry_ms() {
             self.drop_expiry(slot, when);
@@ -155,9 +168,11 @@ impl Db {
         change: impl FnOnce(&mut Entry),
     ) {
         let store = &mut self.slots[slot.index()];
-        let before = store.table.at(place).expiry_ms();
+        let times = |entry: &Entry| (entry.expiry_ms(), due_of(entry));
+        let (before, due_before) = times(store.table.at(place));
         store.change(hash, place, change);
-        let after = store.table.at(place).expiry_ms();
+        let (after, due_after) = times(store.table.at(place));
+        self.field_dues.moved(slot, hash, due_before, due_after);
         if before != after {
             if let Some(when) = before {
                 self.drop_expiry(slot, when);
@@ -203,11 +218,13 @@ impl Db {
         first.filter(|&(when, _)| when < now_ms)
     }
 
-    /// Takes the contents of `slot` out (and puts `store` there), with all counters following.
-    pub(super) fn replace_slot(&mut self, slot: Slot, store: SlotStore) -> SlotStore {
+    /// Takes the contents of `slot` out (and puts `new` there), with all counters following.
+    pub(super) fn replace_slot(&mut self, slot: Slot, new: SlotContents) -> SlotContents {
+        let SlotContents { store, dues } = new;
         self.tallies.replace(slot, &self.slots[slot.index()], &store);
         self.due_ms[slot.index()] = store.expiries.first().map_or(NEVER, |&(when, _)| when);
-        std::mem::replace(&mut self.slots[slot.index()], store)
+        let dues = self.field_dues.replace_slot(slot, dues);
+        SlotContents { store: std::mem::replace(&mut self.slots[slot.index()], store), dues }
     }
 
     #[inline]
@@ -218,6 +235,7 @@ impl Db {
     /// Asserts what must hold between operations.
     pub fn check_invariants(&self, hash_key: &HashKey) {
         self.tallies.check_invariants(&self.slots);
+        self.field_dues.check_invariants(hash_key, &self.slots);
         for (index, store) in self.slots.iter().enumerate() {
             store.check_invariants(hash_key);
             let slot = Slot::at(index);

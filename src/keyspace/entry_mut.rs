@@ -2,6 +2,7 @@
 
 use super::Keyspace;
 use super::entry::Entry;
+use super::fields::due_of;
 use super::key::{KeyRef, Slot};
 use super::table::Place;
 use super::value::{Value, ValueRef};
@@ -18,6 +19,8 @@ pub struct EntryMut<'k> {
     place: Place,
     /// What the entry counted for in its slot's bytes when the first change began.
     opened_bytes: Option<u64>,
+    /// The time before which no field of it expired then.
+    opened_due: Option<u64>,
 }
 
 impl<'k> EntryMut<'k> {
@@ -28,7 +31,7 @@ impl<'k> EntryMut<'k> {
         hash: u64,
         place: Place,
     ) -> EntryMut<'k> {
-        EntryMut { keyspace, db, slot, hash, place, opened_bytes: None }
+        EntryMut { keyspace, db, slot, hash, place, opened_bytes: None, opened_due: None }
     }
 
     /// The entry, to be read.
@@ -53,10 +56,11 @@ impl<'k> EntryMut<'k> {
     pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
         self.open();
         // `change` counts bytes by itself, so the count is settled before and noted again behind it.
-        self.settle_bytes();
+        self.settle();
         let db = self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
         db.change(self.slot, self.hash, self.place, |entry| entry.set_expiry(expiry_ms));
         self.opened_bytes = Some(self.entry().own_bytes() as u64);
+        self.opened_due = due_of(self.entry());
     }
 
     /// The string as a buffer that can grow; `None` if it is not a string. See [`Entry::string_mut`].
@@ -77,7 +81,7 @@ impl<'k> EntryMut<'k> {
 
     /// Removes the key.
     pub fn remove(mut self) {
-        self.settle_bytes();
+        self.settle();
         let key = self.entry().key().to_vec();
         let key = KeyRef { bytes: &key, slot: self.slot, hash: self.hash };
         let entry = self.keyspace.unlink_place(self.db, &key, self.place);
@@ -96,6 +100,7 @@ impl<'k> EntryMut<'k> {
 
     fn first_change(&mut self) {
         self.opened_bytes = Some(self.entry().own_bytes() as u64);
+        self.opened_due = due_of(self.entry());
         let key = KeyRef { bytes: &[], slot: self.slot, hash: self.hash };
         self.keyspace.tell_walks(self.db, &key, self.place);
         self.keyspace.stamp(self.db, &key);
@@ -115,20 +120,22 @@ impl<'k> EntryMut<'k> {
         }
     }
 
-    /// Brings the slot's bytes up to date.
-    fn settle_bytes(&mut self) {
+    /// Brings the slot's bytes up to date, and when fields expire.
+    fn settle(&mut self) {
         if let Some(before) = self.opened_bytes.take() {
             let db =
                 self.keyspace.dbs[self.db as usize].as_deref_mut().expect("it holds the place");
             let store = db.slot_mut(self.slot);
             let after = store.table.at(self.place).own_bytes() as u64;
             store.bytes = store.bytes + after - before;
+            let due = due_of(store.table.at(self.place));
+            db.field_dues.moved(self.slot, self.hash, self.opened_due.take(), due);
         }
     }
 }
 
 impl Drop for EntryMut<'_> {
     fn drop(&mut self) {
-        self.settle_bytes();
+        self.settle();
     }
 }

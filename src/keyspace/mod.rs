@@ -5,7 +5,7 @@
 //! an entry to change; they hold an [`EntryMut`], which does these things when it is first used.
 //!
 //! The node prepares each execution unit with [`Keyspace::begin`] (time and stamp) and collects what it left
-//! behind: [`Keyspace::effects`], [`Keyspace::observed`], [`Keyspace::dirty`], touched watchers, garbage.
+//! behind: [`Keyspace::effects`], [`Keyspace::observed`], [`Keyspace::dirty`], touched watchers, events, garbage.
 
 mod access;
 mod census;
@@ -14,8 +14,10 @@ mod door;
 mod effects;
 mod entry;
 mod entry_mut;
+mod events;
 mod evict;
 mod expire;
+mod fields;
 mod garbage;
 mod hidden;
 mod hold;
@@ -40,8 +42,10 @@ pub use door::{Access, Ttl};
 pub use effects::{ArgWriter, Effects};
 pub use entry::{EMBEDDED_BYTES_MAX, Entry};
 pub use entry_mut::EntryMut;
+pub use events::{KeyEvent, KeyEventKind};
 pub use evict::Evicted;
 pub use expire::{ExpireBudget, ExpireOutcome};
+pub use fields::ExpiredFields;
 pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};
@@ -51,6 +55,7 @@ pub use value::{Value, ValueRef};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 
+use crate::config::special::KeyspaceEvents;
 use crate::types::Limits;
 use evict::EvictionPool;
 use expire::ExpireCursor;
@@ -82,6 +87,8 @@ pub struct Settings {
     pub lazy_expire: bool,
     /// `lazyfree-lazy-eviction`: the effect of an eviction is UNLINK rather than DEL.
     pub lazy_eviction: bool,
+    /// `notify-keyspace-events`: which events are kept.
+    pub events: KeyspaceEvents,
 }
 
 /// Counts of what happened, since the start or CONFIG RESETSTAT.
@@ -93,6 +100,8 @@ pub struct KeyspaceStats {
     pub misses: u64,
     /// Keys deleted because their time had passed.
     pub expired: u64,
+    /// Fields of hashes deleted because their own time had passed.
+    pub expired_fields: u64,
     /// Active cycles that ran out of time.
     pub expire_time_cap_reached: u64,
     /// Keys deleted to make room.
@@ -133,6 +142,8 @@ pub struct Keyspace {
     holds: Holds,
     waits: Waits,
     garbage: Vec<Garbage>,
+    /// What happened to keys and nobody has been told yet.
+    events: Vec<KeyEvent>,
     expire_cursor: ExpireCursor,
     eviction_pool: EvictionPool,
     /// The database that the random policies look at next.
@@ -164,6 +175,7 @@ impl Keyspace {
             holds: Holds::default(),
             waits: Waits::default(),
             garbage: Vec::new(),
+            events: Vec::new(),
             expire_cursor: ExpireCursor::default(),
             eviction_pool: EvictionPool::default(),
             evict_turn: 0,
@@ -207,6 +219,11 @@ impl Keyspace {
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> KeyRef<'a> {
         KeyRef::new(&self.hash_key, bytes)
+    }
+
+    /// Random numbers for a command that picks elements: a source of its own, which follows from the seed.
+    pub fn fork_random(&mut self) -> fastrand::Rng {
+        self.rng.fork()
     }
 
     /// The hash key, for [`KeyRef`]s made elsewhere.

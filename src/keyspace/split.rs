@@ -1,8 +1,8 @@
 //! Loading on several cores: a keyspace taken apart by slot, and put together again.
 
 use super::Keyspace;
+use super::db::SlotContents;
 use super::key::{HashKey, SLOT_COUNT, Slot};
-use super::slot::SlotStore;
 
 /// The part, of `parts` equal ones, that loads `slot`. Neighbours are in different parts: a snapshot may hold its keys
 /// slot by slot, and one part would wait for the other.
@@ -21,7 +21,7 @@ impl Keyspace {
         for db in 0..self.db_count() {
             let Some(mut database) = self.dbs[db as usize].take() else { continue };
             for slot in database.stored_slots().collect::<Vec<_>>() {
-                let store = database.replace_slot(slot, SlotStore::default());
+                let store = database.replace_slot(slot, SlotContents::default());
                 split[part_of(slot, parts)].db_or_new(db).replace_slot(slot, store);
             }
         }
@@ -42,9 +42,9 @@ impl Keyspace {
             for db in 0..self.db_count() {
                 let Some(mut database) = part.dbs[db as usize].take() else { continue };
                 for slot in database.stored_slots().collect::<Vec<_>>() {
-                    let store = database.replace_slot(slot, SlotStore::default());
+                    let store = database.replace_slot(slot, SlotContents::default());
                     let before = self.db_or_new(db).replace_slot(slot, store);
-                    assert!(before.table.is_empty(), "{slot:?} was in two parts");
+                    assert!(before.store.table.is_empty(), "{slot:?} was in two parts");
                 }
             }
         }

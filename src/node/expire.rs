@@ -4,9 +4,14 @@
 //! driver lets others at the node.
 
 use crate::clock::Clock;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::ExpireBudget;
+use crate::state::State;
 
 use super::{Node, propagate};
+
+/// Fields removed between two looks at the clock.
+const FIELDS_PER_LOOK: usize = 64;
 
 /// The longest time for which one slice holds the node, in microseconds.
 const SLICE_US: u64 = 1000;
@@ -45,6 +50,7 @@ impl Node {
         let time_us = SLICE_US.min(self.expire_left_us);
         let budget = ExpireBudget { time_us, keys: usize::MAX };
         let outcome = state.keyspace.expire_cycle(budget, &mut || clock.mono_us());
+        let fields_are_due = expire_fields(state, clock, time.mono_us + time_us);
         propagate::flush_each(state);
         self.tell_watchers();
         if self.state.keyspace.has_ready() {
@@ -53,8 +59,22 @@ impl Node {
         let elapsed_us = clock.mono_us().saturating_sub(time.mono_us);
         self.expire_spent_us += elapsed_us;
         self.expire_left_us = self.expire_left_us.saturating_sub(elapsed_us.max(1));
-        outcome.is_capped
+        outcome.is_capped || fields_are_due
     }
+}
+
+/// Removes fields of hashes whose own time has passed, until none is due or it is `end_us`. Says whether more are due.
+fn expire_fields(state: &mut State, clock: &mut dyn Clock, end_us: u64) -> bool {
+    while let Some((db, key, expired)) = state.keyspace.expire_due_fields(FIELDS_PER_LOOK) {
+        state.notify(KeyspaceEvents::HASH, "hexpired", db, &key);
+        if expired.is_gone {
+            state.notify(KeyspaceEvents::GENERIC, "del", db, &key);
+        }
+        if clock.mono_us() >= end_us {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

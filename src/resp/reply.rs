@@ -163,9 +163,24 @@ impl<'a> Reply<'a> {
 
     /// A double.
     pub fn double(&mut self, value: f64) {
-        let mut text = Vec::with_capacity(24);
-        push_f64(&mut text, value);
-        if self.resp3 { self.line(b',', &text) } else { self.bulk(&text) }
+        let start = self.out.len();
+        if self.resp3 {
+            self.out.push(b',');
+        }
+        let text = self.out.len();
+        push_f64(self.out, value);
+        if !self.resp3 {
+            // A double takes less than 100 characters.
+            let (tens, ones) = ((self.out.len() - text) / 10, (self.out.len() - text) % 10);
+            let digit = |number: usize| b'0' + u8::try_from(number).unwrap_or(0);
+            let head = [b'$', digit(tens), digit(ones), b'\r', b'\n'];
+            if tens > 0 {
+                self.out.splice(start..start, head);
+            } else {
+                self.out.splice(start..start, [head[0], head[2], head[3], head[4]]);
+            }
+        }
+        self.end();
     }
 
     /// A boolean; 1 or 0 in RESP2.

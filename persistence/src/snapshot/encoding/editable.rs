@@ -9,7 +9,7 @@ use super::{Corrupt, parse_integer};
 use crate::snapshot::encoding::Item as RawItem;
 
 /// An item of a listpack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedItem<'a> {
     /// An integer; as a string it is its canonical spelling.
     Int(i64),

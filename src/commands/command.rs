@@ -189,6 +189,13 @@ pub enum Find {
         /// Index of the first key.
         first: u8,
     },
+    /// The same, with an argument that is no key behind each key (MSETEX).
+    CountedPairs {
+        /// Index of the number.
+        at: u8,
+        /// Index of the first key.
+        first: u8,
+    },
     /// Argument `at`, unless it is empty and keys stand behind `word` (MIGRATE).
     OneUnless {
         /// Its index.

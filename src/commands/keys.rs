@@ -40,12 +40,8 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             };
             Some((usize::from(first)..end.min(args.len())).step_by(usize::from(step.max(1))))
         }
-        Find::Counted { at, first } => {
-            let count = usize::try_from(parse_i64(args.get(usize::from(at))?)?).ok()?;
-            let first = usize::from(first);
-            let end = first.checked_add(count)?;
-            (count > 0 && end <= args.len()).then(|| (first..end).step_by(1))
-        }
+        Find::Counted { at, first } => counted(args, at, first, 1),
+        Find::CountedPairs { at, first } => counted(args, at, first, 2),
         Find::OneUnless { at, word } => {
             let at = usize::from(at);
             let is_there = at < args.len() && behind(word, args).is_none();
@@ -53,6 +49,19 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
         }
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
     }
+}
+
+/// Keys from `first` on, each `step`; argument `at` says how many.
+fn counted(
+    args: Args<'_>,
+    at: u8,
+    first: u8,
+    step: usize,
+) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
+    let count = usize::try_from(parse_i64(args.get(usize::from(at))?)?).ok()?;
+    let first = usize::from(first);
+    let end = count.checked_mul(step)?.checked_add(first)?;
+    (count > 0 && end <= args.len()).then(|| (first..end).step_by(step))
 }
 
 /// The arguments of MIGRATE behind `word`, if its key is empty. What stands behind AUTH is no word.
@@ -101,6 +110,10 @@ mod tests {
         check(counted, &["lmpop", "9", "a"], None);
         check(counted, &["lmpop", "x", "a"], None);
         check(counted, &["lmpop", "0", "a"], None);
+        let pairs = Find::CountedPairs { at: 1, first: 2 };
+        check(pairs, &["msetex", "2", "a", "1", "b", "2", "nx"], Some(&[2, 4]));
+        check(pairs, &["msetex", "2", "a", "1", "b"], None);
+        check(pairs, &["msetex", "9223372036854775807", "a", "1"], None);
         let (one, all) =
             (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
         let moves = |words: &str, single: &[usize], others: &[usize]| {

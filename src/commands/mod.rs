@@ -85,6 +85,8 @@ pub mod set_algebra;
 pub mod set_random;
 pub mod slowlog;
 pub mod string;
+pub mod string_compare;
+pub mod string_many;
 pub mod string_number;
 pub mod string_options;
 pub mod string_range;
@@ -105,6 +107,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     string_range::COMMANDS,
     string_number::COMMANDS,
+    string_compare::COMMANDS,
+    string_many::COMMANDS,
     lcs::COMMANDS,
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,

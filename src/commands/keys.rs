@@ -47,8 +47,37 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             let is_there = at < args.len() && behind(word, args).is_none();
             Some((at..at + usize::from(is_there)).step_by(1))
         }
+        Find::Behind { word, from } => {
+            let is_word = |arg: &[u8]| arg.eq_ignore_ascii_case(word.as_bytes());
+            let at = args.iter_from(usize::from(from)).position(is_word);
+            let first = at.map_or(args.len(), |at| usize::from(from) + at + 1);
+            Some((first..args.len().min(first + 1)).step_by(1))
+        }
+        Find::BehindLast { word } => {
+            let first = last_behind(word, args).unwrap_or(args.len());
+            Some((first..args.len().min(first + 1)).step_by(1))
+        }
+        Find::Nowhere => Some((0..0).step_by(1)),
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
+        Find::HalfBehind { word, .. } => {
+            let all = streams_behind(word, args)?;
+            let is_even = all.len().is_multiple_of(2);
+            (is_even && !all.is_empty()).then(|| (all.start..all.start + all.len() / 2).step_by(1))
+        }
     }
+}
+
+/// Where the argument of SORT behind the last `word` stands.
+fn last_behind(word: &str, args: Args<'_>) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        if is(word) && at + 1 < args.len() {
+            found = Some(at + 1);
+        }
+        at += 1 + usize::from(is(word) || is("by") || is("get")) + 2 * usize::from(is("limit"));
+    }
+    found
 }
 
 /// Keys from `first` on, each `step`; argument `at` says how many.
@@ -62,6 +91,19 @@ fn counted(
     let first = usize::from(first);
     let end = count.checked_mul(step)?.checked_add(first)?;
     (count > 0 && end <= args.len()).then(|| (first..end).step_by(step))
+}
+
+/// The arguments of XREAD or XREADGROUP behind `word`. What an option takes is no word.
+fn streams_behind(word: &str, args: Args<'_>) -> Option<std::ops::Range<usize>> {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        if is(word) {
+            return Some(at + 1..args.len());
+        }
+        at += 1 + usize::from(is("block") || is("count")) + 2 * usize::from(is("group"));
+    }
+    None
 }
 
 /// The arguments of MIGRATE behind `word`, if its key is empty. What stands behind AUTH is no word.
@@ -114,6 +156,27 @@ mod tests {
         check(pairs, &["msetex", "2", "a", "1", "b", "2", "nx"], Some(&[2, 4]));
         check(pairs, &["msetex", "2", "a", "1", "b"], None);
         check(pairs, &["msetex", "9223372036854775807", "a", "1"], None);
+        let half = Find::HalfBehind { word: "STREAMS", from: 1 };
+        let reads = |words: &str, expected: Option<&[usize]>| {
+            check(half, &words.split(' ').collect::<Vec<_>>(), expected);
+        };
+        reads("xread streams a b 0 0", Some(&[2, 3]));
+        reads("xread count 1 block 0 STREAMS a 0", Some(&[6]));
+        reads("xreadgroup group streams streams noack streams a >", Some(&[6]));
+        reads("xread streams a", None);
+        reads("xread streams", None);
+        reads("xread count streams a 0", None);
+        let stored = Find::BehindLast { word: "STORE" };
+        let sorts = |words: &str, expected: &[usize]| {
+            check(stored, &words.split(' ').collect::<Vec<_>>(), Some(expected));
+        };
+        sorts("sort a", &[]);
+        sorts("sort store", &[]);
+        sorts("sort a store b", &[3]);
+        sorts("sort a store b STORE c", &[5]);
+        sorts("sort a by store get store limit store store", &[]);
+        sorts("sort a limit 0 1 by x store store store", &[8]);
+        check(Find::Nowhere, &["sort", "a", "by", "b"], Some(&[]));
         let (one, all) =
             (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
         let moves = |words: &str, single: &[usize], others: &[usize]| {

@@ -65,7 +65,6 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return set_with_options(ctx, args);
     }
     let key = ctx.key(&args[1]);
-    let db = ctx.client.db;
     store(ctx, &key, &args[2], Ttl::Clear);
     ctx.reply.ok();
     Ok(())

@@ -14,14 +14,16 @@
 //! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
-//! | `zset.rs` | members by score and by name |
-//! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
+//! | `hyperloglog/` | strings that estimate how many different elements were added to them |
+//! | `stream/` | entries, groups, consumers and what they have not acknowledged |
+//! | `zset/` | members by score and by name |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
 pub mod convert;
 pub mod digest;
 mod hash;
+pub mod hyperloglog;
 mod intset;
 mod limits;
 mod list;
@@ -43,5 +45,8 @@ pub use object::Object;
 pub use ordered::OrderedMap;
 pub use pages::{Record, fix_order};
 pub use set::{Member, Set, member_bytes};
-pub use stream::{Consumer, Fields, Group, Pending, Stream};
-pub use zset::Zset;
+pub use stream::{
+    Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
+    Trim,
+};
+pub use zset::{Elements, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

@@ -36,7 +36,7 @@ impl Object {
             Object::Set(set) => set.len(),
             Object::Hash(hash) => hash.len(),
             Object::Zset(zset) => zset.len(),
-            Object::Stream(stream) => stream.entries.len(),
+            Object::Stream(stream) => stream.len(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Object {
             Object::List(list) => list.encoding(limits),
             Object::Set(set) => set.encoding(limits),
             Object::Hash(hash) => hash.encoding(limits),
-            Object::Zset(zset) => zset.encoding(limits),
+            Object::Zset(zset) => zset.encoding(),
             Object::Stream(_) => "stream",
         }
     }

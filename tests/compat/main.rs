@@ -6,6 +6,7 @@
 
 mod gates;
 mod generic;
+mod geo;
 mod ours;
 mod peer;
 #[path = "../blackbox/server.rs"]
@@ -18,11 +19,17 @@ mod bitmaps;
 mod bus;
 mod declarations;
 mod harness;
+mod hyperloglogs;
 mod notices;
 mod odd;
 mod server;
 mod sets;
 mod settings;
+mod sort;
+mod streams;
+mod streams_log;
+mod streams_wait;
 mod strings;
 mod tree;
 mod values;
+mod zsets;

@@ -15,6 +15,7 @@ use directory::{Directory, NEVER};
 pub use page::Record;
 use page::{Item, Page};
 pub use seed::fix_order;
+pub(super) use seed::hash;
 
 /// Records per page, on average, beyond which there will be another page.
 const LOAD_MAX: usize = 24;

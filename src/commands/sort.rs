@@ -234,3 +234,30 @@ fn store(
 
 /// The commands of this file.
 pub const COMMANDS: &[Command] = &[SORT, SORT_RO];
+
+#[cfg(test)]
+mod tests {
+    use crate::node::tests::Bench;
+
+    #[test]
+    fn other_keys_are_not_named_in_a_cluster() {
+        let mut bench = Bench::new();
+        bench.run("rpush l 3 1 2\nset w_1 1");
+        bench.node.state.config.values_mut().cluster_enabled = true;
+        let by = "-ERR BY option of SORT denied in Cluster mode.\r\n";
+        let get = "-ERR GET option of SORT denied in Cluster mode.\r\n";
+        assert_eq!(bench.run("sort l by w_*\nsort l by * get #"), by.repeat(2));
+        assert_eq!(bench.run("sort_ro l get #\nsort l get a"), get.repeat(2));
+        assert_eq!(bench.run("sort l by nosort limit 0 1"), "*1\r\n$1\r\n3\r\n");
+    }
+
+    #[test]
+    fn what_is_stored_is_heard_of_and_counts_by_element() {
+        let mut bench = Bench::new();
+        bench.run("rpush l 3 1 2");
+        let before = bench.node.state.persistence.dirty;
+        assert_eq!(bench.run("sort l store d\nsort nothing store d"), ":3\r\n:0\r\n");
+        assert_eq!(bench.node.state.persistence.dirty, before + 4);
+        assert_eq!(bench.run("exists d"), ":0\r\n");
+    }
+}

@@ -23,7 +23,7 @@ const ELEMENTS: &[&str] = &[
     "+6",
     "9007199254740993",
 ];
-const TEXTS: &[&str] = &["a", "b", "abc", "B", "x y", "zz", "10", "9", "\"\""];
+const TEXTS: &[&str] = &["a", "b", "abc", "B", "\"x y\"", "zz", "10", "9", "\"\""];
 const BY: &[&str] =
     &["w_*", "w_*", "h_*->n", "h_*->t", "t_*", "nosort", "#", "*", "w_*->", "w_*->x", "nothing_*"];
 const GET: &[&str] = &[
@@ -51,6 +51,7 @@ fn element(random: &mut fastrand::Rng) -> String {
 /// A request that fills the collections and the keys that patterns name.
 fn change(random: &mut fastrand::Rng) -> String {
     let (one, text) = (element(random), pick(random, TEXTS));
+    let plain = text.trim_matches('"').replace(' ', "-");
     let number = random.i32(-20..60);
     match random.u8(..16) {
         0 | 1 => format!("RPUSH l {one} {}", element(random)),
@@ -65,8 +66,8 @@ fn change(random: &mut fastrand::Rng) -> String {
         10 => format!("RPUSH words {text} {number}"),
         11 => format!("LTRIM {} 0 {}", pick(random, &["words", "l", "numbers"]), random.u8(..30)),
         12 => format!("SET w_{number} {one}"),
-        13 => format!("SET t_{number} {text}{number}"),
-        14 => format!("HSET h_{number} n {} t {text}{number}", random.i16(..)),
+        13 => format!("SET t_{number} {plain}{number}"),
+        14 => format!("HSET h_{number} n {} t {plain}{number}", random.i16(..)),
         _ => format!("DEL w_{number} t_{number} h_{number}"),
     }
 }
@@ -74,14 +75,13 @@ fn change(random: &mut fastrand::Rng) -> String {
 fn sort(random: &mut fastrand::Rng) -> String {
     let key = pick(random, COLLECTIONS);
     let by = if random.bool() { Some(pick(random, BY)) } else { None };
-    // Texts that are equal come in any order in stock, and sets without order are shown in any.
-    let mut alpha = random.u8(..3) == 0;
-    alpha &= !by.is_some_and(|by| {
-        ["w_*", "h_*->n", "nothing_*", "w_*->", "w_*->x", "h_*->t", "t_*", "*"].contains(&by)
-    });
-    let unordered = by.is_some_and(|by| ["nosort", "#"].contains(&by)) && key == "s";
+    // Texts that are equal come in any order in stock, and so does a set that is not sorted.
+    let texts = ["s", "words"].contains(&key);
+    let by_itself = by.is_some_and(|by| ["nosort", "#"].contains(&by));
+    let alpha = texts || (random.u8(..3) == 0 && (by.is_none() || by_itself));
+    let by = by.filter(|_| !texts || (by_itself && key != "s"));
     let mut line = format!("{} {key}", pick(random, &["SORT", "SORT", "SORT_RO"]));
-    if let Some(by) = by.filter(|_| !unordered) {
+    if let Some(by) = by {
         line += &format!(" BY {by}");
     }
     for _ in 0..random.u8(..3) {
@@ -91,7 +91,7 @@ fn sort(random: &mut fastrand::Rng) -> String {
         line += &format!(" LIMIT {} {}", random.i32(-3..20), random.i32(-2..20));
     }
     line += pick(random, &["", "", " DESC", " ASC", " DESC ASC"]);
-    if alpha || key == "s" || key == "words" {
+    if alpha {
         line += " ALPHA";
     }
     if random.u8(..4) == 0 {

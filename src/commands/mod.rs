@@ -91,6 +91,9 @@ pub mod set;
 pub mod set_algebra;
 pub mod set_random;
 pub mod slowlog;
+pub mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod stream;
 pub mod stream_claim;
 mod stream_effects;
@@ -102,6 +105,8 @@ pub mod stream_range;
 pub mod stream_read;
 mod stream_trim;
 pub mod string;
+pub mod string_compare;
+pub mod string_many;
 pub mod string_number;
 pub mod string_options;
 pub mod string_range;
@@ -129,6 +134,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     string_range::COMMANDS,
     string_number::COMMANDS,
+    string_compare::COMMANDS,
+    string_many::COMMANDS,
     lcs::COMMANDS,
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
@@ -167,6 +174,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     scan::COMMANDS,
     object::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     migrate::COMMANDS,
     flush::COMMANDS,

@@ -27,6 +27,7 @@ mod server;
 mod sets;
 mod settings;
 mod several;
+mod sort;
 mod streams;
 mod streams_log;
 mod streams_wait;

@@ -18,6 +18,7 @@ mod bitmaps;
 mod bus;
 mod declarations;
 mod harness;
+mod hashes;
 mod odd;
 mod server;
 mod settings;

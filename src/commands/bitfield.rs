@@ -5,6 +5,7 @@ use super::bitmap::{bit_offset, check_bit_offset};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::string_range::{insert_raw, narrow, string_at, string_bytes, string_entry};
+use crate::config::special::KeyspaceEvents;
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
 
@@ -215,12 +216,14 @@ fn write(ctx: &mut Context<'_>, args: Args<'_>, operations: &[Operation]) -> Com
     let writes = operations.iter().filter(|operation| operation.action != Action::Get);
     let length = writes.map(Operation::end).max().unwrap_or(0);
     let mut replies = Vec::with_capacity(operations.len());
+    let mut changed = true;
     if let Some((mut entry, before)) = string_entry(ctx, &key)? {
         let mut buffer = itoa::Buffer::new();
         let bytes = string_bytes(entry.value(), &mut buffer).expect("a string");
         let idle = leading_idle(bytes, operations, &mut replies);
         // Fields that stay what they are change nothing, so nothing is logged either.
-        if idle < operations.len() || before < length {
+        changed = idle < operations.len() || before < length;
+        if changed {
             let bytes = entry.string_mut().expect("a string");
             if before < length {
                 bytes.resize(length, 0);
@@ -232,6 +235,13 @@ fn write(ctx: &mut Context<'_>, args: Args<'_>, operations: &[Operation]) -> Com
         let mut bytes = vec![0; length];
         replies.extend(operations.iter().map(|operation| apply(&mut bytes, operation)));
         insert_raw(ctx, &key, bytes);
+    }
+    // A string that has only grown, since no field took its new value, is no news in stock servers either.
+    let took = |(operation, reply): (&Operation, &Option<i128>)| {
+        operation.action != Action::Get && reply.is_some()
+    };
+    if changed && operations.iter().zip(&replies).any(took) {
+        ctx.notify(KeyspaceEvents::STRING, "setbit", key.bytes);
     }
     ctx.reply.array(replies.len());
     for reply in replies {

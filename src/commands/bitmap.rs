@@ -4,6 +4,7 @@ use super::arguments::{is, must_obey};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key, keys};
 use super::context::Context;
 use super::string_range::{insert_raw, narrow, string_at, string_bytes, string_entry};
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::Access;
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
@@ -48,13 +49,14 @@ fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let key = ctx.key(&args[1]);
     let (at, mask) = (narrow(offset >> 3), 0x80u8 >> (offset & 7));
-    let mut before = false;
+    let (mut before, mut changed) = (false, true);
     if let Some((mut entry, length)) = string_entry(ctx, &key)? {
         let mut buffer = itoa::Buffer::new();
         let bytes = string_bytes(entry.value(), &mut buffer).expect("a string");
         before = bytes.get(at).is_some_and(|byte| byte & mask != 0);
         // A bit that stays what it is changes nothing, so nothing is logged either.
-        if before != on || at >= length {
+        changed = before != on || at >= length;
+        if changed {
             let bytes = entry.string_mut().expect("a string");
             if at >= length {
                 bytes.resize(at + 1, 0);
@@ -65,6 +67,9 @@ fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut bytes = vec![0; at + 1];
         bytes[at] = if on { mask } else { 0 };
         insert_raw(ctx, &key, bytes);
+    }
+    if changed {
+        ctx.notify(KeyspaceEvents::STRING, "setbit", key.bytes);
     }
     ctx.reply.int(i64::from(before));
     Ok(())
@@ -161,12 +166,15 @@ fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let target = ctx.key(&args[2]);
     let db = ctx.client.db;
     if longest == 0 {
-        ctx.state.keyspace.remove(db, &target);
+        if ctx.state.keyspace.remove(db, &target) {
+            ctx.notify(KeyspaceEvents::GENERIC, "del", target.bytes);
+        }
         ctx.reply.int(0);
         return Ok(());
     }
     let result = combine(ctx, operation, args, longest);
     insert_raw(ctx, &target, result);
+    ctx.notify(KeyspaceEvents::STRING, "set", target.bytes);
     ctx.reply.len(longest);
     Ok(())
 }

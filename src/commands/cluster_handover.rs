@@ -1,7 +1,8 @@
 //! CLUSTER HANDOVER: what the source of a migration asks of its target. Not for operators; those of `cluster_migration` are.
 //!
 //! ```text
-//!   BEGIN job source target ranges   receive these slots; answers the last batch applied
+//!   BEGIN job source target ranges session epoch
+//!                                    receive these slots; answers the last batch of this session applied
 //!   APPLY job number commands        apply a batch; answers its number
 //!   READY job                        bring what you have to disk; answers when it is there
 //!   TAKE job number epoch            that was all: claim the slots, in a newer epoch; answers that of the claim
@@ -21,8 +22,8 @@ use super::cluster_migration::{begin, check_source, check_target};
 use super::command::{Arity, Command, CommandResult};
 use super::context::{Context, Then};
 use crate::cluster::core::EPOCH_MAX;
-use crate::cluster::{Epoch, NodeId};
-use crate::migration::note::Plan;
+use crate::cluster::{Epoch, NodeId, SlotSet};
+use crate::migration::note::{Plan, is_session};
 use crate::migration::{Job, Role, Said, Stage, parse_ranges};
 use crate::resp::{Args, CommandError, errors};
 use crate::state::client::Blocked;
@@ -47,7 +48,7 @@ fn handover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_log(ctx.state)?;
     let name = NodeId::new(&args[3]).ok_or(CommandError::new("ERR Invalid job name"))?;
     match (&args[2], args.len()) {
-        (word, 7) if is(word, "BEGIN") => receive(ctx, name, args),
+        (word, 9) if is(word, "BEGIN") => receive(ctx, name, args),
         (word, 6) if is(word, "APPLY") => {
             // The batch is applied by the node: commands do not run commands.
             ctx.then = Then::ApplyBatch;
@@ -88,7 +89,7 @@ fn node_id(word: &[u8]) -> Result<NodeId, CommandError> {
     NodeId::new(word).ok_or(CommandError::new("ERR Invalid node name"))
 }
 
-fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
+fn ranges(word: &[u8]) -> Result<SlotSet, CommandError> {
     let text = std::str::from_utf8(word).ok();
     text.and_then(parse_ranges).ok_or(CommandError::new("ERR Invalid slot ranges"))
 }
@@ -96,6 +97,8 @@ fn ranges(word: &[u8]) -> Result<crate::cluster::SlotSet, CommandError> {
 fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
     let (source, target) = (node_id(&args[4])?, node_id(&args[5])?);
     let slots = ranges(&args[6])?;
+    let from = session_name(&args[7])?;
+    let epoch = epoch_of(&args[8])?;
     let (now, session) = (ctx.time, ctx.client.id.0);
     if let Some(job) = import(ctx.state, &name) {
         job.heard = now;
@@ -108,14 +111,26 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
         if job.stage == Stage::Taken {
             return begin_again(ctx, &name, &source);
         }
-        job.session = Some(session);
-        let batch = i64::try_from(job.batch).unwrap_or(i64::MAX);
-        ctx.no_effect();
-        ctx.reply.int(batch);
+        let (batch, is_same) = (job.batch, job.from == from);
+        check_epoch(ctx.state, &slots, epoch)?;
+        if batch > 0 && !is_same {
+            // The source has begun anew, or another one has. Batches of two sessions do not go together.
+            drop_import(ctx, &name);
+            return Err("TRYAGAIN What came of another session is being removed".into());
+        }
+        ctx.effect_given = true;
+        if !is_same {
+            ctx.state.say_of_job(name, Said::From(from));
+        }
+        if let Some(job) = import(ctx.state, &name) {
+            job.session = Some(session);
+        }
+        ctx.reply.int(i64::try_from(batch).unwrap_or(i64::MAX));
         return Ok(());
     }
     let plan = Plan { source, target, slots };
     check_target(ctx.state, &plan)?;
+    check_epoch(ctx.state, &plan.slots, epoch)?;
     if let Some(other) = ctx.state.migrations.meeting(&plan.slots).map(|job| job.name) {
         // Another job of the same source is over, or it would not have begun this one.
         let is_stale = import(ctx.state, &other)
@@ -137,11 +152,30 @@ fn receive(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult
     }
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Import(Box::new(plan)));
+    ctx.state.say_of_job(name, Said::From(from));
     if let Some(job) = import(ctx.state, &name) {
         job.session = Some(session);
     }
     ctx.reply.int(0);
     Ok(())
+}
+
+fn session_name(word: &[u8]) -> Result<String, CommandError> {
+    let text = std::str::from_utf8(word).ok().filter(|_| is_session(word));
+    text.map(str::to_owned).ok_or(CommandError::new("ERR Invalid session"))
+}
+
+fn epoch_of(word: &[u8]) -> Result<Epoch, CommandError> {
+    let epoch = u64::try_from(integer(word)?).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
+    if epoch > EPOCH_MAX { Err("ERR Epoch is out of range".into()) } else { Ok(epoch) }
+}
+
+/// A source whose shard has claimed the slots in a newer epoch than its own has been replaced, and does not know yet.
+fn check_epoch(state: &State, slots: &SlotSet, epoch: Epoch) -> CommandResult {
+    match core(state)?.newest_claim_of(slots) > epoch {
+        true => Err("ERR Target node does not agree about current slot ownership".into()),
+        false => Ok(()),
+    }
 }
 
 /// The source begins, and the log says that the slots are taken: it has kept them, then, and whoever took them back is dead.
@@ -161,11 +195,7 @@ fn is_sources(state: &mut State, name: &NodeId, source: &NodeId) -> Result<bool,
 }
 
 fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
-    let (batch, epoch) = (integer(&args[4])?, integer(&args[5])?);
-    let epoch = u64::try_from(epoch).map(Epoch).map_err(|_| errors::NOT_INTEGER)?;
-    if epoch > EPOCH_MAX {
-        return Err("ERR Epoch is out of range".into());
-    }
+    let (batch, epoch) = (integer(&args[4])?, epoch_of(&args[5])?);
     let session = Some(ctx.client.id.0);
     let plan = match import(ctx.state, &name) {
         Some(job) if job.stage == Stage::Receiving && !job.is_taking && job.session == session => {
@@ -177,6 +207,7 @@ fn take(ctx: &mut Context<'_>, name: NodeId, args: Args<'_>) -> CommandResult {
         _ => return Err("ERR There is nothing to take".into()),
     };
     check_owner(ctx.state, &plan)?;
+    check_epoch(ctx.state, &plan.slots, epoch)?;
     check_claims(ctx.state)?;
     ctx.effect_given = true;
     ctx.state.say_of_job(name, Said::Take);

@@ -196,10 +196,25 @@ pub enum Find {
         /// The word in front of the others.
         word: &'static str,
     },
+    /// The first half of what stands behind `word`, which is looked for from argument `from` on (XREAD). Words with values in front
+    /// of it are those of XREAD.
+    HalfBehind {
+        /// The word.
+        word: &'static str,
+        /// Index of the first argument that clients need to look at, as COMMAND INFO says.
+        from: u8,
+    },
     /// All that stand behind `word`, where there is no other (MIGRATE).
     AllBehind {
         /// The word.
         word: &'static str,
+    },
+    /// The one behind the first `word` among the arguments from `from` on, if it is there (GEORADIUS).
+    Behind {
+        /// The word.
+        word: &'static str,
+        /// Where it may stand first.
+        from: u8,
     },
 }
 

@@ -164,7 +164,10 @@ fn legacy_range(command: &Command) -> (i64, i64, i64) {
                 Some((i64::from(first), i64::from(last), i64::from(step)))
             }
             Find::OneUnless { at, .. } => Some((i64::from(at), i64::from(at), 1)),
-            Find::Counted { .. } | Find::AllBehind { .. } => None,
+            Find::Counted { .. }
+            | Find::AllBehind { .. }
+            | Find::HalfBehind { .. }
+            | Find::Behind { .. } => None,
         })
         .collect();
     match ranges[..] {
@@ -202,19 +205,24 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
         }
         Find::OneUnless { at, .. } => (at, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
         // From the second last argument towards the front, says stock.
+        Find::Behind { from, .. } => {
+            (from, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)])
+        }
         Find::AllBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 0)]),
+        Find::HalfBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 2)]),
     };
     reply.bulk(b"begin_search");
-    if let Find::AllBehind { word } = spec.find {
-        find_word(reply, word);
-    } else {
-        find_step(reply, "index", &[("index", i64::from(begin))]);
+    match spec.find {
+        Find::AllBehind { word } => find_word(reply, word, -2),
+        Find::HalfBehind { word, from } => find_word(reply, word, i64::from(from)),
+        Find::Behind { word, from } => find_word(reply, word, i64::from(from)),
+        _ => find_step(reply, "index", &[("index", i64::from(begin))]),
     }
     reply.bulk(b"find_keys");
     find_step(reply, kind, &fields);
 }
 
-fn find_word(reply: &mut Reply<'_>, word: &str) {
+fn find_word(reply: &mut Reply<'_>, word: &str, from: i64) {
     reply.map(2);
     reply.bulk(b"type");
     reply.bulk(b"keyword");
@@ -223,7 +231,7 @@ fn find_word(reply: &mut Reply<'_>, word: &str) {
     reply.bulk(b"keyword");
     reply.bulk(word.as_bytes());
     reply.bulk(b"startfrom");
-    reply.int(-2);
+    reply.int(from);
 }
 
 fn find_step(reply: &mut Reply<'_>, kind: &str, fields: &[(&str, i64)]) {

@@ -9,6 +9,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::generic_move::as_one_change;
 use crate::config::Config;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, EMBEDDED_BYTES_MAX, Entry, KeyRef, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
 use crate::types::convert::{self, Built, dump_object, dump_string};
@@ -161,6 +162,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ctx.state.keyspace.insert_entry(db, &key, entry);
         true
     });
+    ctx.notify(KeyspaceEvents::GENERIC, "restore", key.bytes);
     if let Some(when_ms) = when_ms.filter(|_| !options.absolute) {
         propagate(ctx, args, when_ms);
     }
@@ -171,6 +173,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// A value that has expired on its way: what was at the key goes, and that is all.
 fn restore_nothing(ctx: &mut Context<'_>, db: u32, key: &KeyRef<'_>) {
     if ctx.state.keyspace.remove(db, key) {
+        ctx.notify(KeyspaceEvents::GENERIC, "del", key.bytes);
         let lazy = ctx.state.config.lazyfree_lazy_server_del;
         ctx.effect(&[if lazy { b"UNLINK" } else { b"DEL" }, key.bytes]);
     }

@@ -6,6 +6,7 @@
 use super::arguments::{TimeUnit, has_passed, integer};
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, KeyRef};
 use crate::resp::{Args, CommandError, errors};
 
@@ -126,6 +127,7 @@ fn expire(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResul
         // A replica and a log being played keep what is past until they are told otherwise; before 1970 counts as 1970.
         let expiry_ms = u64::try_from(when_ms).unwrap_or(0);
         ctx.state.keyspace.set_expiry(db, &key, Some(expiry_ms));
+        ctx.notify(KeyspaceEvents::GENERIC, "expire", key.bytes);
         if unit != TimeUnit::UnixMillis {
             propagate(ctx, args, when_ms);
         }
@@ -138,6 +140,7 @@ fn expire(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResul
 fn remove_expired(ctx: &mut Context<'_>, db: u32, key: &KeyRef<'_>) {
     ctx.state.keyspace.remove(db, key);
     let name: &[u8] = if ctx.state.config.lazyfree_lazy_expire { b"UNLINK" } else { b"DEL" };
+    ctx.notify(KeyspaceEvents::GENERIC, "del", key.bytes);
     ctx.effect(&[name, key.bytes]);
 }
 
@@ -235,6 +238,7 @@ fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let expires = entry.is_some_and(|entry| entry.expiry_ms().is_some());
     if expires {
         ctx.state.keyspace.set_expiry(db, &key, None);
+        ctx.notify(KeyspaceEvents::GENERIC, "persist", key.bytes);
     }
     ctx.reply.int(i64::from(expires));
     Ok(())

@@ -3,6 +3,7 @@
 
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key, keys};
 use super::context::Context;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, Entry, ValueRef};
 use crate::resp::Args;
 
@@ -48,11 +49,14 @@ const UNLINK: Command = Command {
 /// Both DEL and UNLINK: freeing happens off the node's lock either way.
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.db();
-    let removed = args.iter_from(1).filter(|bytes| {
+    let mut removed = 0;
+    for bytes in args.iter_from(1) {
         let key = ctx.key(bytes);
-        ctx.state.keyspace.remove(db, &key)
-    });
-    let removed = removed.count();
+        if ctx.state.keyspace.remove(db, &key) {
+            ctx.notify(KeyspaceEvents::GENERIC, "del", bytes);
+            removed += 1;
+        }
+    }
     ctx.reply.len(removed);
     Ok(())
 }

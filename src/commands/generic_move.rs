@@ -6,6 +6,7 @@
 use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, KeyRef};
 use crate::resp::{Args, CommandError, errors};
 
@@ -93,7 +94,12 @@ fn rename_unless(
     if ctx.state.keyspace.exists(db, &to, Access::WRITE) && keep_existing {
         return Ok(false);
     }
-    Ok(as_one_change(ctx, |ctx| ctx.state.keyspace.move_key((db, &from), (db, &to))))
+    let moved = as_one_change(ctx, |ctx| ctx.state.keyspace.move_key((db, &from), (db, &to)));
+    if moved {
+        ctx.notify(KeyspaceEvents::GENERIC, "rename_from", from.bytes);
+        ctx.notify(KeyspaceEvents::GENERIC, "rename_to", to.bytes);
+    }
+    Ok(moved)
 }
 
 const COPY: Command = Command {
@@ -124,6 +130,9 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let copied = ctx.state.keyspace.exists(db, &from, Access::READ)
         && (!ctx.state.keyspace.exists(to_db, &to, Access::WRITE) || replace)
         && as_one_change(ctx, |ctx| ctx.state.keyspace.copy_key((db, &from), (to_db, &to)));
+    if copied {
+        ctx.state.notify(KeyspaceEvents::GENERIC, "copy_to", to_db, to.bytes);
+    }
     ctx.reply.int(i64::from(copied));
     Ok(())
 }
@@ -171,6 +180,10 @@ fn move_(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let moved = both(ctx, &key)
         && as_one_change(ctx, |ctx| ctx.state.keyspace.move_key((db, &key), (to_db, &key)));
+    if moved {
+        ctx.notify(KeyspaceEvents::GENERIC, "move_from", key.bytes);
+        ctx.state.notify(KeyspaceEvents::GENERIC, "move_to", to_db, key.bytes);
+    }
     ctx.reply.int(i64::from(moved));
     Ok(())
 }

@@ -51,8 +51,32 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             let is_there = at < args.len() && behind(word, args).is_none();
             Some((at..at + usize::from(is_there)).step_by(1))
         }
+        Find::Behind { word, from } => {
+            let is_word = |arg: &[u8]| arg.eq_ignore_ascii_case(word.as_bytes());
+            let at = args.iter_from(usize::from(from)).position(is_word);
+            let first = at.map_or(args.len(), |at| usize::from(from) + at + 1);
+            Some((first..args.len().min(first + 1)).step_by(1))
+        }
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
+        Find::HalfBehind { word, .. } => {
+            let all = streams_behind(word, args)?;
+            let is_even = all.len().is_multiple_of(2);
+            (is_even && !all.is_empty()).then(|| (all.start..all.start + all.len() / 2).step_by(1))
+        }
     }
+}
+
+/// The arguments of XREAD or XREADGROUP behind `word`. What an option takes is no word.
+fn streams_behind(word: &str, args: Args<'_>) -> Option<std::ops::Range<usize>> {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        if is(word) {
+            return Some(at + 1..args.len());
+        }
+        at += 1 + usize::from(is("block") || is("count")) + 2 * usize::from(is("group"));
+    }
+    None
 }
 
 /// The arguments of MIGRATE behind `word`, if its key is empty. What stands behind AUTH is no word.
@@ -101,6 +125,16 @@ mod tests {
         check(counted, &["lmpop", "9", "a"], None);
         check(counted, &["lmpop", "x", "a"], None);
         check(counted, &["lmpop", "0", "a"], None);
+        let half = Find::HalfBehind { word: "STREAMS", from: 1 };
+        let reads = |words: &str, expected: Option<&[usize]>| {
+            check(half, &words.split(' ').collect::<Vec<_>>(), expected);
+        };
+        reads("xread streams a b 0 0", Some(&[2, 3]));
+        reads("xread count 1 block 0 STREAMS a 0", Some(&[6]));
+        reads("xreadgroup group streams streams noack streams a >", Some(&[6]));
+        reads("xread streams a", None);
+        reads("xread streams", None);
+        reads("xread count streams a 0", None);
         let (one, all) =
             (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
         let moves = |words: &str, single: &[usize], others: &[usize]| {

@@ -37,6 +37,7 @@ pub mod debug;
 mod debug_protocol;
 mod debug_values;
 pub mod document;
+mod double;
 pub mod dump;
 pub mod expire;
 pub mod extended;
@@ -46,6 +47,10 @@ pub mod generic;
 pub mod generic_move;
 #[cfg(test)]
 mod generic_tests;
+pub mod geo;
+mod geo_hash;
+pub mod geo_search;
+mod geo_shape;
 pub mod hash;
 pub mod hash_expiry;
 pub mod hash_extended;
@@ -54,6 +59,8 @@ pub mod hash_scan;
 #[cfg(test)]
 mod hash_tests;
 mod help;
+pub mod hyperloglog;
+pub mod hyperloglog_debug;
 pub mod info;
 mod info_memory;
 mod info_persistence;
@@ -64,6 +71,10 @@ pub mod keys;
 pub mod latency;
 mod latency_report;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_pop;
+pub mod list_position;
 pub mod lolwut;
 pub mod memory;
 pub mod migrate;
@@ -78,7 +89,20 @@ pub mod scan;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod set;
+pub mod set_algebra;
+pub mod set_random;
 pub mod slowlog;
+pub mod stream;
+pub mod stream_claim;
+mod stream_effects;
+pub mod stream_group;
+mod stream_id;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_range;
+pub mod stream_read;
+mod stream_trim;
 pub mod string;
 pub mod string_number;
 pub mod string_options;
@@ -86,6 +110,13 @@ pub mod string_range;
 pub mod subscribe;
 pub mod table;
 pub mod transaction;
+pub mod zset;
+pub mod zset_algebra;
+mod zset_bounds;
+pub mod zset_pop;
+pub mod zset_random;
+pub mod zset_range;
+pub mod zset_rank;
 
 pub use client_list::describe as describe_client;
 pub use command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
@@ -104,11 +135,35 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
     bitfield::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
+    list_position::COMMANDS,
     hash::COMMANDS,
     hash_number::COMMANDS,
     hash_scan::COMMANDS,
     hash_expiry::COMMANDS,
     hash_extended::COMMANDS,
+    set::COMMANDS,
+    set_random::COMMANDS,
+    set_algebra::COMMANDS,
+    hyperloglog::COMMANDS,
+    hyperloglog_debug::COMMANDS,
+    stream::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
+    zset::COMMANDS,
+    zset_range::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_random::COMMANDS,
+    zset_algebra::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     generic_move::COMMANDS,
     expire::COMMANDS,

@@ -29,7 +29,7 @@ pub(super) fn encoding(entry: &Entry, limits: &Limits) -> &'static str {
 /// The entry that a subcommand is about.
 fn entry<'c>(ctx: &'c mut Context<'_>, args: Args<'_>) -> Option<&'c Entry> {
     let (db, key) = (ctx.db(), ctx.key(&args[2]));
-    ctx.state.keyspace.lookup(db, &key, Access::NOTOUCH)
+    ctx.state.keyspace.lookup(db, &key, Access::ABOUT)
 }
 
 /// The declaration that the subcommands with a key share.

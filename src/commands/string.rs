@@ -6,6 +6,7 @@ use super::arguments::{TimeUnit, expire_at, has_passed};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key, keys};
 use super::context::Context;
 use super::string_options::{Exists, GetexExpiry, SetExpiry, SetOptions};
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, KeyRef, Ttl, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
 
@@ -65,7 +66,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let key = ctx.key(&args[1]);
     let db = ctx.client.db;
-    ctx.state.keyspace.insert(db, &key, Value::string(&args[2]), Ttl::Clear);
+    store(ctx, &key, &args[2], Ttl::Clear);
     ctx.reply.ok();
     Ok(())
 }
@@ -97,7 +98,7 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         return Ok(());
     }
-    ctx.state.keyspace.insert(db, &key, Value::string(&args[2]), ttl);
+    store(ctx, &key, &args[2], ttl);
     if !options.get {
         ctx.reply.ok();
     }
@@ -110,6 +111,17 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         _ => {}
     }
     Ok(())
+}
+
+/// Stores a string, and tells those who listen.
+#[inline]
+fn store(ctx: &mut Context<'_>, key: &KeyRef<'_>, value: &[u8], ttl: Ttl) {
+    let db = ctx.client.db;
+    ctx.state.keyspace.insert(db, key, Value::string(value), ttl);
+    ctx.notify(KeyspaceEvents::STRING, "set", key.bytes);
+    if matches!(ttl, Ttl::At(_)) {
+        ctx.notify(KeyspaceEvents::GENERIC, "expire", key.bytes);
+    }
 }
 
 /// `SET key value PXAT at`: a time that does not depend on when it is read.
@@ -141,7 +153,7 @@ fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.client.db;
     let exists = ctx.state.keyspace.exists(db, &key, Access::WRITE);
     if !exists {
-        ctx.state.keyspace.insert(db, &key, Value::string(&args[2]), Ttl::Clear);
+        store(ctx, &key, &args[2], Ttl::Clear);
     }
     ctx.reply.int(i64::from(!exists));
     Ok(())
@@ -180,8 +192,7 @@ fn psetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn set_for(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResult {
     let at = expire_at(ctx, unit, &args[2])?;
     let key = ctx.key(&args[1]);
-    let db = ctx.client.db;
-    ctx.state.keyspace.insert(db, &key, Value::string(&args[3]), Ttl::At(at));
+    store(ctx, &key, &args[3], Ttl::At(at));
     set_effect(ctx, &args[1], &args[3], at);
     ctx.reply.ok();
     Ok(())
@@ -202,8 +213,7 @@ const GETSET: Command = Command {
 fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(&args[1]);
     reply_value(ctx, &key, Access::READ)?;
-    let db = ctx.client.db;
-    ctx.state.keyspace.insert(db, &key, Value::string(&args[2]), Ttl::Clear);
+    store(ctx, &key, &args[2], Ttl::Clear);
     ctx.effect(&[b"SET", &args[1], &args[2]]);
     Ok(())
 }
@@ -226,6 +236,7 @@ fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if reply_value(ctx, &key, Access::READ)? {
         let db = ctx.client.db;
         ctx.state.keyspace.remove(db, &key);
+        ctx.notify(KeyspaceEvents::GENERIC, "del", key.bytes);
         ctx.effect(&[b"DEL", &args[1]]);
     }
     Ok(())
@@ -259,6 +270,7 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let entry = ctx.state.keyspace.lookup(db, &key, Access::PEEK);
             if entry.is_some_and(|entry| entry.expiry_ms().is_some()) {
                 ctx.state.keyspace.set_expiry(db, &key, None);
+                ctx.notify(KeyspaceEvents::GENERIC, "persist", key.bytes);
                 ctx.effect(&[b"PERSIST", &args[1]]);
             }
         }
@@ -282,10 +294,12 @@ fn expire_value(ctx: &mut Context<'_>, key: &KeyRef<'_>, at_ms: u64) {
     if has_passed(ctx, at_ms.cast_signed()) {
         ctx.state.keyspace.remove(db, key);
         let name: &[u8] = if ctx.state.keyspace.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
+        ctx.notify(KeyspaceEvents::GENERIC, "del", key.bytes);
         ctx.effect(&[name, key.bytes]);
         return;
     }
     ctx.state.keyspace.set_expiry(db, key, Some(at_ms));
+    ctx.notify(KeyspaceEvents::GENERIC, "expire", key.bytes);
     let mut buffer = itoa::Buffer::new();
     ctx.effect(&[b"PEXPIREAT", key.bytes, buffer.format(at_ms).as_bytes()]);
 }
@@ -360,10 +374,9 @@ fn check_pairs(ctx: &Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn set_pairs(ctx: &mut Context<'_>, args: Args<'_>) {
-    let db = ctx.client.db;
     for index in (1..args.len()).step_by(2) {
         let key = ctx.key(&args[index]);
-        ctx.state.keyspace.insert(db, &key, Value::string(&args[index + 1]), Ttl::Clear);
+        store(ctx, &key, &args[index + 1], Ttl::Clear);
     }
 }
 

@@ -4,6 +4,7 @@ use super::arguments::integer;
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::extended;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, Ttl, Value, ValueRef};
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
@@ -80,6 +81,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
     } else {
         ctx.state.keyspace.insert(db, &key, Value::Int(increment), Ttl::Clear);
     }
+    ctx.notify(KeyspaceEvents::STRING, "incrby", key.bytes);
     ctx.reply.int(sum);
     Ok(())
 }
@@ -112,6 +114,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.state.keyspace.insert(db, &key, Value::Str(&text), Ttl::Keep);
     // The sum rather than the increment: adding again elsewhere might round differently.
     ctx.effect(&[b"SET", key.bytes, &text, b"KEEPTTL"]);
+    ctx.notify(KeyspaceEvents::STRING, "incrbyfloat", key.bytes);
     ctx.reply.bulk(&text);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::arguments::{forward_range_of, integer, string_bytes_max};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, Entry, EntryMut, KeyRef, Ttl, Value, ValueRef};
 use crate::resp::{Args, CommandError, errors};
 
@@ -60,7 +61,7 @@ pub(super) fn insert_raw(ctx: &mut Context<'_>, key: &KeyRef<'_>, bytes: Vec<u8>
     let now_ms = ctx.now_ms();
     let keyspace = ctx.keyspace();
     entry.set_access(keyspace.settings.access.fresh(now_ms));
-    keyspace.insert_entry(db, key, entry);
+    keyspace.overwrite_entry(db, key, entry);
 }
 
 /// Lengths as the 64-bit numbers that limits are compared with.
@@ -102,6 +103,7 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else {
         ctx.state.keyspace.insert(db, &key, Value::string(added), Ttl::Clear);
     }
+    ctx.notify(KeyspaceEvents::STRING, "append", &args[1]);
     ctx.reply.len(length);
     Ok(())
 }
@@ -203,6 +205,9 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut bytes = vec![0; length];
         bytes[range].copy_from_slice(part);
         insert_raw(ctx, &key, bytes);
+    }
+    if !part.is_empty() {
+        ctx.notify(KeyspaceEvents::STRING, "setrange", key.bytes);
     }
     ctx.reply.len(length);
     Ok(())

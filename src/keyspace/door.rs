@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::key::KeyRef;
 use super::table::Place;
 use super::value::Value;
-use super::{EntryMut, ExpireMode, Keyspace};
+use super::{EntryMut, ExpireMode, KeyEventKind, Keyspace};
 
 /// What a lookup leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,17 +14,21 @@ pub struct Access {
     touches: bool,
     /// It counts as a hit or a miss.
     counts: bool,
+    /// Where there is no key, those who listen are told.
+    tells: bool,
 }
 
 impl Access {
     /// A command that reads the value.
-    pub const READ: Access = Access { touches: true, counts: true };
+    pub const READ: Access = Access { touches: true, counts: true, tells: true };
     /// A command that asks about a key without using its value: TYPE, TTL, EXISTS.
-    pub const NOTOUCH: Access = Access { touches: false, counts: true };
+    pub const NOTOUCH: Access = Access { touches: false, counts: true, tells: true };
+    /// A command that asks how a key is kept: OBJECT.
+    pub const ABOUT: Access = Access { touches: false, counts: true, tells: false };
     /// A command that is about to write.
-    pub const WRITE: Access = Access { touches: true, counts: false };
-    /// A look that leaves no trace: OBJECT, DEBUG, DUMP for tests.
-    pub const PEEK: Access = Access { touches: false, counts: false };
+    pub const WRITE: Access = Access { touches: true, counts: false, tells: false };
+    /// A look that leaves no trace: DEBUG, DUMP for tests.
+    pub const PEEK: Access = Access { touches: false, counts: false, tells: false };
 }
 
 /// What becomes of the expiry of a key that is overwritten.
@@ -99,7 +103,12 @@ impl Keyspace {
         if access.counts {
             match found {
                 Some(_) => self.stats.hits += 1,
-                None => self.stats.misses += 1,
+                None => {
+                    self.stats.misses += 1;
+                    if access.tells {
+                        self.note_event(KeyEventKind::Miss, db, key.bytes);
+                    }
+                }
             }
         }
         found
@@ -145,6 +154,7 @@ impl Keyspace {
             self.effects.del(db, entry.key());
         }
         self.stats.expired += 1;
+        self.note_event(KeyEventKind::Expired, db, key.bytes);
         self.discard(entry);
     }
 
@@ -160,6 +170,9 @@ impl Keyspace {
     /// Gives `key` the value `value`, whatever it had before. Says whether it was there (and not expired).
     pub fn insert(&mut self, db: u32, key: &KeyRef<'_>, value: Value<'_>, ttl: Ttl) -> bool {
         let found = self.find_live(db, key, Access::PEEK);
+        if found.is_none() {
+            self.note_event(KeyEventKind::New, db, key.bytes);
+        }
         let clock = self.settings.access.fresh(self.now_ms);
         let Some(place) = found.or_else(|| self.hidden_place(db, key)) else {
             let expiry = if let Ttl::At(when) = ttl { Some(when) } else { None };
@@ -184,6 +197,18 @@ impl Keyspace {
     pub fn insert_entry(&mut self, db: u32, key: &KeyRef<'_>, entry: Entry) -> bool {
         assert_eq!(entry.key(), key.bytes, "the entry's own key");
         let existed = self.remove(db, key);
+        self.note_event(KeyEventKind::New, db, key.bytes);
+        self.add(db, key, entry);
+        existed
+    }
+
+    /// As [`Keyspace::insert_entry`]; what was there before counts as overwritten, so the key is not new.
+    pub fn overwrite_entry(&mut self, db: u32, key: &KeyRef<'_>, entry: Entry) -> bool {
+        assert_eq!(entry.key(), key.bytes, "the entry's own key");
+        let existed = self.remove(db, key);
+        if !existed {
+            self.note_event(KeyEventKind::New, db, key.bytes);
+        }
         self.add(db, key, entry);
         existed
     }

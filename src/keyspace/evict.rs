@@ -4,10 +4,10 @@
 //! best candidates of all samples so far kept in a small pool. The pool makes the choice nearly as good as ranking
 //! all keys would; what it holds may have changed meanwhile, so a candidate is looked up again before it goes.
 
-use super::Keyspace;
 use super::access::AccessClock;
 use super::entry::Entry;
 use super::key::{KeyRef, Slot};
+use super::{KeyEventKind, Keyspace};
 use crate::config::choices::EvictionPolicy as Policy;
 
 /// Whether the policy does not care which key goes.
@@ -126,6 +126,7 @@ impl Keyspace {
             self.effects.del(db, key.bytes);
         }
         self.stats.evicted += 1;
+        self.note_event(KeyEventKind::Evicted, db, key.bytes);
         let (bytes, is_garbage) = (entry.memory_usage(), Keyspace::is_bulky(&entry));
         self.discard(entry);
         Some((bytes, is_garbage))

@@ -5,7 +5,7 @@
 //! an entry to change; they hold an [`EntryMut`], which does these things when it is first used.
 //!
 //! The node prepares each execution unit with [`Keyspace::begin`] (time and stamp) and collects what it left
-//! behind: [`Keyspace::effects`], [`Keyspace::observed`], [`Keyspace::dirty`], touched watchers, garbage.
+//! behind: [`Keyspace::effects`], [`Keyspace::observed`], [`Keyspace::dirty`], touched watchers, events, garbage.
 
 mod access;
 mod census;
@@ -14,6 +14,7 @@ mod door;
 mod effects;
 mod entry;
 mod entry_mut;
+mod events;
 mod evict;
 mod expire;
 mod fields;
@@ -41,6 +42,7 @@ pub use door::{Access, Ttl};
 pub use effects::{ArgWriter, Effects};
 pub use entry::{EMBEDDED_BYTES_MAX, Entry};
 pub use entry_mut::EntryMut;
+pub use events::{KeyEvent, KeyEventKind};
 pub use evict::Evicted;
 pub use expire::{ExpireBudget, ExpireOutcome};
 pub use fields::ExpiredFields;
@@ -53,6 +55,7 @@ pub use value::{Value, ValueRef};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 
+use crate::config::special::KeyspaceEvents;
 use crate::types::Limits;
 use evict::EvictionPool;
 use expire::ExpireCursor;
@@ -84,6 +87,8 @@ pub struct Settings {
     pub lazy_expire: bool,
     /// `lazyfree-lazy-eviction`: the effect of an eviction is UNLINK rather than DEL.
     pub lazy_eviction: bool,
+    /// `notify-keyspace-events`: which events are kept.
+    pub events: KeyspaceEvents,
 }
 
 /// Counts of what happened, since the start or CONFIG RESETSTAT.
@@ -137,6 +142,8 @@ pub struct Keyspace {
     holds: Holds,
     waits: Waits,
     garbage: Vec<Garbage>,
+    /// What happened to keys and nobody has been told yet.
+    events: Vec<KeyEvent>,
     expire_cursor: ExpireCursor,
     eviction_pool: EvictionPool,
     /// The database that the random policies look at next.
@@ -168,6 +175,7 @@ impl Keyspace {
             holds: Holds::default(),
             waits: Waits::default(),
             garbage: Vec::new(),
+            events: Vec::new(),
             expire_cursor: ExpireCursor::default(),
             eviction_pool: EvictionPool::default(),
             evict_turn: 0,

@@ -90,6 +90,8 @@ pub struct Job {
     pub plan: Plan,
     /// What the log says of it.
     pub stage: Stage,
+    /// Target: which session of the source the batches are of: a number says nothing of those of another one.
+    pub from: String,
     /// Target: the last batch applied.
     pub batch: u64,
     /// What it is doing, as GETSLOTMIGRATIONS names it.
@@ -193,6 +195,10 @@ impl Jobs {
             Said::Export(plan) => self.begin(note.name, Role::Source, plan, now),
             Said::Import(plan) => self.begin(note.name, Role::Target, plan, now),
             Said::End => return self.take(&note.name).is_some(),
+            Said::From(session) => {
+                let Some(job) = self.get_mut(&note.name) else { return false };
+                session.clone_into(&mut job.from);
+            }
             Said::At(number) => {
                 let Some(job) = self.get_mut(&note.name) else { return false };
                 job.batch = *number;
@@ -220,6 +226,7 @@ impl Jobs {
             role,
             plan: plan.clone(),
             stage,
+            from: String::new(),
             batch: 0,
             phase,
             message: String::new(),
@@ -284,6 +291,9 @@ impl Jobs {
                 Role::Source => Said::Export(plan),
                 Role::Target => Said::Import(plan),
             });
+            if !job.from.is_empty() {
+                say(Said::From(job.from.clone()));
+            }
             if job.batch > 0 {
                 say(Said::At(job.batch));
             }
@@ -343,6 +353,7 @@ mod tests {
         hear(&mut jobs, 'x', Said::Export(plan("0-9")));
         hear(&mut jobs, 'x', Said::Handed);
         hear(&mut jobs, 'y', Said::Import(plan("20")));
+        hear(&mut jobs, 'y', Said::From("s:1".to_owned()));
         hear(&mut jobs, 'y', Said::At(3));
         let mut others = Jobs::default();
         for note in jobs.notes() {

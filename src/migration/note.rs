@@ -5,6 +5,7 @@
 //!   hw:slots grant NAME                          it serves them no more, and the target may take them
 //!   hw:slots handed NAME                         they are the target's; their keys are being removed
 //!   hw:slots import NAME SOURCE TARGET RANGES    the target receives their keys, which nobody sees
+//!   hw:slots from NAME SESSION                   what comes is of this session of the source
 //!   hw:slots at NAME NUMBER                      it has applied this batch, which stands in the same unit
 //!   hw:slots drop NAME                           what has come is of no use and is being removed
 //!   hw:slots take NAME                           it may claim the slots, and does
@@ -17,6 +18,15 @@ use super::ranges::{parse_ranges, shown_ranges};
 
 /// How every note begins.
 const MARK: &str = "hw:slots ";
+
+/// The longest name of a session.
+pub const SESSION_BYTES_MAX: usize = 64;
+
+/// Whether this can be the name of a session.
+#[must_use]
+pub fn is_session(word: &[u8]) -> bool {
+    (1..=SESSION_BYTES_MAX).contains(&word.len()) && word.iter().all(u8::is_ascii_graphic)
+}
 
 /// A note.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +48,8 @@ pub enum Said {
     Handed,
     /// The slots are received here.
     Import(Box<Plan>),
+    /// Batches are those of this session of the source: [`SESSION_BYTES_MAX`] bytes at most, no spaces.
+    From(String),
     /// Batches up to this one have been applied.
     At(u64),
     /// What has come is being removed; nobody goes on from here.
@@ -71,6 +83,9 @@ impl Note {
             "import" => Said::Import(Box::new(plan(&mut words)?)),
             "grant" => Said::Grant,
             "handed" => Said::Handed,
+            "from" => {
+                Said::From(words.next().filter(|word| is_session(word.as_bytes()))?.to_owned())
+            }
             "at" => Said::At(words.next()?.parse().ok()?),
             "drop" => Said::Drop,
             "take" => Said::Take,
@@ -93,6 +108,7 @@ impl Note {
             Said::Import(plan) => planned("import", plan),
             Said::Grant => format!("{MARK}grant {name}"),
             Said::Handed => format!("{MARK}handed {name}"),
+            Said::From(session) => format!("{MARK}from {name} {session}"),
             Said::At(number) => format!("{MARK}at {name} {number}"),
             Said::Drop => format!("{MARK}drop {name}"),
             Said::Take => format!("{MARK}take {name}"),
@@ -124,6 +140,7 @@ mod tests {
             Said::Grant,
             Said::Handed,
             Said::Import(plan()),
+            Said::From("a1:7".to_owned()),
             Said::At(u64::MAX),
             Said::Drop,
             Said::Take,

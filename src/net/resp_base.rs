@@ -1,20 +1,19 @@
 //! A base of commands instead of a snapshot (`aof-use-rdb-preamble no`).
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 
-use highwater_persistence::snapshot::EncoderOptions;
-
-use super::shared::Shared;
-use crate::commands::dump::encoder_options;
 use crate::keyspace::{ValueRef, WalkBatch, WalkEntry};
 use crate::node::Begun;
 use crate::resp::inline::encode_into;
 use crate::state::stream::select_command;
-use crate::types::convert::dump_object;
+use crate::types::convert::write_commands;
+
+/// What is written at once, roughly, in bytes.
+const SOME_BYTES: usize = 1 << 20;
 
 /// Writes what a walk gives as commands. `step` fills a batch and says whether the walk has ended.
 pub(super) fn write(
-    shared: &Shared,
     begun: &Begun,
     sink: &mut impl Write,
     mut step: impl FnMut(&mut WalkBatch) -> io::Result<bool>,
@@ -28,7 +27,6 @@ pub(super) fn write(
     for note in begun.beside.jobs.notes() {
         encode_into(&mut out, &[b"PING", note.to_text().as_bytes()]);
     }
-    let options = encoder_options(&shared.node.lock().state.config);
     let mut db = None;
     let mut batch = WalkBatch::default();
     loop {
@@ -38,7 +36,11 @@ pub(super) fn write(
                 db = Some(entry.db);
                 out.extend_from_slice(&select_command(entry.db));
             }
-            write_entry(&mut out, &entry, &options)?;
+            write_entry(&mut out, &entry);
+            if out.len() >= SOME_BYTES {
+                sink.write_all(&out)?;
+                out.clear();
+            }
         }
         batch.clear();
         sink.write_all(&out)?;
@@ -49,12 +51,7 @@ pub(super) fn write(
     }
 }
 
-/// A collection is one RESTORE, which every server that reads such a log understands.
-fn write_entry(
-    out: &mut Vec<u8>,
-    entry: &WalkEntry<'_>,
-    options: &EncoderOptions,
-) -> io::Result<()> {
+fn write_entry(out: &mut Vec<u8>, entry: &WalkEntry<'_>) {
     match entry.value {
         ValueRef::Str(bytes) => encode_into(out, &[b"SET", entry.key, bytes]),
         ValueRef::Int(number) => {
@@ -62,13 +59,14 @@ fn write_entry(
             encode_into(out, &[b"SET", entry.key, digits.as_bytes()]);
         }
         ValueRef::Object(object) => {
-            let payload = dump_object(object, options).map_err(io::Error::other)?;
-            encode_into(out, &[b"RESTORE", entry.key, b"0", &payload]);
+            let Ok(()) = write_commands(object, entry.key, |words| {
+                encode_into(out, words);
+                Ok::<_, Infallible>(())
+            });
         }
     }
     if let Some(when) = entry.expiry_ms {
         let digits = when.to_string();
         encode_into(out, &[b"PEXPIREAT", entry.key, digits.as_bytes()]);
     }
-    Ok(())
 }

@@ -316,6 +316,7 @@ pub(super) fn call(
         ctx.state.stats.count_error(error.code());
     }
     let (then, given) = (ctx.then, ctx.effect_given);
+    state.publish_key_events();
     let changed = state.keyspace.dirty != dirty;
     state.persistence.dirty += state.keyspace.dirty - dirty;
     let forced = state.keyspace.effects.take_verbatim();

@@ -21,7 +21,7 @@ const JOB: &str = "jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj";
 fn target() -> Bench {
     let mut bench = node('b');
     let (a, b) = (id('a'), id('b'));
-    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100"));
+    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100 s:1 9"));
     assert_eq!(reply, ":0\r\n");
     bench
 }
@@ -192,12 +192,12 @@ fn an_import_of_which_nothing_is_heard_is_dropped() {
     bench.node.tick(bench.clock.0);
     assert_eq!(job(&bench.node.state).stage, Stage::Dropping);
     let (a, b) = (id('a'), id('b'));
-    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100"));
+    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100 s:1 9"));
     assert!(reply.starts_with("-TRYAGAIN"), "{reply}");
     while bench.node.trim_step(&mut bench.clock).is_some() {}
     bench.node.tick(bench.clock.0);
     assert!(bench.node.state.migrations.is_idle());
-    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100"));
+    let reply = bench.run(&format!("cluster handover begin {JOB} {a} {b} 5000-5100 s:1 9"));
     assert_eq!(reply, ":0\r\n", "nothing of it is left");
 }
 
@@ -384,7 +384,7 @@ fn what_comes_over_an_older_connection_is_void() {
     let peer = Peer { loopback: true, ..Peer::default() };
     bench.client = bench.node.connect(peer, bench.clock.0).expect("there is room");
     let (a, b) = (id('a'), id('b'));
-    let begin = format!("cluster handover begin {JOB} {a} {b} 5000-5100");
+    let begin = format!("cluster handover begin {JOB} {a} {b} 5000-5100 s:1 9");
     assert_eq!(bench.run(&begin), ":1\r\n");
     let newer = std::mem::replace(&mut bench.client, former);
     assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR There is no such import"));
@@ -392,6 +392,37 @@ fn what_comes_over_an_older_connection_is_void() {
     assert_eq!(bench.run(&take), "-ERR There is nothing to take\r\n");
     bench.client = newer;
     assert_eq!(apply(&mut bench, 2, "incr bar"), ":2\r\n");
+}
+
+#[test]
+fn batches_of_two_sessions_do_not_go_together() {
+    let mut bench = target();
+    let (a, b) = (id('a'), id('b'));
+    let begin =
+        |session: &str| format!("cluster handover begin {JOB} {a} {b} 5000-5100 {session} 9");
+    assert_eq!(bench.run(&begin("s:2")), ":0\r\n", "nothing has come of the first");
+    assert_eq!(apply(&mut bench, 1, "set bar 1"), ":1\r\n");
+    assert_eq!(bench.run(&begin("s:2")), ":1\r\n");
+    assert_eq!(job(&reloaded(&mut bench).node.state).from, "s:2", "the log knows");
+    let removed = "-TRYAGAIN What came of another session is being removed\r\n";
+    assert_eq!(bench.run(&begin("s:3")), removed);
+    assert_eq!(job(&bench.node.state).stage, Stage::Dropping);
+    assert!(apply(&mut bench, 2, "incr bar").starts_with("-ERR There is no such import"));
+}
+
+#[test]
+fn a_source_that_was_replaced_is_refused() {
+    let mut bench = target();
+    assert_eq!(apply(&mut bench, 1, "set bar 1"), ":1\r\n");
+    let slots = job(&bench.node.state).plan.slots.clone();
+    let newest = bench.node.state.cluster.as_ref().expect("a cluster").core.newest_claim_of(&slots);
+    assert!(newest.0 > 0);
+    let (a, b, older) = (id('a'), id('b'), newest.0 - 1);
+    let refused = "-ERR Target node does not agree about current slot ownership\r\n";
+    let begin = format!("cluster handover begin {JOB} {a} {b} 5000-5100 s:1");
+    assert_eq!(bench.run(&format!("{begin} {older}")), refused);
+    assert_eq!(bench.run(&format!("cluster handover take {JOB} 1 {older}")), refused);
+    assert_eq!(bench.run(&format!("{begin} {newest}")), ":1\r\n");
 }
 
 #[test]

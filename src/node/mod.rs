@@ -142,6 +142,8 @@ mod migration_tests;
 #[cfg(test)]
 mod moves_tests;
 #[cfg(test)]
+mod notices_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod trimming_tests;

@@ -8,6 +8,7 @@
 use crate::clock::Time;
 use crate::commands::keys::for_each_key;
 use crate::commands::{Entry, Flag, KeyFlag};
+use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{self, Slot};
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError};
@@ -127,6 +128,10 @@ impl Node {
             keyspace.effects.push(db, &removed);
         }
         persistence.dirty += keyspace.dirty - dirty;
+        let removed: Vec<Box<[u8]>> = removed[1..].iter().map(|key| Box::from(*key)).collect();
+        for key in &removed {
+            self.state.notify(KeyspaceEvents::GENERIC, "del", db, key);
+        }
         propagate::flush_each(&mut self.state);
         let end = self.state.stream.end;
         if let Some(one) = self.state.moves.get_mut(number) {

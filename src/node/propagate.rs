@@ -82,11 +82,17 @@ pub(super) fn flush(state: &mut State) {
     keyspace.effects.clear();
 }
 
-/// Appends the collected effects each on its own: deletions by expiry and eviction.
+/// Ends a unit of the node's own: appends the collected effects each on its own (deletions by expiry and eviction), and
+/// tells those who listen. The messages leave when the log is released up to there.
 pub(super) fn flush_each(state: &mut State) {
-    if is_local(state) || state.keyspace.effects.is_empty() {
-        return;
+    state.publish_key_events();
+    if !is_local(state) && !state.keyspace.effects.is_empty() {
+        append_each(state);
     }
+    state.settle_messages(state.stream.end);
+}
+
+fn append_each(state: &mut State) {
     begin(state);
     let State { keyspace, stream, .. } = state;
     for (db, bytes) in keyspace.effects.iter() {

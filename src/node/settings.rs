@@ -23,6 +23,7 @@ impl Node {
         keyspace.settings.limits = limits(config);
         keyspace.settings.lazy_expire = config.lazyfree_lazy_expire;
         keyspace.settings.lazy_eviction = config.lazyfree_lazy_eviction;
+        keyspace.settings.events = config.notify_keyspace_events;
         if let Some(membership) = &mut self.state.cluster {
             membership.core.change_settings(Settings::of(&self.state.config));
         }

@@ -86,6 +86,32 @@ fn push_scientific(out: &mut Vec<u8>, digits: &[u8], exponent: i32) {
     out.extend_from_slice(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
 }
 
+/// Appends a double as C's `%.17g` prints it: scientific below 10^-4 and from 10^17 on, no zeros at the end of a fraction.
+pub fn push_f64_of_17_digits(out: &mut Vec<u8>, value: f64) {
+    if !value.is_finite() || value == 0.0 {
+        return push_f64(out, value);
+    }
+    let scientific = format!("{value:.16e}");
+    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    if (-4..17).contains(&power) {
+        let decimals = usize::try_from(16 - power).unwrap_or(0);
+        let fixed = format!("{value:.decimals$}");
+        out.extend_from_slice(without_trailing_zeros(&fixed).as_bytes());
+        return;
+    }
+    out.extend_from_slice(without_trailing_zeros(mantissa).as_bytes());
+    out.extend_from_slice(if power < 0 { b"e-" } else { b"e+" });
+    if power.abs() < 10 {
+        out.push(b'0');
+    }
+    push_i64(out, i64::from(power.abs()));
+}
+
+fn without_trailing_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
 /// Splits a printed positive double into significant digits (no zeros at either end) and the power of ten of the last.
 fn digits_and_exponent(text: &str) -> (Vec<u8>, i32) {
     let (mantissa, power) = match text.split_once(['e', 'E']) {
@@ -161,5 +187,23 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits(), "{text}");
         }
+    }
+
+    #[test]
+    fn scores_with_seventeen_digits_look_as_c_prints_them() {
+        let check = |score: f64, expected: &str| {
+            let mut text = Vec::new();
+            push_f64_of_17_digits(&mut text, score);
+            assert_eq!(String::from_utf8_lossy(&text), expected);
+        };
+        check(1.0, "1");
+        check(3.3, "3.2999999999999998");
+        check(0.1, "0.10000000000000001");
+        check(-2.5, "-2.5");
+        check(1e300, "1.0000000000000001e+300");
+        check(1e17, "1e+17");
+        check(1e16, "10000000000000000");
+        check(0.00001, "1.0000000000000001e-05");
+        check(f64::NEG_INFINITY, "-inf");
     }
 }

@@ -124,6 +124,27 @@ impl<'a> Reply<'a> {
         if self.resp3 { self.header(b'%', pairs) } else { self.header(b'*', pairs * 2) }
     }
 
+    /// Puts the head of an array of `count` elements in front of what was written behind `position`: for arrays whose length
+    /// is known when they end.
+    pub fn array_before(&mut self, position: usize, count: usize) {
+        let before = self.position();
+        self.array(count);
+        self.swap_behind(position, before);
+    }
+
+    /// As [`Reply::array_before`], for a map of `pairs` pairs.
+    pub fn map_before(&mut self, position: usize, pairs: usize) {
+        let before = self.position();
+        self.map(pairs);
+        self.swap_behind(position, before);
+    }
+
+    /// Moves what stands behind `end` in front of what stands behind `position`.
+    pub fn swap_behind(&mut self, position: usize, end: usize) {
+        let bytes = self.position() - end;
+        self.out[position..].rotate_right(bytes);
+    }
+
     /// The head of a set of `count` elements.
     pub fn set(&mut self, count: usize) {
         self.header(if self.resp3 { b'~' } else { b'*' }, count);
@@ -142,9 +163,24 @@ impl<'a> Reply<'a> {
 
     /// A double.
     pub fn double(&mut self, value: f64) {
-        let mut text = Vec::with_capacity(24);
-        push_f64(&mut text, value);
-        if self.resp3 { self.line(b',', &text) } else { self.bulk(&text) }
+        let start = self.out.len();
+        if self.resp3 {
+            self.out.push(b',');
+        }
+        let text = self.out.len();
+        push_f64(self.out, value);
+        if !self.resp3 {
+            // A double takes less than 100 characters.
+            let (tens, ones) = ((self.out.len() - text) / 10, (self.out.len() - text) % 10);
+            let digit = |number: usize| b'0' + u8::try_from(number).unwrap_or(0);
+            let head = [b'$', digit(tens), digit(ones), b'\r', b'\n'];
+            if tens > 0 {
+                self.out.splice(start..start, head);
+            } else {
+                self.out.splice(start..start, [head[0], head[2], head[3], head[4]]);
+            }
+        }
+        self.end();
     }
 
     /// A boolean; 1 or 0 in RESP2.
@@ -234,6 +270,18 @@ mod tests {
         check(|reply| reply.map(2), "*4\r\n", "%2\r\n");
         check(|reply| reply.set(12), "*12\r\n", "~12\r\n");
         check(|reply| reply.push(1), "*1\r\n", ">1\r\n");
+    }
+
+    #[test]
+    fn a_head_may_be_written_last() {
+        let late = |reply: &mut Reply<'_>| {
+            reply.int(1);
+            let position = reply.position();
+            reply.bulk(b"x");
+            reply.array_before(position, 1);
+            reply.map_before(position, 0);
+        };
+        check(late, ":1\r\n*0\r\n*1\r\n$1\r\nx\r\n", ":1\r\n%0\r\n*1\r\n$1\r\nx\r\n");
     }
 
     #[test]

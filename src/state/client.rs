@@ -87,7 +87,7 @@ impl Queued {
         let bytes = crate::resp::inline::encode(words);
         let offset = |at: usize| u32::try_from(at).expect("requests are below 4 GiB");
         let mut at = 0;
-        let mut line = |from: usize| {
+        let line = |from: usize| {
             from + memchr::memchr(b'\n', &bytes[from..]).expect("encoded just now") + 1
         };
         let mut ranges = Vec::with_capacity(words.len());

@@ -37,6 +37,12 @@ impl State {
         self.keyspace.effects.push(0, &[b"PING", note.to_text().as_bytes()]);
     }
 
+    /// A name for a session in which slots are sent, given to no other one, in this process or any.
+    pub fn name_session(&mut self) -> String {
+        self.sessions_named += 1;
+        format!("{}:{}", self.run.run_id, self.sessions_named)
+    }
+
     /// The log says something of a job.
     pub fn hear_of_job(&mut self, note: &Note) {
         self.migrations.hear(note, self.time);

@@ -93,6 +93,8 @@ pub struct State {
     pub functions: Vec<Vec<u8>>,
     /// Slots on their way from here or to here, as the log says, and what was of them.
     pub migrations: Jobs,
+    /// How many sessions that send slots have been given names.
+    pub sessions_named: u64,
 }
 
 /// What DEBUG switches off and on, for tests.
@@ -148,6 +150,7 @@ impl State {
             monitors: 0,
             functions: Vec::new(),
             migrations: Jobs::default(),
+            sessions_named: 0,
             command_names: CommandNames::new(&config.rename_command),
             config,
         }

@@ -6,8 +6,8 @@
 
 use sha1::{Digest as _, Sha1};
 
-use super::Object;
-use crate::resp::number::{push_f64, push_i64};
+use super::{Object, member_bytes};
+use crate::resp::number::{push_f64, push_f64_of_17_digits};
 
 /// How scores are turned into text before they are hashed: servers differ by version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +75,15 @@ impl Digest {
             }
             Object::Set(set) => {
                 self.chain(&number::SET.to_be_bytes());
-                set.iter().for_each(|member| self.add(&member));
+                let mut buffer = itoa::Buffer::new();
+                set.iter().for_each(|member| self.add(member_bytes(member, &mut buffer)));
             }
             Object::Zset(members) => {
                 self.chain(&number::ZSET.to_be_bytes());
                 for (member, score) in members.iter() {
                     text.clear();
                     push_score(&mut text, score, scores);
-                    self.add_pair(member, &text);
+                    self.add_pair(&member, &text);
                 }
             }
             Object::Hash(hash) => {
@@ -91,11 +92,11 @@ impl Digest {
             }
             Object::Stream(stream) => {
                 self.chain(&number::STREAM.to_be_bytes());
-                for (id, fields) in &stream.entries {
-                    self.chain(format!("{}.{}", id.ms, id.seq).as_bytes());
-                    for (field, value) in fields {
-                        self.chain(field);
-                        self.chain(value);
+                for entry in stream.entries.iter() {
+                    self.chain(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                    for (field, value) in entry.fields() {
+                        self.chain(&field.to_bytes());
+                        self.chain(&value.to_bytes());
                     }
                 }
             }
@@ -135,50 +136,8 @@ impl std::fmt::Display for Digest {
 }
 
 fn push_score(text: &mut Vec<u8>, score: f64, scores: ScoreText) {
-    if scores == ScoreText::Shortest || !score.is_finite() || score == 0.0 {
-        return push_f64(text, score);
-    }
-    // C's `%.17g`: scientific below 10^-4 and from 10^17 on, no zeros at the end of a fraction.
-    let scientific = format!("{score:.16e}");
-    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let power: i32 = power.parse().unwrap_or(0);
-    if (-4..17).contains(&power) {
-        let decimals = usize::try_from(16 - power).unwrap_or(0);
-        let fixed = format!("{score:.decimals$}");
-        text.extend_from_slice(without_trailing_zeros(&fixed).as_bytes());
-        return;
-    }
-    text.extend_from_slice(without_trailing_zeros(mantissa).as_bytes());
-    text.extend_from_slice(if power < 0 { b"e-" } else { b"e+" });
-    if power.abs() < 10 {
-        text.push(b'0');
-    }
-    push_i64(text, i64::from(power.abs()));
-}
-
-fn without_trailing_zeros(number: &str) -> &str {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scores_with_seventeen_digits_look_as_c_prints_them() {
-        let check = |score: f64, expected: &str| {
-            let mut text = Vec::new();
-            push_score(&mut text, score, ScoreText::Seventeen);
-            assert_eq!(String::from_utf8_lossy(&text), expected);
-        };
-        check(1.0, "1");
-        check(3.3, "3.2999999999999998");
-        check(0.1, "0.10000000000000001");
-        check(-2.5, "-2.5");
-        check(1e300, "1.0000000000000001e+300");
-        check(1e17, "1e+17");
-        check(1e16, "10000000000000000");
-        check(0.00001, "1.0000000000000001e-05");
-        check(f64::NEG_INFINITY, "-inf");
+    match scores {
+        ScoreText::Shortest => push_f64(text, score),
+        ScoreText::Seventeen => push_f64_of_17_digits(text, score),
     }
 }

@@ -16,6 +16,7 @@ pub fn limits(settings: &Values) -> Limits {
         zset_entries_max: settings.zset_max_listpack_entries,
         zset_value_bytes_max: bytes(settings.zset_max_listpack_value),
         list_node_size: i64::from(settings.list_max_listpack_size),
+        list_compress_depth: settings.list_compress_depth,
         stream_node_bytes_max: bytes(settings.stream_node_max_bytes),
         stream_node_entries_max: settings.stream_node_max_entries,
     }

@@ -4,20 +4,27 @@
 //! |---|---|
 //! | `object.rs` | a collection of any type: its size, memory, and the encoding a stock server would have chosen |
 //! | `limits.rs` | up to which sizes collections are packed |
-//! | `list.rs` | items from head to tail |
+//! | `list.rs` | items from head to tail, in one block or in a row of nodes (`list/`) |
 //! | `listpack.rs` | small collections as one block |
 //! | `set.rs` | members, each once |
+//! | `intset.rs` | sets of integers as one block |
+//! | `set_table.rs` | large sets |
+//! | `set_algebra.rs` | what sets have in common, together, or apart |
+//! | `set_sample.rs` | members picked at random |
 //! | `hash/` | fields with values |
 //! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
-//! | `zset.rs` | members by score and by name |
-//! | `stream.rs` | entries, groups, consumers and what they have not acknowledged |
+//! | `hyperloglog/` | strings that estimate how many different elements were added to them |
+//! | `stream/` | entries, groups, consumers and what they have not acknowledged |
+//! | `zset/` | members by score and by name |
 //! | `convert/` | values from and to the events of snapshots and DUMP payloads |
 //! | `digest.rs` | the checksum of values that DEBUG DIGEST answers |
 
 pub mod convert;
 pub mod digest;
 mod hash;
+pub mod hyperloglog;
+mod intset;
 mod limits;
 mod list;
 pub mod listpack;
@@ -25,15 +32,21 @@ mod object;
 mod ordered;
 mod pages;
 mod set;
+pub mod set_algebra;
+mod set_sample;
+mod set_table;
 mod stream;
 mod zset;
 
 pub use hash::{Field, FieldValue, Hash};
 pub use limits::{Limits, limits};
-pub use list::List;
+pub use list::{End, List, Taken};
 pub use object::Object;
 pub use ordered::OrderedMap;
 pub use pages::{Record, fix_order};
-pub use set::Set;
-pub use stream::{Consumer, Fields, Group, Pending, Stream};
-pub use zset::Zset;
+pub use set::{Member, Set, member_bytes};
+pub use stream::{
+    Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
+    Trim,
+};
+pub use zset::{Elements, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

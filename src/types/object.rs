@@ -1,7 +1,6 @@
 //! A collection of any type.
 
 use super::{Hash, Limits, List, Set, Stream, Zset};
-use crate::resp::number::parse_i64;
 
 /// The value of a key that is not a string.
 #[derive(Clone, Debug)]
@@ -37,7 +36,7 @@ impl Object {
             Object::Set(set) => set.len(),
             Object::Hash(hash) => hash.len(),
             Object::Zset(zset) => zset.len(),
-            Object::Stream(stream) => stream.entries.len(),
+            Object::Stream(stream) => stream.len(),
         }
     }
 
@@ -52,7 +51,7 @@ impl Object {
             Object::List(list) => list.encoding(limits),
             Object::Set(set) => set.encoding(limits),
             Object::Hash(hash) => hash.encoding(limits),
-            Object::Zset(zset) => zset.encoding(limits),
+            Object::Zset(zset) => zset.encoding(),
             Object::Stream(_) => "stream",
         }
     }
@@ -67,28 +66,4 @@ impl Object {
             Object::Stream(stream) => stream.memory_usage(),
         }
     }
-}
-
-/// What an item takes in a listpack: encoding, data, and the length for walking backwards.
-pub(super) fn item_bytes(item: &[u8]) -> usize {
-    let bytes = match parse_i64(item) {
-        Some(0..=127) => 1,
-        Some(-4096..=4095) => 2,
-        Some(-32_768..=32_767) => 3,
-        Some(-8_388_608..=8_388_607) => 4,
-        Some(-2_147_483_648..=2_147_483_647) => 5,
-        Some(_) => 9,
-        None => match item.len() {
-            len @ 0..=63 => len + 1,
-            len @ 64..=4095 => len + 2,
-            len => len + 5,
-        },
-    };
-    bytes
-        + match bytes {
-            0..=127 => 1,
-            128..=16_382 => 2,
-            16_383..=2_097_150 => 3,
-            _ => 5,
-        }
 }

@@ -6,6 +6,7 @@
 
 mod gates;
 mod generic;
+mod geo;
 mod ours;
 mod peer;
 #[path = "../blackbox/server.rs"]
@@ -19,9 +20,16 @@ mod bus;
 mod declarations;
 mod harness;
 mod hashes;
+mod hyperloglogs;
+mod notices;
 mod odd;
 mod server;
+mod sets;
 mod settings;
+mod streams;
+mod streams_log;
+mod streams_wait;
 mod strings;
 mod tree;
 mod values;
+mod zsets;

@@ -2,13 +2,12 @@
 
 use highwater::clock::{self, SystemClock};
 use highwater::config::Config;
-use highwater::keyspace::{HashKey, Keyspace, Ttl, Value};
+use highwater::keyspace::{HashKey, Keyspace};
 use highwater::node::Node;
 use highwater::resp::{RequestLimits, RequestParser, Requests};
 use highwater::state::ClientId;
 use highwater::state::client::Peer;
 use highwater::state::run::Run;
-use highwater::types::{Limits, List, Object};
 
 use crate::peer::{Request, encode, reply_length, shown};
 
@@ -55,20 +54,6 @@ impl Ours {
     /// Takes what the log got.
     pub(crate) fn take_log(&mut self) -> Vec<Request> {
         split(&std::mem::take(&mut self.node.state.stream.pending))
-    }
-
-    /// Puts a list of one element at `key`, whatever it held.
-    pub(crate) fn put_list(&mut self, key: &str) {
-        let keyspace = &mut self.node.state.keyspace;
-        keyspace.begin(clock::now().unix_ms(), keyspace.latest_stamp());
-        let list = {
-            let mut list = List::new();
-            list.push_back(b"x", &Limits::default());
-            Value::object(Object::List(list))
-        };
-        let key = keyspace.key(key.as_bytes());
-        keyspace.insert(0, &key, list, Ttl::Clear);
-        keyspace.effects.clear();
     }
 }
 

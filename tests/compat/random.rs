@@ -37,8 +37,9 @@ impl Pair {
 
     /// Puts a list of one element at `key` on both sides, whatever it held.
     pub(crate) fn put_list(&mut self, key: &str) {
-        self.stock.run(&[words(&format!("DEL {key}")), words(&format!("RPUSH {key} x"))]);
-        self.ours.put_list(key);
+        let requests = [words(&format!("DEL {key}")), words(&format!("RPUSH {key} x"))];
+        self.stock.run(&requests);
+        self.ours.run(&requests);
     }
 
     /// The log of the stock server.

@@ -180,10 +180,9 @@ fn large_objects(random: &mut fastrand::Rng) -> Vec<Object> {
         zset.insert(&text(number), f64::from(number) * 0.3, &limits);
         let id = StreamId::new(u64::from(number / 7), u64::from(number % 7) + 1);
         let field = if number % 5 == 0 { text(number) } else { b"shared".to_vec() };
-        stream.entries.insert(id, vec![(field, text(number)), (b"n".to_vec(), text(number))]);
-        stream.last_id = id;
+        let fields = [field, text(number), b"n".to_vec(), text(number)];
+        stream.entries.push(id, fields.iter().map(Vec::as_slice), &limits).expect("ids ascend");
     }
-    stream.entries_added = 3000;
     let stream = Object::Stream(Box::new(stream));
     vec![Object::List(list), Object::Set(set), Object::Hash(hash), Object::Zset(zset), stream]
 }

@@ -291,6 +291,13 @@ fn a_step_of_the_walk_is_sent_though_the_connection_breaks() {
     with_breaking_connections(1);
 }
 
+/// A source that had been replaced and its successor both went on with a job, and each took the other's batches at the target for
+/// its own.
+#[test]
+fn a_source_and_its_successor_do_not_mix_what_they_send() {
+    with_anything_wrong(532);
+}
+
 /// A primary came back with less than its replica, and went on with its jobs: its log grew longer than the replica's, so that
 /// nobody saw what was missing.
 #[test]

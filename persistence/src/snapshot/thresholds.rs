@@ -21,6 +21,8 @@ pub struct Thresholds {
     pub zset_value_bytes_max: usize,
     /// `list-max-listpack-size`: elements of a node if positive; -1 to -5 stand for 4 to 64 KiB.
     pub list_node_size: i64,
+    /// `list-compress-depth`: nodes at either end of a list that are not compressed; 0: none is.
+    pub list_compress_depth: u32,
     /// `stream-node-max-bytes`: 0 is no limit.
     pub stream_node_bytes_max: usize,
     /// `stream-node-max-entries`: 0 is no limit.
@@ -38,6 +40,7 @@ impl Default for Thresholds {
             zset_entries_max: 128,
             zset_value_bytes_max: 64,
             list_node_size: -2,
+            list_compress_depth: 0,
             stream_node_bytes_max: 4096,
             stream_node_entries_max: 100,
         }
@@ -50,19 +53,33 @@ impl Thresholds {
     /// A limit by elements still has one by bytes, 8 KiB, so that large elements do not pile up in a node.
     #[must_use]
     pub fn list_node_fits(&self, elements: u64, bytes: usize) -> bool {
-        const SAFETY_BYTES: usize = 8192;
-        match u64::try_from(self.list_node_size) {
-            Ok(elements_max) => bytes <= SAFETY_BYTES && elements <= elements_max,
-            Err(_) => {
-                let bytes_max = match self.list_node_size {
-                    -1 => 4096,
-                    -2 => 8192,
-                    -3 => 16_384,
-                    -4 => 32_768,
-                    _ => 65_536,
-                };
-                bytes <= bytes_max
-            }
+        bytes <= self.list_node_bytes_max() && elements <= self.list_node_elements_max()
+    }
+
+    /// Whether a list node is within half of the limits that are set: by bytes or by elements.
+    #[must_use]
+    pub fn list_node_is_small(&self, elements: u64, bytes: usize) -> bool {
+        if self.list_node_size < 0 {
+            bytes <= self.list_node_bytes_max() / 2
+        } else {
+            elements <= self.list_node_elements_max() / 2
         }
+    }
+
+    /// Bytes of a list node of more than one element.
+    #[must_use]
+    pub fn list_node_bytes_max(&self) -> usize {
+        match self.list_node_size {
+            -1 => 4096,
+            -2 | 0.. => 8192,
+            -3 => 16_384,
+            -4 => 32_768,
+            _ => 65_536,
+        }
+    }
+
+    /// Elements of a list node: one at least.
+    fn list_node_elements_max(&self) -> u64 {
+        u64::try_from(self.list_node_size).map_or(u64::MAX, |elements| elements.max(1))
     }
 }

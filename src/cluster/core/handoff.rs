@@ -157,6 +157,13 @@ impl Cluster {
         })
     }
 
+    /// The newest epoch in which one of `slots` was claimed by who has it.
+    #[must_use]
+    pub fn newest_claim_of(&self, slots: &SlotSet) -> Epoch {
+        let owners = slots.iter().filter_map(|slot| self.slots.owner(slot));
+        owners.map(|owner| self.peers[owner].config_epoch).max().unwrap_or(Epoch(0))
+    }
+
     /// Whether none of `slots` is this node's.
     #[must_use]
     pub fn has_none_of(&self, slots: &SlotSet) -> bool {

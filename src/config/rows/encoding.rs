@@ -79,8 +79,7 @@ pub(super) const ROWS: &[Row] = &[
         (0, SIZE_MAX),
         number!(hll_sparse_max_bytes),
         "Bytes up to which a HyperLogLog stays sparse.",
-    )
-    .later("HyperLogLog"),
+    ),
     Row::memory(
         "stream-node-max-bytes",
         "4096",

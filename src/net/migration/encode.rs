@@ -1,12 +1,15 @@
 //! Keys of a walk as commands that bring them back.
 
+use std::convert::Infallible;
+
 use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use crate::keyspace::{ValueRef, WalkEntry};
 use crate::resp::inline::encode_into;
-use crate::types::convert::dump_object;
+use crate::types::Object;
+use crate::types::convert::{dump_object, write_commands};
 
-/// A string that is longer travels in pieces of this size.
+/// A value that is longer travels in pieces of this size.
 pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// Appends commands to `out` that make a key what it was at the cut. `send` takes what is there whenever it is a piece of
@@ -24,6 +27,15 @@ pub(super) async fn entry<E: From<SnapshotError>>(
     let mut number = itoa::Buffer::new();
     let expiry = entry.expiry_ms.map(|when| digits.format(when).as_bytes());
     match entry.value {
+        ValueRef::Object(object) if object.memory_usage() > PIECE_BYTES => {
+            for mut piece in pieces(object, entry.key) {
+                send(out).await?;
+                out.append(&mut piece);
+            }
+            if let Some(expiry) = expiry {
+                encode_into(out, &[b"PEXPIREAT", entry.key, expiry]);
+            }
+        }
         ValueRef::Object(object) => {
             let payload = dump_object(object, options)?;
             let expiry = expiry.unwrap_or(b"0");
@@ -41,6 +53,21 @@ pub(super) async fn entry<E: From<SnapshotError>>(
         }
     }
     Ok(())
+}
+
+/// The commands that make a collection, in pieces.
+fn pieces(object: &Object, key: &[u8]) -> Vec<Vec<u8>> {
+    let mut pieces = vec![Vec::new()];
+    let Ok(()) = write_commands(object, key, |words| {
+        if pieces.last().is_some_and(|piece| piece.len() >= PIECE_BYTES) {
+            pieces.push(Vec::new());
+        }
+        if let Some(piece) = pieces.last_mut() {
+            encode_into(piece, words);
+        }
+        Ok::<_, Infallible>(())
+    });
+    pieces
 }
 
 fn set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Option<&[u8]>) {

@@ -28,7 +28,7 @@ const FORGOTTEN: &str = "the target is no part of the cluster any more";
 
 /// Does the source's part of a job, until that is over, or not this node's any more. One at a time does it for each job.
 pub async fn move_slots<W: World>(world: &W, job: NodeId) {
-    let mut mover = Mover { world, name: job, session: None, asked: None };
+    let mut mover = Mover { world, name: job, session: None, from: String::new(), asked: None };
     mover.run().await;
     mover.end_session();
 }
@@ -37,6 +37,8 @@ pub(super) struct Mover<'w, W: World> {
     pub(super) world: &'w W,
     pub(super) name: NodeId,
     pub(super) session: Option<Session<W::Stream>>,
+    /// Its name, or that of the next one.
+    from: String,
     /// Whom this task has asked to take the slots, if it has.
     pub(super) asked: Option<NodeId>,
 }
@@ -175,18 +177,16 @@ impl<W: World> Mover<'_, W> {
         }
         self.look(true)?;
         let (target, mut link) = self.connect(job).await?;
+        if self.session.is_none() {
+            self.from = self.world.look(|node| node.state.name_session());
+        }
         let batch = self.begin(&mut link, job).await?;
         if self.session.as_ref().is_some_and(|session| !session.continues(batch)) {
+            // It has less than was acknowledged: another one has taken its place.
             self.end_session();
+            return Err(Stop::Look);
         }
         if self.session.is_none() {
-            if batch > 0 {
-                // It has something of a session that is gone.
-                return match self.say_abort(&mut link, job).await? {
-                    Answer::Ok => Err(Stop::Look),
-                    other => Err(Stop::Again(format!("the target answers {other:?}"))),
-                };
-            }
             let session = Session::begin(self.world, job).await;
             let busy = || Stop::Again("too many walks are running".to_owned());
             self.session = Some(session.ok_or_else(busy)?);
@@ -215,7 +215,8 @@ impl<W: World> Mover<'_, W> {
         let target = self.target(job).map_or(target, |found| found.id);
         let source = self.own_id().unwrap_or(source);
         loop {
-            let words: [&[u8]; 7] = [
+            let epoch = self.own_epoch().to_string();
+            let words: [&[u8]; 9] = [
                 b"CLUSTER",
                 b"HANDOVER",
                 b"BEGIN",
@@ -223,6 +224,8 @@ impl<W: World> Mover<'_, W> {
                 source.as_bytes(),
                 target.as_bytes(),
                 slots.as_bytes(),
+                self.from.as_bytes(),
+                epoch.as_bytes(),
             ];
             match ask(link, &words).await.map_err(|error| Stop::Again(error.to_string()))? {
                 Answer::Number(batch) => return Ok(batch),

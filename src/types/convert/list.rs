@@ -14,7 +14,7 @@ pub(super) fn write<E>(
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     put(Event::ListBegin { len: Some(list.len() as u64) })?;
-    list.iter().try_for_each(|item| put(Event::ListItem(&item)))
+    list.try_for_each(|item| put(Event::ListItem(item)))
 }
 
 /// Adds an element. False: it is there already.
@@ -27,6 +27,6 @@ pub(super) fn add(
     limits: &Limits,
 ) -> Result<bool, &'static str> {
     let Event::ListItem(item) = event else { return Err(UNEXPECTED) };
-    list.push_back(item, limits);
+    list.push_loaded(item, limits);
     Ok(true)
 }

@@ -1,5 +1,6 @@
 //! Values from and to the events of snapshots and DUMP payloads.
 
+mod commands;
 mod hash;
 mod list;
 mod set;
@@ -11,6 +12,7 @@ use highwater_persistence::snapshot::{
 };
 
 use super::{Hash, Limits, List, Object, Set, Zset};
+pub use commands::write_commands;
 use stream::StreamBuilder;
 
 /// A value that has been put together from events.
@@ -95,7 +97,7 @@ impl ValueBuilder {
                 None => Err(UNEXPECTED),
             },
             (Partial::Object(object), event) => add(object, event, &self.limits),
-            (Partial::Stream(stream), event) => stream.put(event),
+            (Partial::Stream(stream), event) => stream.put(event, &self.limits),
             (Partial::String(_), _) => Err(UNEXPECTED),
         };
         match problem {
@@ -247,6 +249,6 @@ mod tests {
         let skipped = Event::Skipped { what: "producers of a stream" };
         let built = build(&with(&[skipped, Event::ValueEnd]));
         let Ok(Built::Object(Object::Stream(stream))) = built else { panic!("{built:?}") };
-        assert!(stream.groups[&b"g"[..]].pending.is_empty());
+        assert_eq!(stream.group(b"g").map(crate::types::Group::pending_len), Some(0));
     }
 }

@@ -3,7 +3,7 @@
 use highwater_persistence::snapshot::Event;
 
 use super::UNEXPECTED;
-use crate::types::{Limits, Set};
+use crate::types::{Limits, Set, member_bytes};
 
 /// Hands the events of a set to `put`, all but the last, `ValueEnd`.
 ///
@@ -14,7 +14,8 @@ pub(super) fn write<E>(
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     put(Event::SetBegin { len: Some(set.len() as u64) })?;
-    set.iter().try_for_each(|member| put(Event::SetMember(&member)))
+    let mut buffer = itoa::Buffer::new();
+    set.iter().try_for_each(|member| put(Event::SetMember(member_bytes(member, &mut buffer))))
 }
 
 /// Adds an element. False: it is there already.

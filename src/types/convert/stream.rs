@@ -1,12 +1,12 @@
 //! Streams from and to events.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use highwater_persistence::snapshot::{Event, StreamId};
 
 use super::UNEXPECTED;
-use crate::types::{Consumer, Group, Pending, Stream};
+use crate::types::listpack::PackedItem;
+use crate::types::{ConsumerNumber, Group, Limits, Pending, Stream};
 
 /// Hands the events of a stream to `put`, all but the last, `ValueEnd`.
 ///
@@ -17,133 +17,151 @@ pub(super) fn write<E>(
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     put(Event::StreamBegin)?;
-    for (id, fields) in &stream.entries {
-        put(Event::StreamEntry { id: *id, fields: fields.len() as u64 })?;
-        for (field, value) in fields {
+    for entry in stream.entries.iter() {
+        put(Event::StreamEntry { id: entry.id, fields: entry.len() as u64 })?;
+        for (field, value) in entry.fields() {
+            let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (field, value) = (text(field, &mut first), text(value, &mut second));
             put(Event::StreamField { field, value })?;
         }
     }
     put(Event::StreamMeta(stream.meta()))?;
-    for (name, group) in &stream.groups {
-        let Group { last_id, entries_read, pending, consumers } = group;
-        put(Event::StreamGroup { name, last_id: *last_id, entries_read: *entries_read })?;
-        for (id, Pending { delivered_ms, deliveries, .. }) in pending {
-            let (delivered_ms, deliveries) = (*delivered_ms, *deliveries);
-            put(Event::StreamPending { id: *id, delivered_ms, deliveries })?;
+    for (name, group) in stream.groups() {
+        put(Event::StreamGroup { name, last_id: group.last_id, entries_read: group.entries_read })?;
+        for (id, pending) in group.all_pending() {
+            let (delivered_ms, deliveries) = (pending.delivered_ms, pending.deliveries);
+            put(Event::StreamPending { id, delivered_ms, deliveries })?;
         }
-        let mut owned: BTreeMap<&[u8], Vec<StreamId>> = BTreeMap::new();
-        for (id, Pending { consumer, .. }) in pending {
-            owned.entry(consumer).or_default().push(*id);
-        }
-        for (name, Consumer { seen_ms, active_ms }) in consumers {
-            put(Event::StreamConsumer { name, seen_ms: *seen_ms, active_ms: *active_ms })?;
-            for id in owned.remove(&**name).unwrap_or_default() {
+        for consumer in group.consumers() {
+            let (seen_ms, active_ms) = (consumer.seen_ms(), consumer.active_ms);
+            put(Event::StreamConsumer { name: consumer.name(), seen_ms, active_ms })?;
+            for id in consumer.all_pending() {
                 put(Event::StreamConsumerPending { id })?;
             }
         }
-        assert!(owned.is_empty(), "a pending entry's consumer is one of the group's");
     }
     Ok(())
 }
 
-/// Puts a stream together. Pending entries come first; whose they are follows with the consumers.
+/// The bytes of an item.
+fn text<'a>(item: PackedItem<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
+    match item {
+        PackedItem::Int(number) => buffer.format(number).as_bytes(),
+        PackedItem::Bytes(bytes) => bytes,
+    }
+}
+
+/// An entry whose fields are coming in.
 #[derive(Debug)]
+struct Open {
+    id: StreamId,
+    bytes: Vec<u8>,
+    /// Where each name and each value ends in `bytes`.
+    ends: Vec<usize>,
+}
+
+/// Puts a stream together. Pending entries come first; whose they are follows with the consumers.
+#[derive(Debug, Default)]
 pub(super) struct StreamBuilder {
     stream: Stream,
-    entry: StreamId,
+    entry: Option<Open>,
     group: Option<Vec<u8>>,
-    consumer: Option<Arc<[u8]>>,
-    /// Stands for the consumer of an entry that none has claimed yet; told apart by being this very allocation.
-    nobody: Arc<[u8]>,
+    consumer: Option<ConsumerNumber>,
+    /// Pending entries of the group that no consumer has claimed yet: when and how often they were delivered.
+    unclaimed: BTreeMap<StreamId, (i64, u64)>,
+    /// A group had some of these at its end.
+    some_unowned: bool,
     /// The stream comes from a server in which pending entries may belong to nobody.
     newer: bool,
 }
 
-impl Default for StreamBuilder {
-    fn default() -> Self {
-        Self {
-            stream: Stream::default(),
-            entry: StreamId::ZERO,
-            group: None,
-            consumer: None,
-            nobody: Arc::from(&b"nobody"[..]),
-            newer: false,
-        }
-    }
-}
-
 impl StreamBuilder {
-    pub(super) fn put(&mut self, event: Event<'_>) -> Result<(), &'static str> {
+    pub(super) fn put(&mut self, event: Event<'_>, limits: &Limits) -> Result<(), &'static str> {
         match event {
             Event::StreamEntry { id, .. } => {
-                self.entry = id;
-                let before = self.stream.entries.insert(id, Vec::new());
-                return if before.is_none() { Ok(()) } else { Err("an entry is there twice") };
+                self.close_entry(limits)?;
+                self.entry = Some(Open { id, bytes: Vec::new(), ends: Vec::new() });
             }
             Event::StreamField { field, value } => {
-                let entry = self.stream.entries.get_mut(&self.entry);
-                entry.ok_or(UNEXPECTED)?.push((field.to_vec(), value.to_vec()));
+                let Open { bytes, ends, .. } = self.entry.as_mut().ok_or(UNEXPECTED)?;
+                for item in [field, value] {
+                    bytes.extend_from_slice(item);
+                    ends.push(bytes.len());
+                }
             }
             Event::StreamMeta(meta) => {
-                self.stream.last_id = meta.last_id;
-                self.stream.max_deleted_id = meta.max_deleted_id;
-                self.stream.entries_added = meta.entries_added;
+                self.close_entry(limits)?;
+                let entries = &mut self.stream.entries;
+                entries.last_id = meta.last_id;
+                entries.max_deleted_id = meta.max_deleted_id;
+                entries.added = meta.entries_added;
             }
             Event::StreamGroup { name, last_id, entries_read } => {
-                let group = Group { last_id, entries_read, ..Group::default() };
+                self.close_group();
                 self.group = Some(name.to_vec());
-                self.consumer = None;
-                if self.stream.groups.insert(name.to_vec(), group).is_some() {
+                if !self.stream.create_group(name, Group::new(last_id, entries_read)) {
                     return Err("a group is there twice");
                 }
             }
+            // What newer servers keep beside has no counterpart here.
+            Event::Skipped { .. } => self.newer = true,
+            _ => return self.put_in_group(event),
+        }
+        Ok(())
+    }
+
+    fn put_in_group(&mut self, event: Event<'_>) -> Result<(), &'static str> {
+        let name = self.group.as_ref().ok_or(UNEXPECTED)?;
+        let (_, group) = self.stream.group_mut(name).ok_or(UNEXPECTED)?;
+        match event {
             Event::StreamPending { id, delivered_ms, deliveries } => {
-                let consumer = Arc::clone(&self.nobody);
-                let pending = Pending { consumer, delivered_ms, deliveries };
-                if self.group()?.pending.insert(id, pending).is_some() {
+                if self.unclaimed.insert(id, (delivered_ms, deliveries)).is_some() {
                     return Err("a pending entry is there twice");
                 }
             }
             Event::StreamConsumer { name, seen_ms, active_ms } => {
-                let name: Arc<[u8]> = Arc::from(name);
-                self.consumer = Some(Arc::clone(&name));
-                let consumer = Consumer { seen_ms, active_ms };
-                if self.group()?.consumers.insert(name, consumer).is_some() {
-                    return Err("a consumer is there twice");
-                }
+                let number = group.create_consumer(name, seen_ms);
+                let number = number.ok_or("a consumer is there twice")?;
+                group.consumer_mut(number).active_ms = active_ms;
+                self.consumer = Some(number);
             }
             Event::StreamConsumerPending { id } => {
-                let consumer = self.consumer.clone().ok_or(UNEXPECTED)?;
-                let nobody = Arc::clone(&self.nobody);
-                let pending = self.group()?.pending.get_mut(&id);
-                let pending = pending.ok_or("a consumer's pending entry is not the group's")?;
-                if !Arc::ptr_eq(&pending.consumer, &nobody) {
-                    return Err("a pending entry belongs to two consumers");
-                }
-                pending.consumer = consumer;
+                let consumer = self.consumer.ok_or(UNEXPECTED)?;
+                let Some((delivered_ms, deliveries)) = self.unclaimed.remove(&id) else {
+                    return Err(match group.pending_entry(id) {
+                        Some(_) => "a pending entry belongs to two consumers",
+                        None => "a consumer's pending entry is not the group's",
+                    });
+                };
+                group.deliver(id, Pending { delivered_ms, deliveries, consumer });
             }
-            // What newer servers keep beside has no counterpart here.
-            Event::Skipped { .. } => self.newer = true,
             _ => return Err(UNEXPECTED),
         }
         Ok(())
     }
 
-    /// The complete stream. Pending entries of nobody, which newer servers have, have no counterpart here and go.
-    pub(super) fn finish(&mut self) -> Result<Stream, &'static str> {
-        let nobody = Arc::clone(&self.nobody);
-        for group in self.stream.groups.values_mut() {
-            let before = group.pending.len();
-            group.pending.retain(|_, pending| !Arc::ptr_eq(&pending.consumer, &nobody));
-            if group.pending.len() < before && !self.newer {
-                return Err("a pending entry belongs to no consumer");
-            }
-        }
-        Ok(std::mem::take(&mut self.stream))
+    fn close_entry(&mut self, limits: &Limits) -> Result<(), &'static str> {
+        let Some(Open { id, bytes, ends }) = self.entry.take() else { return Ok(()) };
+        let items = (0..ends.len()).map(|at| {
+            let start = if at == 0 { 0 } else { ends[at - 1] };
+            &bytes[start..ends[at]]
+        });
+        let pushed = self.stream.entries.push(id, items, limits);
+        pushed.map_err(|_| "an entry is not above the one before it, or too large")
     }
 
-    fn group(&mut self) -> Result<&mut Group, &'static str> {
-        let name = self.group.as_ref().ok_or(UNEXPECTED)?;
-        self.stream.groups.get_mut(name).ok_or(UNEXPECTED)
+    fn close_group(&mut self) {
+        self.some_unowned |= !self.unclaimed.is_empty();
+        self.unclaimed.clear();
+        self.consumer = None;
+    }
+
+    /// The complete stream. Pending entries of nobody, which newer servers have, have no counterpart here and go.
+    pub(super) fn finish(&mut self) -> Result<Stream, &'static str> {
+        self.close_group();
+        if self.some_unowned && !self.newer {
+            return Err("a pending entry belongs to no consumer");
+        }
+        Ok(std::mem::take(&mut self.stream))
     }
 }

@@ -15,7 +15,10 @@ pub(super) fn write<E>(
 ) -> Result<(), E> {
     put(Event::ZsetBegin { len: Some(zset.len() as u64) })?;
     // Highest first: that is the order in which servers load a large one fastest.
-    zset.iter().rev().try_for_each(|(member, score)| put(Event::ZsetMember { member, score }))
+    for (member, score) in zset.range(0..zset.len(), true) {
+        put(Event::ZsetMember { member: &member.to_bytes(), score })?;
+    }
+    Ok(())
 }
 
 /// Adds an element. False: it is there already.

@@ -9,7 +9,7 @@ static KEY: OnceLock<SipHasher13> = OnceLock::new();
 
 /// SipHash-1-3 of `key` under the process's key.
 #[inline]
-pub(super) fn hash(key: &[u8]) -> u64 {
+pub(in crate::types) fn hash(key: &[u8]) -> u64 {
     KEY.get_or_init(first_key).hash(key)
 }
 

@@ -9,7 +9,7 @@ use super::{Corrupt, parse_integer};
 use crate::snapshot::encoding::Item as RawItem;
 
 /// An item of a listpack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedItem<'a> {
     /// An integer; as a string it is its canonical spelling.
     Int(i64),
@@ -282,11 +282,21 @@ impl EditableListpack {
         self.splice(self.end(), 0, item);
     }
 
+    /// Adds an integer behind the last item.
+    pub fn push_integer(&mut self, number: i64) {
+        self.splice_parts(self.end(), 0, &format::Head::of_integer(number), &[]);
+    }
+
     /// Adds an item in front of the one at `place`, or behind the last one ([`EditableListpack::tail`]). Returns where the new one
     /// stands.
     pub fn insert(&mut self, place: Place, item: &[u8]) -> Place {
         self.splice(place.0, 0, item);
         place
+    }
+
+    /// Puts an integer in the place of an item.
+    pub fn replace_integer(&mut self, place: Place, number: i64) {
+        self.splice_parts(place.0, 1, &format::Head::of_integer(number), &[]);
     }
 
     /// Puts an item in the place of another.
@@ -335,6 +345,10 @@ impl EditableListpack {
     fn splice(&mut self, at: usize, old: usize, item: &[u8]) {
         let head = format::head(item);
         let body = if head.holds_all { &[][..] } else { item };
+        self.splice_parts(at, old, &head, body);
+    }
+
+    fn splice_parts(&mut self, at: usize, old: usize, head: &format::Head, body: &[u8]) {
         let (tail, tail_bytes) = format::backlen(head.len + body.len());
         let new_bytes = head.len + body.len() + tail_bytes;
         let old_end = if old == 0 { at } else { self.behind(at) };

@@ -181,7 +181,7 @@ impl Head {
         Self { bytes, len, holds_all }
     }
 
-    fn of_integer(value: i64) -> Self {
+    pub(super) fn of_integer(value: i64) -> Self {
         let bytes = value.to_le_bytes();
         match integer_bytes(value) {
             1 => Self::new(&bytes[..1], &[], true),

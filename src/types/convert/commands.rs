@@ -1,0 +1,292 @@
+//! A collection as the commands that make it: what a log of commands holds, and what a large value travels as.
+
+use std::collections::HashMap;
+
+use highwater_persistence::snapshot::{Event, StreamId};
+
+use super::write_object;
+use crate::resp::number::{push_f64, push_i64};
+use crate::types::Object;
+
+/// Elements of one command, as stock servers have it.
+const ELEMENTS_MAX: usize = 64;
+
+/// A command is ended when its words are this long together.
+const COMMAND_BYTES: usize = 64 * 1024;
+
+/// Calls `put` with the words of commands that make `object` at `key`, which has to be free. Its expiry is not among them.
+///
+/// Differs from a snapshot: entries that are pending but were deleted from their stream are left out, and so is when a consumer was
+/// last seen.
+///
+/// # Errors
+/// What `put` returns.
+pub fn write_commands<E>(
+    object: &Object,
+    key: &[u8],
+    put: impl FnMut(&[&[u8]]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut writer = Writer {
+        key,
+        put,
+        name: "",
+        words: Words::default(),
+        elements: 0,
+        expiring: Vec::new(),
+        stream: StreamState::default(),
+    };
+    write_object(object, |event| writer.take(event))
+}
+
+/// Words of a command, one behind the other.
+#[derive(Debug, Default)]
+struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    fn add(&mut self, word: &[u8]) {
+        self.with(|bytes| bytes.extend_from_slice(word));
+    }
+
+    fn with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn id(&mut self, id: StreamId) {
+        self.with(|bytes| bytes.extend_from_slice(format!("{}-{}", id.ms, id.seq).as_bytes()));
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+/// Turns events into commands.
+struct Writer<'k, P> {
+    key: &'k [u8],
+    put: P,
+    /// The command that the words belong to.
+    name: &'static str,
+    words: Words,
+    elements: usize,
+    /// Fields that expire, with when, of the command that is being put together.
+    expiring: Vec<(Vec<u8>, u64)>,
+    stream: StreamState,
+}
+
+/// What has to be remembered between the events of a stream.
+#[derive(Debug, Default)]
+struct StreamState {
+    /// Fields of an entry that are still to come.
+    fields_left: u64,
+    has_entries: bool,
+    group: Vec<u8>,
+    consumer: Vec<u8>,
+    /// When and how often pending entries of the group were delivered.
+    pending: HashMap<StreamId, (i64, u64)>,
+}
+
+impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
+    fn take(&mut self, event: Event<'_>) -> Result<(), E> {
+        match event {
+            Event::ListBegin { .. } => self.name = "RPUSH",
+            Event::SetBegin { .. } => self.name = "SADD",
+            Event::HashBegin { .. } => self.name = "HSET",
+            Event::ZsetBegin { .. } => self.name = "ZADD",
+            Event::ListItem(word) | Event::SetMember(word) => {
+                self.words.add(word);
+                return self.element();
+            }
+            Event::HashField { field, value, expires_ms } => {
+                self.words.add(field);
+                self.words.add(value);
+                self.expiring.extend(expires_ms.map(|when| (field.to_vec(), when)));
+                return self.element();
+            }
+            Event::ZsetMember { member, score } => {
+                self.words.with(|bytes| push_f64(bytes, score));
+                self.words.add(member);
+                return self.element();
+            }
+            Event::ValueEnd => return self.flush(),
+            event => return self.stream(event),
+        }
+        Ok(())
+    }
+
+    /// An element is complete: the command may be, too.
+    fn element(&mut self) -> Result<(), E> {
+        self.elements += 1;
+        if self.elements < ELEMENTS_MAX && self.words.bytes.len() < COMMAND_BYTES {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), E> {
+        if self.elements == 0 {
+            return Ok(());
+        }
+        self.elements = 0;
+        self.send()?;
+        let mut when_text = itoa::Buffer::new();
+        for (field, when) in std::mem::take(&mut self.expiring) {
+            let when = when_text.format(when).as_bytes();
+            (self.put)(&[b"HPEXPIREAT", self.key, when, b"FIELDS", b"1", &field])?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the command of the words gathered, behind name and key.
+    fn send(&mut self) -> Result<(), E> {
+        let mut words: Vec<&[u8]> = Vec::with_capacity(self.words.ends.len() + 2);
+        words.push(self.name.as_bytes());
+        words.push(self.key);
+        let mut start = 0;
+        for &end in &self.words.ends {
+            words.push(&self.words.bytes[start..end]);
+            start = end;
+        }
+        let sent = (self.put)(&words);
+        self.words.clear();
+        sent
+    }
+
+    fn stream(&mut self, event: Event<'_>) -> Result<(), E> {
+        match event {
+            Event::StreamEntry { id, fields } => {
+                self.name = "XADD";
+                self.words.id(id);
+                self.stream.fields_left = fields;
+                self.stream.has_entries = true;
+            }
+            Event::StreamField { field, value } => {
+                self.words.add(field);
+                self.words.add(value);
+                self.stream.fields_left = self.stream.fields_left.saturating_sub(1);
+                if self.stream.fields_left == 0 {
+                    return self.send();
+                }
+            }
+            Event::StreamMeta(meta) => {
+                if !self.stream.has_entries {
+                    // An entry that is trimmed at once makes a stream without any.
+                    let id = if meta.last_id == StreamId::ZERO {
+                        StreamId::new(0, 1)
+                    } else {
+                        meta.last_id
+                    };
+                    self.name = "XADD";
+                    self.words.add(b"MAXLEN");
+                    self.words.add(b"0");
+                    self.words.id(id);
+                    self.words.add(b"x");
+                    self.words.add(b"y");
+                    self.send()?;
+                }
+                self.name = "XSETID";
+                self.words.id(meta.last_id);
+                self.words.add(b"ENTRIESADDED");
+                let added = i64::try_from(meta.entries_added).unwrap_or(i64::MAX);
+                self.words.with(|bytes| push_i64(bytes, added));
+                self.words.add(b"MAXDELETEDID");
+                self.words.id(meta.max_deleted_id);
+                return self.send();
+            }
+            event => return self.group(event),
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, event: Event<'_>) -> Result<(), E> {
+        let mut numbers = [itoa::Buffer::new(), itoa::Buffer::new()];
+        let id_text = |id: StreamId| format!("{}-{}", id.ms, id.seq);
+        match event {
+            Event::StreamGroup { name, last_id, entries_read } => {
+                self.stream.group = name.to_vec();
+                self.stream.pending.clear();
+                let last_id = id_text(last_id);
+                // -1: not known.
+                let read = entries_read.and_then(|read| i64::try_from(read).ok()).unwrap_or(-1);
+                let read = numbers[0].format(read).as_bytes();
+                let words = [b"XGROUP", &b"CREATE"[..], self.key, name, last_id.as_bytes()];
+                let words = [&words[..], &[b"ENTRIESREAD", read]].concat();
+                (self.put)(&words)
+            }
+            Event::StreamPending { id, delivered_ms, deliveries } => {
+                self.stream.pending.insert(id, (delivered_ms, deliveries));
+                Ok(())
+            }
+            Event::StreamConsumer { name, .. } => {
+                self.stream.consumer = name.to_vec();
+                (self.put)(&[b"XGROUP", b"CREATECONSUMER", self.key, &self.stream.group, name])
+            }
+            Event::StreamConsumerPending { id } => {
+                let (delivered_ms, deliveries) =
+                    self.stream.pending.get(&id).copied().unwrap_or_default();
+                let [time, count] = &mut numbers;
+                let (time, count) = (time.format(delivered_ms), count.format(deliveries));
+                let id = id_text(id);
+                let StreamState { group, consumer, .. } = &self.stream;
+                let words = [&b"XCLAIM"[..], self.key, group, consumer, b"0", id.as_bytes()];
+                let options = [b"TIME", time.as_bytes(), b"RETRYCOUNT", count.as_bytes()];
+                (self.put)(&[&words[..], &options, &[b"JUSTID", b"FORCE"]].concat())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::types::{Hash, Limits, List, Zset};
+
+    fn commands(object: &Object) -> Vec<String> {
+        let mut found = Vec::new();
+        let Ok(()) = write_commands(object, b"k", |words| {
+            let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+            found.push(words.join(" "));
+            Ok::<_, Infallible>(())
+        });
+        found
+    }
+
+    #[test]
+    fn elements_come_in_commands_of_bounded_size() {
+        let limits = Limits::default();
+        let mut list = List::new();
+        (0..130).for_each(|n| list.push_back(n.to_string().as_bytes(), &limits));
+        let found = commands(&Object::List(list));
+        assert_eq!(found.len(), 3);
+        assert!(found[0].starts_with("RPUSH k 0 1 2 ") && found[0].ends_with(" 63"), "{found:?}");
+        assert_eq!(found[2], "RPUSH k 128 129");
+        let mut list = List::new();
+        (0..3).for_each(|_| list.push_back(&[b'x'; COMMAND_BYTES], &limits));
+        assert_eq!(commands(&Object::List(list)).len(), 3);
+    }
+
+    #[test]
+    fn fields_that_expire_are_told_when() {
+        let (mut hash, limits) = (Hash::new(), Limits::default());
+        hash.set(b"a", b"1", &limits);
+        hash.set(b"b", b"2", &limits);
+        hash.set_expiry(b"b", Some(77), &limits);
+        let found = commands(&Object::Hash(hash));
+        assert_eq!(found, ["HSET k a 1 b 2", "HPEXPIREAT k 77 FIELDS 1 b"]);
+    }
+
+    #[test]
+    fn scores_stand_before_their_members() {
+        let (mut zset, limits) = (Zset::new(), Limits::default());
+        zset.insert(b"a", 1.5, &limits);
+        zset.insert(b"b", f64::NEG_INFINITY, &limits);
+        assert_eq!(commands(&Object::Zset(zset)), ["ZADD k 1.5 a -inf b"]);
+    }
+}

@@ -56,6 +56,8 @@ pub mod hash_expiry;
 pub mod hash_extended;
 pub mod hash_number;
 pub mod hash_scan;
+#[cfg(test)]
+mod hash_tests;
 mod help;
 pub mod hyperloglog;
 pub mod hyperloglog_debug;

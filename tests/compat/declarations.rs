@@ -152,6 +152,32 @@ fn the_generic_family_is_declared_as_in_stock() {
     check_all(&entries.iter().copied().chain(subcommands).collect::<Vec<_>>());
 }
 
+/// Commands of hashes that came behind 7.0.
+const NEW_HASH_COMMANDS: &[&str] = &[
+    "hexpire",
+    "hpexpire",
+    "hexpireat",
+    "hpexpireat",
+    "hpersist",
+    "httl",
+    "hpttl",
+    "hexpiretime",
+    "hpexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hsetex",
+];
+
+#[test]
+fn hashes_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let family = entries.filter(|entry| entry.command.group.name() == "hash");
+    let known = |entry: &&Entry| !NEW_HASH_COMMANDS.contains(&entry.command.name);
+    let (known, new): (Vec<&Entry>, Vec<&Entry>) = family.partition(known);
+    assert_eq!((known.len(), new.len()), (16, NEW_HASH_COMMANDS.len()), "all of them");
+    check_all(&known);
+}
+
 #[test]
 fn sets_and_hyperloglogs_are_declared_as_in_stock() {
     let entries = table().entries().iter();

@@ -19,6 +19,7 @@ mod bitmaps;
 mod bus;
 mod declarations;
 mod harness;
+mod hashes;
 mod hyperloglogs;
 mod lists;
 mod notices;

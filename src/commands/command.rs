@@ -189,6 +189,13 @@ pub enum Find {
         /// Index of the first key.
         first: u8,
     },
+    /// The same, with an argument that is no key behind each key (MSETEX).
+    CountedPairs {
+        /// Index of the number.
+        at: u8,
+        /// Index of the first key.
+        first: u8,
+    },
     /// Argument `at`, unless it is empty and keys stand behind `word` (MIGRATE).
     OneUnless {
         /// Its index.
@@ -209,6 +216,13 @@ pub enum Find {
         /// The word.
         word: &'static str,
     },
+    /// The one behind the last `word` (SORT). What other words of SORT take is no word.
+    BehindLast {
+        /// The word.
+        word: &'static str,
+    },
+    /// Keys whose names follow from values (SORT with BY or GET): arguments do not tell them.
+    Nowhere,
     /// The one behind the first `word` among the arguments from `from` on, if it is there (GEORADIUS).
     Behind {
         /// The word.

@@ -148,7 +148,8 @@ const FLAG_NAMES: [(Flag, &str); 18] = [
 
 /// Whether a client cannot find the keys by the old range alone.
 fn moves(command: &Command) -> bool {
-    let counted = |spec: &KeySpec| matches!(spec.find, Find::Counted { .. });
+    let counted =
+        |spec: &KeySpec| matches!(spec.find, Find::Counted { .. } | Find::CountedPairs { .. });
     let incomplete = |spec: &KeySpec| spec.flags.contains(&KeyFlag::Incomplete);
     command.keys.iter().any(|spec| counted(spec) || incomplete(spec))
 }
@@ -165,8 +166,11 @@ fn legacy_range(command: &Command) -> (i64, i64, i64) {
             }
             Find::OneUnless { at, .. } => Some((i64::from(at), i64::from(at), 1)),
             Find::Counted { .. }
+            | Find::CountedPairs { .. }
             | Find::AllBehind { .. }
             | Find::HalfBehind { .. }
+            | Find::BehindLast { .. }
+            | Find::Nowhere
             | Find::Behind { .. } => None,
         })
         .collect();
@@ -191,6 +195,13 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
     reply.map(3);
     reply.bulk(b"flags");
     words(reply, &flags);
+    if matches!(spec.find, Find::BehindLast { .. } | Find::Nowhere) {
+        for step in ["begin_search", "find_keys"] {
+            reply.bulk(step.as_bytes());
+            find_step(reply, "unknown", &[]);
+        }
+        return;
+    }
     let (begin, kind, fields): (u8, &str, [(&str, i64); 3]) = match spec.find {
         Find::Range { first, last, step } => {
             let last = i64::from(last);
@@ -198,17 +209,19 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
             let fields = [("lastkey", relative), ("keystep", i64::from(step)), ("limit", 0)];
             (first, "range", fields)
         }
-        Find::Counted { at, first } => {
-            let fields =
-                [("keynumidx", 0), ("firstkey", i64::from(first) - i64::from(at)), ("keystep", 1)];
-            (at, "keynum", fields)
+        Find::Counted { at, first } | Find::CountedPairs { at, first } => {
+            let step = if matches!(spec.find, Find::CountedPairs { .. }) { 2 } else { 1 };
+            let first = i64::from(first) - i64::from(at);
+            (at, "keynum", [("keynumidx", 0), ("firstkey", first), ("keystep", step)])
         }
         Find::OneUnless { at, .. } => (at, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
         // From the second last argument towards the front, says stock.
         Find::Behind { from, .. } => {
             (from, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)])
         }
-        Find::AllBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 0)]),
+        Find::BehindLast { .. } | Find::Nowhere | Find::AllBehind { .. } => {
+            (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 0)])
+        }
         Find::HalfBehind { .. } => (0, "range", [("lastkey", -1), ("keystep", 1), ("limit", 2)]),
     };
     reply.bulk(b"begin_search");

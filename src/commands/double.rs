@@ -38,6 +38,21 @@ pub(super) fn lenient(bytes: &[u8]) -> Option<f64> {
     parse(&text[spaces..]).map(|parsed| parsed.value)
 }
 
+/// As [`lenient`], and what a double cannot hold is refused, as stock does for the weights of SORT: what is too large, and
+/// decimal fractions so small that digits are lost.
+pub(super) fn strict(bytes: &[u8]) -> Option<f64> {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let text = &bytes[..end];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let spaces = text.iter().take_while(|byte| space(byte)).count();
+    let Parsed { value, fits } = parse(&text[spaces..])?;
+    let is_hexadecimal = text.iter().any(|byte| matches!(byte, b'x' | b'X'));
+    (fits && (is_hexadecimal || !value.is_subnormal())).then_some(value)
+}
+
 /// A number, not NaN.
 struct Parsed {
     value: f64,

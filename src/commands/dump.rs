@@ -21,8 +21,7 @@ pub fn encoder_options(config: &Config) -> EncoderOptions {
         version: config.rdb_version,
         compress: config.rdbcompression,
         thresholds: limits(config),
-        // Only files of newer servers have such fields. A node that could not save them would be worse off than
-        // one that saves the fields and not their expiry.
+        // Never needed: fields that expire come first.
         drop_field_expiry: true,
     }
 }

@@ -4,7 +4,7 @@
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key, keys};
 use super::context::Context;
 use crate::config::special::KeyspaceEvents;
-use crate::keyspace::{Access, Entry, ValueRef};
+use crate::keyspace::{Access, Entry, KeyRef, ValueRef};
 use crate::resp::Args;
 
 /// The name of a value's type, as TYPE answers and SCAN TYPE expects.
@@ -48,17 +48,23 @@ const UNLINK: Command = Command {
 
 /// Both DEL and UNLINK: freeing happens off the node's lock either way.
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let db = ctx.db();
     let mut removed = 0;
     for bytes in args.iter_from(1) {
         let key = ctx.key(bytes);
-        if ctx.state.keyspace.remove(db, &key) {
-            ctx.notify(KeyspaceEvents::GENERIC, "del", bytes);
-            removed += 1;
-        }
+        removed += usize::from(delete(ctx, &key));
     }
     ctx.reply.len(removed);
     Ok(())
+}
+
+/// Removes a key, and tells those who listen. Whether it was there.
+pub(super) fn delete(ctx: &mut Context<'_>, key: &KeyRef<'_>) -> bool {
+    let db = ctx.db();
+    let removed = ctx.state.keyspace.remove(db, key);
+    if removed {
+        ctx.notify(KeyspaceEvents::GENERIC, "del", key.bytes);
+    }
+    removed
 }
 
 const EXISTS: Command = Command {

@@ -157,10 +157,12 @@ impl Cell {
     pub(super) fn moved(self, east: i8, north: i8) -> Cell {
         let unused = 64 - 2 * u32::from(self.steps);
         let shift = |bits: u64, own: u64, other: u64, by: i8| {
+            // The end of the map counts as one cell more; it stays that where nothing moves.
+            let all = bits & own;
             let (own, other) = (own >> unused, other >> unused);
             // With the bits of the other direction all set, a carry passes through them.
             let part = match by.signum() {
-                0 => return bits & own,
+                0 => return all,
                 1 => (bits & own).wrapping_add(other.wrapping_add(1)),
                 _ => ((bits & own) | other).wrapping_sub(other.wrapping_add(1)),
             };

@@ -40,12 +40,8 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             };
             Some((usize::from(first)..end.min(args.len())).step_by(usize::from(step.max(1))))
         }
-        Find::Counted { at, first } => {
-            let count = usize::try_from(parse_i64(args.get(usize::from(at))?)?).ok()?;
-            let first = usize::from(first);
-            let end = first.checked_add(count)?;
-            (count > 0 && end <= args.len()).then(|| (first..end).step_by(1))
-        }
+        Find::Counted { at, first } => counted(args, at, first, 1),
+        Find::CountedPairs { at, first } => counted(args, at, first, 2),
         Find::OneUnless { at, word } => {
             let at = usize::from(at);
             let is_there = at < args.len() && behind(word, args).is_none();
@@ -57,6 +53,11 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             let first = at.map_or(args.len(), |at| usize::from(from) + at + 1);
             Some((first..args.len().min(first + 1)).step_by(1))
         }
+        Find::BehindLast { word } => {
+            let first = last_behind(word, args).unwrap_or(args.len());
+            Some((first..args.len().min(first + 1)).step_by(1))
+        }
+        Find::Nowhere => Some((0..0).step_by(1)),
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
         Find::HalfBehind { word, .. } => {
             let all = streams_behind(word, args)?;
@@ -64,6 +65,32 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
             (is_even && !all.is_empty()).then(|| (all.start..all.start + all.len() / 2).step_by(1))
         }
     }
+}
+
+/// Where the argument of SORT behind the last `word` stands.
+fn last_behind(word: &str, args: Args<'_>) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        if is(word) && at + 1 < args.len() {
+            found = Some(at + 1);
+        }
+        at += 1 + usize::from(is(word) || is("by") || is("get")) + 2 * usize::from(is("limit"));
+    }
+    found
+}
+
+/// Keys from `first` on, each `step`; argument `at` says how many.
+fn counted(
+    args: Args<'_>,
+    at: u8,
+    first: u8,
+    step: usize,
+) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
+    let count = usize::try_from(parse_i64(args.get(usize::from(at))?)?).ok()?;
+    let first = usize::from(first);
+    let end = count.checked_mul(step)?.checked_add(first)?;
+    (count > 0 && end <= args.len()).then(|| (first..end).step_by(step))
 }
 
 /// The arguments of XREAD or XREADGROUP behind `word`. What an option takes is no word.
@@ -125,6 +152,10 @@ mod tests {
         check(counted, &["lmpop", "9", "a"], None);
         check(counted, &["lmpop", "x", "a"], None);
         check(counted, &["lmpop", "0", "a"], None);
+        let pairs = Find::CountedPairs { at: 1, first: 2 };
+        check(pairs, &["msetex", "2", "a", "1", "b", "2", "nx"], Some(&[2, 4]));
+        check(pairs, &["msetex", "2", "a", "1", "b"], None);
+        check(pairs, &["msetex", "9223372036854775807", "a", "1"], None);
         let half = Find::HalfBehind { word: "STREAMS", from: 1 };
         let reads = |words: &str, expected: Option<&[usize]>| {
             check(half, &words.split(' ').collect::<Vec<_>>(), expected);
@@ -135,6 +166,17 @@ mod tests {
         reads("xread streams a", None);
         reads("xread streams", None);
         reads("xread count streams a 0", None);
+        let stored = Find::BehindLast { word: "STORE" };
+        let sorts = |words: &str, expected: &[usize]| {
+            check(stored, &words.split(' ').collect::<Vec<_>>(), Some(expected));
+        };
+        sorts("sort a", &[]);
+        sorts("sort store", &[]);
+        sorts("sort a store b", &[3]);
+        sorts("sort a store b STORE c", &[5]);
+        sorts("sort a by store get store limit store store", &[]);
+        sorts("sort a limit 0 1 by x store store store", &[8]);
+        check(Find::Nowhere, &["sort", "a", "by", "b"], Some(&[]));
         let (one, all) =
             (Find::OneUnless { at: 3, word: "KEYS" }, Find::AllBehind { word: "KEYS" });
         let moves = |words: &str, single: &[usize], others: &[usize]| {

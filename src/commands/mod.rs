@@ -56,6 +56,8 @@ pub mod hash_expiry;
 pub mod hash_extended;
 pub mod hash_number;
 pub mod hash_scan;
+#[cfg(test)]
+mod hash_tests;
 mod help;
 pub mod hyperloglog;
 pub mod hyperloglog_debug;
@@ -91,6 +93,9 @@ pub mod set;
 pub mod set_algebra;
 pub mod set_random;
 pub mod slowlog;
+pub mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod stream;
 pub mod stream_claim;
 mod stream_effects;
@@ -102,6 +107,8 @@ pub mod stream_range;
 pub mod stream_read;
 mod stream_trim;
 pub mod string;
+pub mod string_compare;
+pub mod string_many;
 pub mod string_number;
 pub mod string_options;
 pub mod string_range;
@@ -129,6 +136,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     string_range::COMMANDS,
     string_number::COMMANDS,
+    string_compare::COMMANDS,
+    string_many::COMMANDS,
     lcs::COMMANDS,
     bitmap::COMMANDS,
     bitmap_count::COMMANDS,
@@ -167,6 +176,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     scan::COMMANDS,
     object::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     migrate::COMMANDS,
     flush::COMMANDS,

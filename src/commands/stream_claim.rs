@@ -2,7 +2,7 @@
 
 use highwater_persistence::snapshot::StreamId;
 
-use super::arguments::is;
+use super::arguments::{is, must_obey};
 use super::collections::{Opened, write};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
@@ -86,9 +86,13 @@ fn number(text: &[u8], what: &'static str) -> Result<i64, CommandError> {
 }
 
 /// The options behind the ids, from argument `at` on.
-fn options(args: Args<'_>, at: usize, mut claim: Claim) -> Result<Claim, CommandError> {
+fn options(
+    args: Args<'_>,
+    mut at: usize,
+    mut claim: Claim,
+    obeys: bool,
+) -> Result<Claim, CommandError> {
     let mut delivered_ms = None;
-    let mut at = at;
     while let Some(word) = args.get(at) {
         let value = args.get(at + 1);
         if is(word, "FORCE") {
@@ -122,15 +126,16 @@ fn options(args: Args<'_>, at: usize, mut claim: Claim) -> Result<Claim, Command
         }
         at += 2;
     }
-    // Clients that reckon the time may be ahead of us: then it was now.
-    let sane = delivered_ms.filter(|ms| (0..=claim.now_ms).contains(ms));
+    // Clients that reckon the time may be ahead of us: then it was now. What the log says is so.
+    let latest_ms = if obeys { i64::MAX } else { claim.now_ms };
+    let sane = delivered_ms.filter(|ms| (0..=latest_ms).contains(ms));
     claim.delivered_ms = sane.unwrap_or(claim.now_ms);
     Ok(claim)
 }
 
 fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
-    let now_ms = ctx.now_ms().cast_signed();
+    let (now_ms, obeys) = (ctx.now_ms().cast_signed(), must_obey(ctx));
     let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
     let stream = stream.filter(|stream| stream.get().group(&args[2]).is_some());
     let mut stream = stream.ok_or_else(|| no_key_or_group(&args[1], &args[2]))?;
@@ -138,7 +143,7 @@ fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .ok_or(CommandError::new("ERR Invalid min-idle-time argument for XCLAIM"))?;
     let ids = args.iter_from(5).map_while(|text| parse_strict_id(text, 0).ok());
     let ids: Vec<StreamId> = ids.collect();
-    let claim = options(args, 5 + ids.len(), Claim::new(idle_ms, now_ms))?;
+    let claim = options(args, 5 + ids.len(), Claim::new(idle_ms, now_ms), obeys)?;
     let mut deliveries = Deliveries::default();
     let group = stream.get().group(&args[2]);
     if group.is_some_and(|group| claim.last_id > group.last_id)

@@ -55,7 +55,7 @@ const SET: Command = Command {
     keys: &[key(1, &[KeyFlag::Rw, KeyFlag::Access, KeyFlag::Update, KeyFlag::VariableFlags])],
     group: Group::String,
     summary: "Stores a string at a key, whatever it held before.",
-    syntax: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+    syntax: "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
     run: set,
     ..Command::DEFAULT
 };
@@ -65,14 +65,13 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return set_with_options(ctx, args);
     }
     let key = ctx.key(&args[1]);
-    let db = ctx.client.db;
     store(ctx, &key, &args[2], Ttl::Clear);
     ctx.reply.ok();
     Ok(())
 }
 
 fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let options = SetOptions::parse(args)?;
+    let options = SetOptions::parse(args, 3)?;
     let ttl = match options.expiry {
         SetExpiry::None => Ttl::Clear,
         SetExpiry::Keep => Ttl::Keep,
@@ -92,7 +91,11 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Exists::No => exists,
         Exists::Yes => !exists,
     };
-    if refused {
+    let unmet = match options.condition {
+        Some(condition) => !condition.holds_at(ctx, &key)?,
+        None => false,
+    };
+    if refused || unmet {
         if !options.get {
             ctx.reply.nil();
         }
@@ -105,7 +108,8 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match (ttl, options.expiry) {
         // It says the moment, and nothing else, already.
         (Ttl::At(_), SetExpiry::At(TimeUnit::UnixMillis, _)) if args.len() == 5 => {}
-        (Ttl::At(at), _) => set_effect(ctx, &args[1], &args[2], at),
+        (Ttl::At(_), _) => store_effect(ctx, &args[1], &args[2], ttl),
+        _ if options.condition.is_some() => store_effect(ctx, &args[1], &args[2], ttl),
         // What the client was told is no concern of the log's.
         _ if options.get => effect_without_get(ctx, args),
         _ => {}
@@ -115,7 +119,7 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 /// Stores a string, and tells those who listen.
 #[inline]
-fn store(ctx: &mut Context<'_>, key: &KeyRef<'_>, value: &[u8], ttl: Ttl) {
+pub(super) fn store(ctx: &mut Context<'_>, key: &KeyRef<'_>, value: &[u8], ttl: Ttl) {
     let db = ctx.client.db;
     ctx.state.keyspace.insert(db, key, Value::string(value), ttl);
     ctx.notify(KeyspaceEvents::STRING, "set", key.bytes);
@@ -124,10 +128,16 @@ fn store(ctx: &mut Context<'_>, key: &KeyRef<'_>, value: &[u8], ttl: Ttl) {
     }
 }
 
-/// `SET key value PXAT at`: a time that does not depend on when it is read.
-fn set_effect(ctx: &mut Context<'_>, key: &[u8], value: &[u8], at_ms: u64) {
+/// `SET key value`, without conditions, and with a time that does not depend on when it is read.
+pub(super) fn store_effect(ctx: &mut Context<'_>, key: &[u8], value: &[u8], ttl: Ttl) {
     let mut buffer = itoa::Buffer::new();
-    ctx.effect(&[b"SET", key, value, b"PXAT", buffer.format(at_ms).as_bytes()]);
+    match ttl {
+        Ttl::Clear => ctx.effect(&[b"SET", key, value]),
+        Ttl::Keep => ctx.effect(&[b"SET", key, value, b"KEEPTTL"]),
+        Ttl::At(at_ms) => {
+            ctx.effect(&[b"SET", key, value, b"PXAT", buffer.format(at_ms).as_bytes()]);
+        }
+    }
 }
 
 fn effect_without_get(ctx: &mut Context<'_>, args: Args<'_>) {
@@ -193,7 +203,7 @@ fn set_for(ctx: &mut Context<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResu
     let at = expire_at(ctx, unit, &args[2])?;
     let key = ctx.key(&args[1]);
     store(ctx, &key, &args[3], Ttl::At(at));
-    set_effect(ctx, &args[1], &args[3], at);
+    store_effect(ctx, &args[1], &args[3], Ttl::At(at));
     ctx.reply.ok();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The options behind SET and GETEX.
 
 use super::arguments::{TimeUnit, is};
+use super::string_compare::Condition;
 use crate::resp::{Args, CommandError, errors};
 
 /// Whether a key has to exist for SET to act.
@@ -32,6 +33,8 @@ pub enum SetExpiry<'a> {
 pub struct SetOptions<'a> {
     /// `NX` or `XX`.
     pub exists: Exists,
+    /// `IFEQ`, `IFNE`, `IFDEQ`, `IFDNE`; not together with `NX` or `XX`.
+    pub condition: Option<Condition<'a>>,
     /// `GET`: reply with the value before.
     pub get: bool,
     /// What becomes of the expiry.
@@ -39,22 +42,29 @@ pub struct SetOptions<'a> {
 }
 
 impl<'a> SetOptions<'a> {
-    /// Reads the arguments from index 3 on. An option may be repeated; of a repeated time, the last one counts.
+    /// Reads the arguments from index `from` on. An option may be repeated; of a repeated time, the last one counts.
     ///
     /// # Errors
-    /// `syntax error` for an unknown option, one without its number, or two that do not go together.
-    pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+    /// `syntax error` for an unknown option, one without what belongs to it, or two that do not go together.
+    pub fn parse(args: Args<'a>, from: usize) -> Result<Self, CommandError> {
         let mut options = SetOptions::default();
-        let mut index = 3;
+        let mut index = from;
         while let Some(argument) = args.get(index) {
-            if is(argument, "NX") && options.exists != Exists::Yes {
+            let unconditional = options.condition.is_none();
+            if is(argument, "NX") && options.exists != Exists::Yes && unconditional {
                 options.exists = Exists::No;
-            } else if is(argument, "XX") && options.exists != Exists::No {
+            } else if is(argument, "XX") && options.exists != Exists::No && unconditional {
                 options.exists = Exists::Yes;
             } else if is(argument, "GET") {
                 options.get = true;
             } else if is(argument, "KEEPTTL") && !matches!(options.expiry, SetExpiry::At(..)) {
                 options.expiry = SetExpiry::Keep;
+            } else if let Some(condition) = Condition::parse(argument, args.get(index + 1))? {
+                if !unconditional || options.exists != Exists::Either {
+                    return Err(errors::SYNTAX);
+                }
+                options.condition = Some(condition);
+                index += 1;
             } else {
                 let before = match options.expiry {
                     SetExpiry::None => None,

@@ -252,7 +252,7 @@ fn combine(
     aggregate: Aggregate,
     limits: &Limits,
 ) -> Zset {
-    let mut result = Zset::new();
+    let mut result = Zset::new_large();
     let mut buffer = itoa::Buffer::new();
     if operation != Operation::Difference {
         // The smallest first: scores are added in this order, which shows in their last digits.
@@ -264,9 +264,9 @@ fn combine(
                 operand.visit(|member, score| {
                     let bytes = member_bytes(member, &mut buffer);
                     let spot = result.spot(bytes);
-                    let weighted = operand.weight * score;
+                    let weighted = number_or_zero(operand.weight * score);
                     let score = match spot.score {
-                        None => number_or_zero(weighted),
+                        None => weighted,
                         Some(old) => aggregate.join(old, weighted),
                     };
                     if spot.score != Some(score) {
@@ -312,7 +312,8 @@ fn store_result(
     let request = Request::parse(ctx, args, 2, operation, Purpose::Store)?;
     let limits = ctx.state.keyspace.settings.limits;
     let operands = operands(&ctx.state.keyspace, ctx.client.db, &request.sources);
-    let result = combine(operation, operands, request.aggregate, &limits);
+    let mut result = combine(operation, operands, request.aggregate, &limits);
+    result.fit(&limits);
     store(ctx, &args[1], result, event);
     Ok(())
 }

@@ -251,8 +251,8 @@ const BZMPOP: Command = Command {
 };
 
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let until_ms = timeout(ctx, &args[1])?;
     let request = Request::parse(args, 2)?;
+    let until_ms = timeout(ctx, &args[1])?;
     if take_first(ctx, &request)? {
         return Ok(());
     }

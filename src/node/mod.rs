@@ -25,6 +25,8 @@ mod tick;
 mod transactions;
 mod trimming;
 mod waits;
+#[cfg(test)]
+mod waits_tests;
 
 use crate::clock::Time;
 use crate::commands::table;

@@ -12,7 +12,7 @@ const HEADER_BYTES: usize = 8;
 
 /// A set of integers.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Intset {
+pub(super) struct Intset {
     /// The whole of it, header included.
     bytes: Vec<u8>,
 }
@@ -54,12 +54,12 @@ fn read(bytes: &[u8], width: usize) -> i64 {
 /// Reading.
 impl Intset {
     /// A set without members.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { bytes: vec![2, 0, 0, 0, 0, 0, 0, 0] }
     }
 
     /// The set of `members`, which ascend.
-    pub fn from_sorted(members: &[i64]) -> Self {
+    pub(super) fn from_sorted(members: &[i64]) -> Self {
         debug_assert!(members.is_sorted_by(|one, next| one < next), "each once, ascending");
         let ends = [members.first(), members.last()];
         let width = ends.into_iter().flatten().map(|end| width_of(*end)).max().unwrap_or(2);
@@ -75,17 +75,12 @@ impl Intset {
 
     /// How many members there are.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         (self.bytes.len() - HEADER_BYTES) / self.width()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.len() == HEADER_BYTES
-    }
-
     /// The whole block, header included.
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -94,30 +89,30 @@ impl Intset {
     /// # Panics
     /// If there are not so many.
     #[inline]
-    pub fn get(&self, index: usize) -> i64 {
+    pub(super) fn get(&self, index: usize) -> i64 {
         let width = self.width();
         read(&self.bytes[HEADER_BYTES + index * width..], width)
     }
 
     /// The smallest and the largest member.
-    pub fn ends(&self) -> Option<(i64, i64)> {
+    pub(super) fn ends(&self) -> Option<(i64, i64)> {
         let last = self.len().checked_sub(1)?;
         Some((self.get(0), self.get(last)))
     }
 
     /// Whether `value` is there.
-    pub fn contains(&self, value: i64) -> bool {
+    pub(super) fn contains(&self, value: i64) -> bool {
         self.find(value).is_ok()
     }
 
     /// All members, ascending.
-    pub fn iter(&self) -> Ints<'_> {
+    pub(super) fn iter(&self) -> Ints<'_> {
         let width = self.width();
         Ints { rest: self.bytes[HEADER_BYTES..].chunks_exact(width), width }
     }
 
     /// Bytes of memory held, as the allocator rounds them.
-    pub fn memory_usage(&self) -> usize {
+    pub(super) fn memory_usage(&self) -> usize {
         size_class(self.bytes.capacity())
     }
 
@@ -151,7 +146,7 @@ impl Intset {
 /// Changing.
 impl Intset {
     /// Adds `value`. False: it was there.
-    pub fn insert(&mut self, value: i64) -> bool {
+    pub(super) fn insert(&mut self, value: i64) -> bool {
         let Err(index) = self.find(value) else { return false };
         let width = width_of(value);
         if width > self.width() {
@@ -168,7 +163,7 @@ impl Intset {
     }
 
     /// Removes `value`. False: it was not there.
-    pub fn remove(&mut self, value: i64) -> bool {
+    pub(super) fn remove(&mut self, value: i64) -> bool {
         let Ok(index) = self.find(value) else { return false };
         self.remove_at(index);
         true
@@ -178,7 +173,7 @@ impl Intset {
     ///
     /// # Panics
     /// If there are not so many.
-    pub fn remove_at(&mut self, index: usize) -> i64 {
+    pub(super) fn remove_at(&mut self, index: usize) -> i64 {
         let (value, width) = (self.get(index), self.width());
         let at = HEADER_BYTES + index * width;
         self.bytes.drain(at..at + width);
@@ -228,7 +223,7 @@ impl Intset {
 
 /// Members of an intset, ascending.
 #[derive(Clone, Debug)]
-pub struct Ints<'a> {
+pub(super) struct Ints<'a> {
     rest: std::slice::ChunksExact<'a, u8>,
     width: usize,
 }

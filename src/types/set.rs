@@ -33,7 +33,8 @@ pub(super) enum Encoded {
     /// Few members, in the order in which they came.
     Packed(Listpack),
     /// Any number of members.
-    Table(SetTable),
+    /// Boxed: small sets are many, and pay for the size of this.
+    Table(Box<SetTable>),
 }
 
 impl Default for Encoded {
@@ -83,7 +84,7 @@ impl Set {
         } else if count <= limits.set_entries_max {
             Encoded::Packed(Listpack::new())
         } else {
-            Encoded::Table(SetTable::default())
+            Encoded::Table(Box::default())
         };
         Self { members }
     }
@@ -337,7 +338,7 @@ impl Set {
     }
 
     fn make_table(&mut self) {
-        let mut table = SetTable::default();
+        let mut table = Box::<SetTable>::default();
         let mut buffer = itoa::Buffer::new();
         for member in self.iter() {
             table.insert(member_bytes(member, &mut buffer));

@@ -1,6 +1,7 @@
 //! Large sets: a table of packed pages without values.
 
 use super::pages::Pages;
+use crate::alloc::size_class;
 
 /// Members in no particular order.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,7 @@ impl SetTable {
 
     /// Bytes of memory held, as the allocator rounds them, in constant time.
     pub(super) fn memory_usage(&self) -> usize {
-        self.members.memory_usage()
+        size_class(size_of::<Self>()) + self.members.memory_usage()
     }
 
     /// Asserts what always holds.

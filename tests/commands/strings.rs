@@ -152,3 +152,117 @@ fn common_subsequences_are_found() {
         "#,
     );
 }
+
+#[test]
+fn a_condition_compares_what_is_there() {
+    check(
+        r#"
+        digest k -> nil
+        set k w ifeq "" -> nil
+        set k w ifdeq 2d06800538d394c2 -> nil
+        set k "" ifne w -> OK
+        digest k -> "2d06800538d394c2"
+        set k v ifdne 2D06800538D394C2 -> nil
+        set k v ifdeq 2D06800538D394C2 -> OK
+        set k w ifeq x get -> "v"
+        set k w ifeq v get -> "v"
+        set none w ifeq v get -> nil
+        set none w ifne v get -> nil
+        get none -> "w"
+        set k 17 ifne x -> OK
+        set k 18 ifeq 17 keepttl -> OK
+        set k v ifeq -> ERR syntax error
+        set k v ifeq 18 nx -> ERR syntax error
+        set k v xx ifeq 18 -> ERR syntax error
+        set k v ifeq 18 ifne 18 -> ERR syntax error
+        set k v ifdeq 18 -> ERR must be exactly 16 hexadecimal characters
+        set k v ifdne +d06800538d394c2 -> ERR must be exactly 16 hexadecimal characters
+        get k -> "18"
+        digest -> ERR wrong number of arguments for 'digest' command
+        "#,
+    );
+}
+
+#[test]
+fn a_key_goes_if_it_holds_what_it_should() {
+    check(
+        r#"
+        mset a 1 b 2 c 3 -> OK
+        delex a ifeq 2 -> 0
+        delex a ifne 1 -> 0
+        delex a ifeq 1 -> 1
+        delex a ifne 1 -> 0
+        delex b -> 1
+        delex b -> 0
+        delifeq c 4 -> 0
+        delifeq c 3 -> 1
+        delifeq c 3 -> 0
+        set d "" -> OK
+        delex d ifdne 2d06800538d394c2 -> 0
+        delex d ifdeq 2d06800538d394c2 -> 1
+        delex d ifeq -> ERR wrong number of arguments for 'delex' command
+        delex d foo 1 -> ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE
+        delex d ifdeq x -> ERR must be exactly 16 hexadecimal characters
+        "#,
+    );
+}
+
+#[test]
+fn several_strings_get_one_expiry() {
+    check(
+        r#"
+        msetex 2 a 1 b 2 -> 1
+        msetex 2 b 3 c 3 nx -> 0
+        msetex 2 b 3 c 3 xx -> 0
+        msetex 2 a 4 b 4 xx ex 100 -> 1
+        ttl b -> 100
+        msetex 1 a 5 keepttl -> 1
+        ttl a -> 100
+        msetex 1 a 5 -> 1
+        ttl a -> -1
+        msetex 2 c 6 d 6 nx pxat 99999999999999 -> 1
+        msetex 0 a 1 -> ERR invalid numkeys value
+        msetex x a 1 -> ERR invalid numkeys value
+        msetex 9223372036854775807 a 1 -> ERR invalid numkeys value
+        msetex 2 a 1 b -> ERR wrong number of key-value pairs
+        msetex 1 a 1 b 2 -> ERR syntax error
+        msetex 1 a 1 get -> ERR syntax error
+        msetex 1 a 1 ifeq 1 -> ERR syntax error
+        msetex 1 a 1 nx xx -> ERR syntax error
+        msetex 1 a 1 ex 0 -> ERR invalid expire time in 'msetex' command
+        "#,
+    );
+}
+
+#[test]
+fn conditions_stay_out_of_the_log() {
+    let at = |ms: u64| (START_MS + ms).to_string();
+    check_log(
+        &[
+            "set k v",
+            "set k w ifeq x",
+            "set k w ifeq v get",
+            "set k x ifne v px 5",
+            "set k y ifne v keepttl",
+            "delex k ifeq v",
+            "delex k ifne v",
+            "set k v",
+            "delifeq k v",
+            "delex k",
+            "msetex 1 a 1",
+            "msetex 1 a 1 nx",
+            "msetex 1 a 1 px 7",
+        ],
+        &[
+            "set k v",
+            "SET k w",
+            &format!("SET k x PXAT {}", at(5)),
+            "SET k y KEEPTTL",
+            "DEL k",
+            "set k v",
+            "DEL k",
+            "SET a 1",
+            &format!("SET a 1 PXAT {}", at(7)),
+        ],
+    );
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use highwater::commands::{
     Command, Entry, Find, Flag, KeyFlag, KeySpec, dump, expire, flush, generic, generic_move,
-    object, scan, table,
+    object, scan, sort, table,
 };
 
 use crate::peer::{Stock, words};
@@ -104,8 +104,11 @@ fn check_all(entries: &[&Entry]) {
 #[test]
 fn strings_and_bitmaps_are_declared_as_in_stock() {
     let entries = table().entries().iter();
-    let families: Vec<&Entry> =
-        entries.filter(|entry| matches!(entry.command.group.name(), "string" | "bitmap")).collect();
+    let is_newer = |entry: &&Entry| ["8.4.0", "9.0.0"].contains(&entry.command.since);
+    let families: Vec<&Entry> = entries
+        .filter(|entry| matches!(entry.command.group.name(), "string" | "bitmap"))
+        .filter(|entry| !is_newer(entry))
+        .collect();
     assert_eq!(families.len(), 29, "all of them");
     check_all(&families);
 }
@@ -136,6 +139,7 @@ fn the_generic_family_is_declared_as_in_stock() {
         generic_move::COMMANDS,
         expire::COMMANDS,
         scan::COMMANDS,
+        sort::COMMANDS,
         object::COMMANDS,
         dump::COMMANDS,
         flush::COMMANDS,
@@ -143,9 +147,45 @@ fn the_generic_family_is_declared_as_in_stock() {
     let commands = families.iter().flat_map(|family| family.iter());
     let found = |command: &Command| table().find(command.name.as_bytes()).expect("it is declared");
     let entries: Vec<&Entry> = commands.map(found).collect();
-    assert_eq!(entries.len(), 29, "all of them");
+    assert_eq!(entries.len(), 31, "all of them");
     let subcommands = entries.iter().flat_map(|entry| entry.subcommands.iter());
     check_all(&entries.iter().copied().chain(subcommands).collect::<Vec<_>>());
+}
+
+/// Commands of hashes that came behind 7.0.
+const NEW_HASH_COMMANDS: &[&str] = &[
+    "hexpire",
+    "hpexpire",
+    "hexpireat",
+    "hpexpireat",
+    "hpersist",
+    "httl",
+    "hpttl",
+    "hexpiretime",
+    "hpexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hsetex",
+];
+
+#[test]
+fn hashes_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let family = entries.filter(|entry| entry.command.group.name() == "hash");
+    let known = |entry: &&Entry| !NEW_HASH_COMMANDS.contains(&entry.command.name);
+    let (known, new): (Vec<&Entry>, Vec<&Entry>) = family.partition(known);
+    assert_eq!((known.len(), new.len()), (16, NEW_HASH_COMMANDS.len()), "all of them");
+    check_all(&known);
+}
+
+#[test]
+fn sets_and_hyperloglogs_are_declared_as_in_stock() {
+    let entries = table().entries().iter();
+    let families: Vec<&Entry> = entries
+        .filter(|entry| matches!(entry.command.group.name(), "set" | "hyperloglog"))
+        .collect();
+    assert_eq!(families.len(), 22, "all of them");
+    check_all(&families);
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 fn key(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(KEYS[random.usize(..if random.u8(..10) == 0 { 4 } else { 2 })])
+    let count = if random.u8(..10) == 0 { 4 } else { 2 };
+    text(KEYS[random.usize(..count)])
 }
 
 fn member(random: &mut fastrand::Rng) -> Vec<u8> {
@@ -25,7 +26,9 @@ fn member(random: &mut fastrand::Rng) -> Vec<u8> {
 fn place(random: &mut fastrand::Rng) -> [Vec<u8>; 2] {
     let (longitude, latitude) = match random.u8(..20) {
         0 => (random.f64() * 380.0 - 190.0, random.f64() * 180.0 - 90.0),
-        1 => (*pick(random, &[&-180.0, &180.0, &0.0]), *pick(random, &[&85.05, &-85.05, &0.0])),
+        // Equal distances would come in any order, so no two members are at one place.
+        1 if random.bool() => (*pick(random, &[&-180.0, &180.0, &0.0]), random.f64() * 80.0),
+        1 => (random.f64() * 170.0, *pick(random, &[&85.05, &-85.05, &0.0])),
         2..=6 => (random.f64() * 360.0 - 180.0, random.f64() * 170.0 - 85.0),
         _ => (random.f64() * 8.0 + 10.0, random.f64() * 6.0 + 36.0),
     };
@@ -36,10 +39,10 @@ fn place(random: &mut fastrand::Rng) -> [Vec<u8>; 2] {
 }
 
 fn unit(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(pick(
-        random,
-        if random.u8(..60) == 0 { &["ly", "", "KM"] } else { &["m", "km", "mi", "ft"] },
-    ))
+    match random.u8(..60) {
+        0 => text(pick(random, &["ly", "", "KM"])),
+        _ => text(pick(random, &["m", "km", "mi", "ft"])),
+    }
 }
 
 fn length(random: &mut fastrand::Rng) -> Vec<u8> {
@@ -144,7 +147,11 @@ fn request(random: &mut fastrand::Rng) -> Request {
             }
         }
         "ZREM" => request.push(member(random)),
-        "ZRANGE" => request.extend([text("0"), text("-1"), text("WITHSCORES")]),
+        "ZRANGE" => {
+            // Distances that were stored have more digits in 7.0.
+            request[1] = text(pick(random, &KEYS[..2]));
+            request.extend([text("0"), text("-1"), text("WITHSCORES")]);
+        }
         _ => {
             if name.starts_with("GEORADIUSBYMEMBER") {
                 request.push(member(random));

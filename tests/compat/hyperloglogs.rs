@@ -5,7 +5,7 @@ use crate::random::{Pair, pick, with_seed};
 use crate::strings::spoil;
 
 /// Random requests of the family.
-const REQUESTS: usize = 100_000;
+const REQUESTS: usize = 24_000;
 
 const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "broken", "list", "text"];
 
@@ -60,7 +60,7 @@ fn request(random: &mut fastrand::Rng) -> Request {
                 &["ENCODING", "decode", "GETREG", "TODENSE", "FOO", "encoding", "DECODE"],
             );
             // The others make what is sparse dense, too often for what is to be seen.
-            let rare = matches!(word, "GETREG" | "TODENSE") && random.u8(..4) > 0;
+            let rare = matches!(word, "GETREG" | "TODENSE") && random.u8(..10) > 0;
             request.push(if rare { b"ENCODING".to_vec() } else { word.as_bytes().to_vec() });
             request.push(key(random));
         }
@@ -75,7 +75,7 @@ fn request(random: &mut fastrand::Rng) -> Request {
             request.push(offset.as_bytes().to_vec());
             request.push(vec![random.u8(..)]);
         }
-        "DEL" if random.u8(..4) > 0 => return words("PFCOUNT a b c d e"),
+        "DEL" if random.u8(..4) > 0 => return words("PFCOUNT a b"),
         "PFSELFTEST" => return words("DEL broken"),
         "COPY" => return words("COPY a broken"),
         _ => request.push(key(random)),
@@ -98,6 +98,8 @@ fn short_lists_are_listpacks(
 fn random_hyperloglog_commands_answer_as_stock_does() {
     with_seed("random_hyperloglog_commands", 20_261_128, |seed| {
         let mut pair = Pair::start();
+        // Compressors may choose differently.
+        pair.check("CONFIG SET rdbcompression no");
         for round in 0..10 {
             pair.set_resp3(round % 2 == 1);
             pair.put_list("list");
@@ -152,10 +154,10 @@ fn settings_and_odd_strings_are_met_as_in_stock() {
         PFDEBUG ENCODING l
         PFADD l a
         PFDEBUG ENCODING l
-        CONFIG SET hll-sparse-max-bytes 20000"#,
+        CONFIG SET hll-sparse-max-bytes 13000"#,
     );
     // Sparse ones that are larger than dense ones.
-    for from in (0..60_000).step_by(1000) {
+    for from in (0..24_000).step_by(1000) {
         let mut request = words("PFADD large");
         request.extend((from..from + 1000).map(|number: u32| number.to_string().into_bytes()));
         let (stock, ours) = (pair.stock.run(&[request.clone()]), pair.ours.run(&[request]));

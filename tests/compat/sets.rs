@@ -331,3 +331,226 @@ fn random_set_commands_with_listpacks_answer_as_stock_does() {
         }
     });
 }
+
+/// A log with members of SREM in order, and those of neighbours for one key put together: stock 7.0 writes one each.
+fn gathered(log: &[Request]) -> Vec<String> {
+    let mut lines: Vec<Request> = Vec::new();
+    for request in log.iter().filter(|request| !matches!(&request[0][..], b"MULTI" | b"EXEC")) {
+        match lines.last_mut() {
+            Some(last) if last[0] == b"SREM" && request[0] == b"SREM" && last[1] == request[1] => {
+                last.extend_from_slice(&request[2..]);
+            }
+            _ => lines.push(request.clone()),
+        }
+    }
+    let sort = |mut line: Request| {
+        if line[0] == b"SREM" {
+            line[2..].sort_unstable();
+        }
+        shown(&line)
+    };
+    lines.into_iter().map(sort).collect()
+}
+
+#[test]
+fn effects_are_those_of_stock() {
+    let mut pair = Pair::start_with_log();
+    let lines = "SADD a 1 2 3\nSADD a 1 2\nSADD a 3 4\nSREM a 9\nSREM a 4 9\nSMOVE a b 9\nSMOVE a b 1\nSADD a 1\nSMOVE a b 1
+        SMOVE a a 2\nSMOVE none b 2\nSINTERSTORE c a none\nSINTERSTORE c a a\nSINTERSTORE c a none\nSINTERSTORE c none
+        SUNIONSTORE c a b\nSUNIONSTORE c none\nSUNIONSTORE c none\nSDIFFSTORE c a b\nSDIFFSTORE c a a\nSDIFFSTORE list a
+        SPOP none\nSPOP none 5\nSPOP a 0\nSADD one x\nSPOP one\nSADD all 1 2 3\nSPOP all 3\nSADD all 1 2 3\nSPOP all 7
+        SINTER a b\nSUNION a b\nSDIFF a b\nSRANDMEMBER a 0\nSSCAN a 0\nSREM b 1 2\nsadd lower case\nSPOP lower
+        SADD gone x\nPEXPIREAT gone 1\nSADD gone y";
+    let requests: Vec<Request> = lines.lines().map(|line| words(line.trim())).collect();
+    let expected = pair.stock.run(&requests);
+    let found = pair.ours.run(&requests);
+    for (at, request) in requests.iter().enumerate() {
+        compare(request, &expected[at], &found[at]);
+    }
+    let (stock, ours) = (pair.stock_log(), pair.ours.take_log());
+    assert_eq!(gathered(&stock), gathered(&ours));
+    // Since 7.2 a setting says how the key goes.
+    let lines = ["CONFIG SET lazyfree-lazy-server-del yes", "SADD all 1 2 3", "SPOP all 7"];
+    pair.ours.run(&lines.map(words));
+    assert_eq!(gathered(&pair.ours.take_log())[1], "\"UNLINK\" \"all\"");
+}
+
+/// What SPOP took is what its effects remove, in pieces; a log that is played again gives what is there.
+#[test]
+fn members_that_are_popped_are_those_that_the_log_removes() {
+    let mut pair = configured(128);
+    for (count, word) in [(20, ""), (500, ""), (100, "m"), (5000, "m"), (5000, "")] {
+        for taken in [1, count / 3, count / 2, count * 9 / 10, count - 1] {
+            let mut sadd = words("SADD s");
+            sadd.extend((0..count).map(|number| format!("{word}{number}").into_bytes()));
+            pair.ours.run(&[words("DEL s t"), sadd.clone()]);
+            pair.ours.take_log();
+            let popped = pair.ours.run(&[words(&format!("SPOP s {taken}"))]).remove(0);
+            let log = pair.ours.take_log();
+            let removals: Vec<&Request> =
+                log.iter().filter(|request| request[0] == b"SREM").collect();
+            assert!(removals.iter().all(|request| request.len() <= 2 + 1024));
+            assert_eq!(removals.len(), usize::div_ceil(taken, 1024));
+            let mut removed: Vec<_> = removals.iter().flat_map(|request| &request[2..]).collect();
+            removed.sort_unstable();
+            let bulks = removed.iter().flat_map(|member| {
+                [format!("${}\r\n", member.len()).into_bytes(), member.to_vec(), b"\r\n".to_vec()]
+            });
+            let mut elements: Vec<u8> = format!("*{taken}\r\n").into_bytes();
+            elements.extend(bulks.flatten());
+            assert_eq!(sorted(&popped), sorted(&elements));
+
+            sadd[1] = b"t".to_vec();
+            pair.ours.run(&[sadd]);
+            for removal in removals {
+                let mut again = removal.clone();
+                again[1] = b"t".to_vec();
+                pair.ours.run(&[again]);
+            }
+            let digests =
+                pair.ours.run(&[words("DEBUG DIGEST-VALUE s"), words("DEBUG DIGEST-VALUE t")]);
+            assert_eq!(digests[0], digests[1]);
+        }
+    }
+}
+
+#[test]
+fn random_members_are_members() {
+    let mut pair = configured(128);
+    for resp3 in [false, true] {
+        pair.set_resp3(resp3);
+        for (count, word) in [(1, ""), (500, ""), (100, "m"), (3000, "m")] {
+            let mut sadd = words("SADD s");
+            sadd.extend((0..count).map(|number| format!("{word}{number}").into_bytes()));
+            pair.ours.run(&[words("DEL s"), sadd.clone()]);
+            pair.stock.run(&[words("DEL s"), sadd]);
+            for wanted in [1, 2, 10, 90, 450, 2500, 3000, 5000, -1, -2, -1000] {
+                let line = format!("SRANDMEMBER s {wanted}");
+                let (stock, ours) = ask(&mut pair, &line);
+                let head =
+                    |reply: &[u8]| reply.split(|&byte| byte == b'\n').next().map(<[u8]>::to_vec);
+                assert_eq!(head(&stock), head(&ours), "{line} of {count}");
+                let text = String::from_utf8(ours).unwrap();
+                let found: Vec<&str> = text.split("\r\n").skip(2).step_by(2).collect();
+                let different: std::collections::BTreeSet<_> = found.iter().collect();
+                assert!(wanted < 0 || different.len() == found.len(), "{line} of {count}");
+                let mut asks = words("SMISMEMBER s");
+                asks.extend(found.iter().map(|member| member.as_bytes().to_vec()));
+                let answer = pair.ours.run(&[asks]).remove(0);
+                assert!(!answer.windows(2).any(|pair| pair == b":0"), "{line} of {count}");
+            }
+            // One at a time until nothing is left.
+            let mut popped = std::collections::BTreeSet::new();
+            for _ in 0..count {
+                assert!(popped.insert(pair.ours.run(&[words("SPOP s")]).remove(0)));
+            }
+            assert_eq!(pair.ours.run(&[words("EXISTS s")]), [b":0\r\n"]);
+            pair.stock.run(&[words("DEL s")]);
+        }
+    }
+    pair.check(
+        "SPOP s\nSPOP s 5\nSPOP s -1\nSPOP s 1 1\nSRANDMEMBER s\nSRANDMEMBER s 5\nSRANDMEMBER s -5\nSRANDMEMBER s 1 1
+        SRANDMEMBER s 99999999999999999999\nSADD s x\nSPOP s -1\nSPOP s x\nSRANDMEMBER s x\nSRANDMEMBER s\nSRANDMEMBER s -3
+        SRANDMEMBER s -9223372036854775808\nSPOP s 9223372036854775808\nSPOP s\nSPOP s",
+    );
+}
+
+#[test]
+fn scans_show_all_members() {
+    let mut pair = configured(128);
+    for (count, word) in [(500, ""), (100, "m"), (3000, "m")] {
+        let mut sadd = words("SADD s");
+        sadd.extend((0..count).map(|number| format!("{word}{number}").into_bytes()));
+        pair.ours.run(&[words("DEL s"), sadd]);
+        for (options, expected) in [("", count), ("COUNT 100", count), ("MATCH *7", count / 10)] {
+            let (mut cursor, mut seen) = ("0".to_owned(), std::collections::BTreeSet::new());
+            loop {
+                let reply =
+                    pair.ours.run(&[words(&format!("SSCAN s {cursor} {options}"))]).remove(0);
+                let text = String::from_utf8(reply).unwrap();
+                let lines: Vec<&str> = text.split("\r\n").collect();
+                seen.extend(lines[4..].iter().skip(1).step_by(2).map(|line| (*line).to_owned()));
+                cursor = lines[2].to_owned();
+                if cursor == "0" {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), expected, "{count} {options}");
+        }
+    }
+}
+
+/// Short lists of members are in order since 7.2; stock 7.0 has no listpacks of sets.
+#[test]
+fn small_sets_are_kept_as_in_7_2() {
+    let mut ours = configured(128).ours;
+    let mut check = |line: &str, expected: &str| {
+        let reply = ours.run(&[words(line)]).remove(0);
+        let words: Vec<String> =
+            String::from_utf8(reply).unwrap().split("\r\n").map(str::to_owned).collect();
+        let shown: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| !word.starts_with(['*', '$', '~']))
+            .collect();
+        assert_eq!(shown.join(" ").trim_end(), expected, "{line}");
+    };
+    check("SADD s 3 1 2", ":3");
+    check("SMEMBERS s", "1 2 3");
+    check("OBJECT ENCODING s", "intset");
+    check("SADD s word 0 -5", ":3");
+    check("SMEMBERS s", "1 2 3 word 0 -5");
+    check("OBJECT ENCODING s", "listpack");
+    check("SREM s 2 word", ":2");
+    check("SMEMBERS s", "1 3 0 -5");
+    check("OBJECT ENCODING s", "listpack");
+    check("SADD t b a 1", ":3");
+    check("SMEMBERS t", "b a 1");
+    check("SINTERSTORE u s t", ":1");
+    check("OBJECT ENCODING u", "intset");
+    check("SUNIONSTORE u t s", ":6");
+    check("SMEMBERS u", "b a 1 3 0 -5");
+    check("SDIFFSTORE u t s", ":2");
+    check("SMEMBERS u", "b a");
+    check("SMOVE t new a", ":1");
+    check("OBJECT ENCODING new", "listpack");
+    check("SUNION s", "1 3 0 -5");
+    check("CONFIG SET set-max-listpack-entries 3", "+OK");
+    check("SADD t c", ":1");
+    check("OBJECT ENCODING t", "listpack");
+    check("SADD t d", ":1");
+    check("OBJECT ENCODING t", "hashtable");
+    check("CONFIG SET set-max-intset-entries 4", "+OK");
+    check("SADD i 1 2 3 4", ":4");
+    check("OBJECT ENCODING i", "intset");
+    check("SADD i 5", ":1");
+    check("OBJECT ENCODING i", "hashtable");
+    check("SADD j 1 2 3 4 5", ":5");
+    check("OBJECT ENCODING j", "hashtable");
+}
+
+#[test]
+fn sets_take_no_more_memory_than_in_stock() {
+    // What a collection of any type costs beside its elements, more than in stock.
+    const BESIDE: i64 = 64;
+    let mut pair = configured(128);
+    for (count, word) in
+        [(10, ""), (500, ""), (100, "word:"), (20_000, ""), (20_000, "member:0000")]
+    {
+        let members = (0..count).map(|number| format!("{word}{number:05}").into_bytes());
+        let members: Vec<_> = if word.is_empty() {
+            (0..count).map(|number: u32| number.to_string().into_bytes()).collect()
+        } else {
+            members.collect()
+        };
+        pair.check("DEL s");
+        for part in members.chunks(100) {
+            let mut sadd = words("SADD s");
+            sadd.extend_from_slice(part);
+            assert_eq!(pair.stock.run(&[sadd.clone()]), pair.ours.run(&[sadd]));
+        }
+        let (stock, ours) = pair.numbers("MEMORY USAGE s SAMPLES 0");
+        println!("{count} of {word:?}: stock {stock}, ours {ours}");
+        assert!(ours <= stock + BESIDE, "{count} of {word:?}: {ours} bytes, in stock {stock}");
+    }
+}

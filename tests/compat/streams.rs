@@ -11,7 +11,7 @@ use crate::random::{Pair, pick, with_seed};
 use crate::tree::Tree;
 
 /// Random requests of the family; more of them with `REQUESTS` in the environment.
-const REQUESTS: usize = 120_000;
+const REQUESTS: usize = 100_000;
 
 /// Requests sent before the replies are compared.
 const BATCH: usize = 100;
@@ -259,14 +259,15 @@ impl Generator {
             580..650 => one(format!("XACK {key} {group} {}", self.ids(random))),
             650..690 => one(self.pending(random, key, group, consumer)),
             690..740 => one(self.claim(random, key, group, consumer)),
-            740..780 => {
+            740..800 => {
                 let idle = pick(random, &["0", "0", "100000000", "-1"]);
                 let more = pick(random, &["", "COUNT 2", "JUSTID", "JUSTID COUNT 1", "COUNT 20"]);
                 let start = self.bound(random);
                 one(format!("XAUTOCLAIM {key} {group} {consumer} {idle} {start} {more}"))
             }
-            780..830 => {
-                let full = pick(random, &["", "FULL", "FULL COUNT 2", "FULL COUNT 0"]);
+            800..830 => {
+                let full =
+                    pick(random, &["", "", "FULL", "FULL COUNT 2", "FULL COUNT 2", "FULL COUNT 0"]);
                 one(format!("XINFO STREAM {key} {full}"))
             }
             830..850 => one(format!("XINFO GROUPS {key}")),

@@ -133,7 +133,8 @@ fn word(random: &mut fastrand::Rng, choices: &[&str]) -> Vec<u8> {
 }
 
 fn number(random: &mut fastrand::Rng) -> Vec<u8> {
-    text(pick(random, if random.u8(..8) == 0 { &NUMBERS } else { &NUMBERS[..11] }))
+    let count = if random.u8(..8) == 0 { NUMBERS.len() } else { 11 };
+    text(NUMBERS[random.usize(..count)])
 }
 
 /// A number of keys that mostly is right, and the keys.
@@ -211,6 +212,9 @@ fn request(random: &mut fastrand::Rng) -> Request {
     let mut request = vec![text(name.split(' ').next().expect("a name"))];
     arguments(random, name, &mut request);
     spoil(random, &mut request);
+    if name == "ZRANDMEMBER" && request.len() == 2 {
+        request.push(text("0"));
+    }
     request
 }
 
@@ -482,7 +486,7 @@ fn shortest(reply: &[u8]) -> Vec<u8> {
     for line in reply.split_inclusive(|&byte| byte == b'\n') {
         let text = std::str::from_utf8(line).expect("text").trim_end();
         match text.strip_prefix(',').unwrap_or(text).parse::<f64>() {
-            Ok(number) if text.contains(['.', 'e', ',']) => {
+            Ok(number) => {
                 // The length in front of it goes.
                 let before = out.iter().rposition(|&byte| byte == b'$');
                 out.truncate(if text.starts_with(',') {

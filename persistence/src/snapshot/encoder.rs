@@ -22,8 +22,9 @@ pub struct EncoderOptions {
     pub compress: bool,
     /// When collections are packed.
     pub thresholds: Thresholds,
-    /// What happens to the expiry of hash fields before version 12, which has no place for it: the field is written
-    /// without it if this is set, otherwise the value is refused.
+    /// Before version 12 a hash is written in the form that has a place for the expiry of its fields (which servers before
+    /// 7.4 refuse) only if a field that expires comes among the first ones. This is what happens to the expiry of one that
+    /// comes too late: the field is written without it if this is set, otherwise the value is refused.
     pub drop_field_expiry: bool,
 }
 
@@ -99,6 +100,8 @@ pub struct ValueEncoder {
     strings: StringWriter,
     listpack: ListpackWriter,
     intset: IntsetWriter,
+    /// The hash that has begun is written with the expiry of its fields.
+    timed: bool,
 }
 
 /// A plain collection of unknown length has this in place of its count until the end: nine bytes.
@@ -127,6 +130,7 @@ impl ValueEncoder {
             strings: StringWriter::new(options.compress),
             listpack: ListpackWriter::new(),
             intset: IntsetWriter::default(),
+            timed: false,
         }
     }
 
@@ -218,10 +222,11 @@ impl ValueEncoder {
                 self.form = Form::SetListpack { len };
             }
             Event::SetBegin { len } => self.begin_plain(kind::SET, len),
-            Event::HashBegin { len } if within(len, limits.hash_entries_max) => {
+            // Whether it fits, and whether its fields expire, is seen from the first field on.
+            Event::HashBegin { len } => {
+                self.timed = self.options.version >= FIELD_EXPIRY_SINCE;
                 self.form = Form::HashListpack { len };
             }
-            Event::HashBegin { len } => self.begin_plain_hash(len),
             Event::ZsetBegin { len } if within(len, limits.zset_entries_max) => {
                 self.form = Form::ZsetListpack { len, members: Vec::new(), held_bytes: 0 };
             }
@@ -246,7 +251,7 @@ impl ValueEncoder {
     }
 
     fn begin_plain_hash(&mut self, len: Option<u64>) {
-        if self.options.version < FIELD_EXPIRY_SINCE {
+        if !self.timed {
             return self.begin_plain(kind::HASH, len);
         }
         self.begin_plain(kind::HASH_METADATA, len);
@@ -380,16 +385,18 @@ impl ValueEncoder {
         value: &[u8],
         expires_ms: Option<u64>,
     ) -> Result<(), SnapshotError> {
-        let with_expiry = self.options.version >= FIELD_EXPIRY_SINCE;
+        self.timed |= expires_ms.is_some() && matches!(self.form, Form::HashListpack { .. });
+        let with_expiry = self.timed;
         if expires_ms.is_some() && !with_expiry && !self.options.drop_field_expiry {
-            return Err(unwritable("a hash field that expires, before version 12"));
+            return Err(unwritable("a hash field that expires, behind too many others"));
         }
         let expires_ms = expires_ms.filter(|_| with_expiry);
         if let Form::HashListpack { len } = self.form {
             let limits = &self.options.thresholds;
             let small = field.len().max(value.len()) <= limits.hash_value_bytes_max
                 && self.listpack_has_room(field.len().saturating_add(value.len()));
-            let room = self.listpack.count() / 2 < limits.hash_entries_max;
+            let room = within(len, limits.hash_entries_max)
+                && self.listpack.count() / 2 < limits.hash_entries_max;
             if small && room && expires_ms.is_none() {
                 self.listpack.push(field);
                 self.listpack.push(value);
@@ -527,7 +534,7 @@ impl ValueEncoder {
 
 /// First version in which sets may be listpacks.
 const SET_LISTPACK_SINCE: u32 = 11;
-/// First version in which fields may expire.
+/// First version in which any hash may have fields that expire.
 const FIELD_EXPIRY_SINCE: u32 = 12;
 
 /// The integer that `score` is, if the conversion loses nothing (not even the sign of zero).

@@ -258,20 +258,32 @@ fn elements_that_do_not_fit_what_was_said_are_refused() {
     }
 }
 
+/// A hash of `count` fields, of which only the one at `timed` expires.
+fn timed_hash(count: usize, timed: usize) -> Vec<OwnedEvent> {
+    let mut events = vec![OwnedEvent::HashBegin { len: Some(count as u64) }];
+    events.extend((0..count).map(|at| OwnedEvent::HashField {
+        field: at.to_string().into_bytes(),
+        value: b"v".to_vec(),
+        expires_ms: (at == timed).then_some(1_700_000_000_000),
+    }));
+    events.push(OwnedEvent::ValueEnd);
+    events
+}
+
 #[test]
-fn a_field_that_expires_needs_version_12() {
-    let events = [
-        Event::HashBegin { len: Some(2) },
-        Event::HashField { field: b"f", value: b"v", expires_ms: None },
-        Event::HashField { field: b"g", value: b"w", expires_ms: Some(1_700_000_000_000) },
-        Event::ValueEnd,
-    ];
-    let drops = EncoderOptions { drop_field_expiry: true, ..EncoderOptions::default() };
-    assert!(encode_dump(&drops, events).is_ok());
-    for (version, expected) in [(10, false), (11, false), (12, true)] {
+fn a_field_that_expires_is_written_by_any_version_if_it_comes_early() {
+    for (count, timed, version, expected) in [
+        (2, 1, 10, true),
+        (2, 1, 12, true),
+        (2000, 0, 10, true),
+        (2000, 0, 11, true),
+        (2000, 1999, 11, false),
+        (2000, 1999, 12, true),
+    ] {
+        let events = timed_hash(count, timed);
         let options = EncoderOptions { version, ..EncoderOptions::default() };
-        let payload = encode_dump(&options, events);
-        assert_eq!(payload.is_ok(), expected);
+        let payload = encode_dump(&options, events.iter().map(OwnedEvent::borrow));
+        assert_eq!(payload.is_ok(), expected, "{count} {timed} {version}");
         if let Ok(payload) = payload {
             let mut read = Vec::new();
             decode_dump(&payload, |event| {
@@ -279,7 +291,9 @@ fn a_field_that_expires_needs_version_12() {
                 Ok(())
             })
             .unwrap();
-            assert_eq!(read, events.map(Event::to_owned));
+            assert_eq!(read, events);
         }
+        let drops = EncoderOptions { drop_field_expiry: true, ..options };
+        assert!(encode_dump(&drops, events.iter().map(OwnedEvent::borrow)).is_ok());
     }
 }

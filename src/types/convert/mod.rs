@@ -150,7 +150,7 @@ pub fn dump_string(bytes: &[u8], options: &EncoderOptions) -> Vec<u8> {
 /// The payload that DUMP answers for a collection.
 ///
 /// # Errors
-/// `Unwritable` if the version has no place for something: fields that expire before version 12.
+/// `Unwritable` if the version has no place for something.
 pub fn dump_object(object: &Object, options: &EncoderOptions) -> Result<Vec<u8>, SnapshotError> {
     let mut encoder = ValueEncoder::new(options);
     write_object(object, |event| encoder.put(event))?;

@@ -30,9 +30,9 @@ fn small() -> Limits {
 #[test]
 fn random_changes_agree_with_a_map() {
     let limits = small();
-    for seed in 0..60 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let kinds = [8, 30, 300][seed as usize % 3];
+    for seed in 0..60u8 {
+        let mut random = fastrand::Rng::with_seed(u64::from(seed));
+        let kinds = [8, 30, 300][usize::from(seed % 3)];
         let expiring = seed % 2 == 0;
         let (mut hash, mut model) = (Hash::new(), Model::new());
         for now in 0..400u64 {

@@ -262,6 +262,9 @@ impl Union {
     pub fn apply(&self, bytes: &mut Vec<u8>, sparse_bytes_max: usize) -> Result<(), Problem> {
         if self.any_dense {
             make_dense(bytes)?;
+            dense::store_all(&mut bytes[HEADER_BYTES..], &self.registers);
+            forget_count(bytes);
+            return Ok(());
         }
         for (index, &value) in self.registers.iter().enumerate() {
             if value > 0 {

@@ -27,7 +27,7 @@ const BYTES_MIN: usize = 1024;
 
 /// A hash table of byte strings: with values (a hash) or without (a set).
 #[derive(Clone, Debug, Default)]
-pub struct Pages<const VALUES: bool> {
+pub(super) struct Pages<const VALUES: bool> {
     directory: Directory<VALUES>,
     len: usize,
     /// Records that expire.
@@ -50,37 +50,37 @@ fn fingerprint(hash: u64) -> u8 {
 
 impl<const VALUES: bool> Pages<VALUES> {
     /// A table without records.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::default()
     }
 
     /// How many records there are.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are none.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The record of `key`.
     #[inline]
-    pub fn get(&self, key: &[u8]) -> Option<Record<'_>> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Record<'_>> {
         let (page, lane) = self.find(seed::hash(key), key)?;
         Some(self.directory.page(page).record(lane))
     }
 
     /// Whether there is a record of `key`.
     #[inline]
-    pub fn contains(&self, key: &[u8]) -> bool {
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
         self.find(seed::hash(key), key).is_some()
     }
 
     /// Adds a record, or gives the one of `key` another value; when that expires stays. True: it is new.
-    pub fn set(&mut self, key: &[u8], value: &[u8]) -> bool {
+    pub(super) fn set(&mut self, key: &[u8], value: &[u8]) -> bool {
         let hash = seed::hash(key);
         let found = self.find(hash, key);
         match found {
@@ -103,21 +103,21 @@ impl<const VALUES: bool> Pages<VALUES> {
     }
 
     /// Removes the record of `key`. False: there is none.
-    pub fn remove(&mut self, key: &[u8]) -> bool {
+    pub(super) fn remove(&mut self, key: &[u8]) -> bool {
         let Some((page, lane)) = self.find(seed::hash(key), key) else { return false };
         self.remove_at(page, lane);
         true
     }
 
     /// All records, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.directory.pages().flat_map(Page::records)
     }
 
     /// Visits records from a cursor on, about `count` of them, and answers the next cursor: 0 at the end, where 0 also
     /// begins. A record that is there all the time is visited, perhaps more than once, whatever comes and goes
     /// between the calls.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Record<'_>)) -> u64 {
+    pub(super) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Record<'_>)) -> u64 {
         if self.directory.len() == 0 {
             return 0;
         }
@@ -137,7 +137,7 @@ impl<const VALUES: bool> Pages<VALUES> {
     }
 
     /// A record picked at random, each with the same chance.
-    pub fn random(&self, rng: &mut fastrand::Rng) -> Option<Record<'_>> {
+    pub(super) fn random(&self, rng: &mut fastrand::Rng) -> Option<Record<'_>> {
         if self.len == 0 {
             return None;
         }
@@ -154,7 +154,7 @@ impl<const VALUES: bool> Pages<VALUES> {
     }
 
     /// Bytes of memory held, as the allocator rounds them, in constant time.
-    pub fn memory_usage(&self) -> usize {
+    pub(super) fn memory_usage(&self) -> usize {
         self.page_bytes + self.directory.memory_usage()
     }
 
@@ -183,12 +183,12 @@ impl<const VALUES: bool> Pages<VALUES> {
 /// Records that expire.
 impl<const VALUES: bool> Pages<VALUES> {
     /// How many records expire.
-    pub fn expiring(&self) -> usize {
+    pub(super) fn expiring(&self) -> usize {
         self.expiring
     }
 
     /// Sets or takes away when a record expires. False: there is no such record.
-    pub fn set_expiry(&mut self, key: &[u8], expires_ms: Option<u64>) -> bool {
+    pub(super) fn set_expiry(&mut self, key: &[u8], expires_ms: Option<u64>) -> bool {
         let Some((page, lane)) = self.find(seed::hash(key), key) else { return false };
         if expires_ms.is_none() && self.expiring == 0 {
             return true;
@@ -204,13 +204,13 @@ impl<const VALUES: bool> Pages<VALUES> {
     }
 
     /// A time before which nothing expires (a moment too early, perhaps); `None` where nothing does.
-    pub fn due_from(&self) -> Option<u64> {
+    pub(super) fn due_from(&self) -> Option<u64> {
         let when = self.directory.due_from();
         (when != NEVER).then_some(when)
     }
 
     /// Removes records whose time is before `now_ms`, up to `max` of them, and shows their keys. How many there were.
-    pub fn remove_due(&mut self, now_ms: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
+    pub(super) fn remove_due(&mut self, now_ms: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
         let mut removed = 0;
         while removed < max
             && let Some(index) = self.directory.due_page(now_ms)

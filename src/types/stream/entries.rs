@@ -358,7 +358,7 @@ impl<'a> Range<'a> {
     /// Goes to the next node; at the end there is no cursor.
     fn next_node(&mut self) {
         self.cursor = None;
-        while let Some((base, node)) = self.nodes.next() {
+        for (base, node) in self.nodes.by_ref() {
             let at = if self.backwards {
                 node.back()
             } else if *base < self.start {

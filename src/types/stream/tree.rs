@@ -10,11 +10,14 @@
 //!   leaf     (key, value) ...
 //! ```
 
+mod iter;
+
 use std::borrow::Borrow;
-use std::slice;
 use std::sync::Arc;
 
 use crate::alloc::size_class;
+
+pub(super) use iter::Iter;
 
 /// Most children or entries of a node. Entries of pending lists fill size classes of the allocator with it.
 const WIDTH: usize = 64;
@@ -27,8 +30,11 @@ const JOINED_MAX: usize = WIDTH * 3 / 4;
 #[derive(Clone, Debug)]
 enum Node<K, V> {
     Leaf(Vec<(K, V)>),
-    Branch(Vec<(K, Arc<Node<K, V>>)>),
+    Branch(Vec<Child<K, V>>),
 }
+
+/// A bound and the node whose keys are at or above it.
+type Child<K, V> = (K, Arc<Node<K, V>>);
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -374,14 +380,10 @@ fn insert_at<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
 }
 
 /// Removes child `at` if it is empty, or joins it with a neighbour if both fit well.
-fn tidy<K: Ord + Clone, V: Clone>(
-    children: &mut Vec<(K, Arc<Node<K, V>>)>,
-    at: usize,
-    bytes: &mut usize,
-) {
+fn tidy<K: Ord + Clone, V: Clone>(children: &mut Vec<Child<K, V>>, at: usize, bytes: &mut usize) {
     let before = vec_bytes(children);
     let len = children[at].1.len();
-    let fits = |other: Option<&(K, Arc<Node<K, V>>)>| {
+    let fits = |other: Option<&Child<K, V>>| {
         other.is_some_and(|(_, other)| other.len() + len <= JOINED_MAX)
     };
     if len == 0 {
@@ -406,105 +408,6 @@ fn tidy<K: Ord + Clone, V: Clone>(
         children.shrink_to(children.len() * 2);
     }
     *bytes = *bytes + vec_bytes(children) - before;
-}
-
-/// Entries of a tree from some place on, in one direction.
-#[derive(Debug)]
-pub(super) struct Iter<'t, K, V> {
-    /// What is left of each branch above the leaf.
-    path: Vec<slice::Iter<'t, (K, Arc<Node<K, V>>)>>,
-    leaf: slice::Iter<'t, (K, V)>,
-    backwards: bool,
-}
-
-impl<K, V> Clone for Iter<'_, K, V> {
-    fn clone(&self) -> Self {
-        let Self { path, leaf, backwards } = self;
-        Self { path: path.clone(), leaf: leaf.clone(), backwards: *backwards }
-    }
-}
-
-impl<'t, K, V> Iter<'t, K, V> {
-    fn new<Q: Ord + ?Sized>(root: Option<&'t Node<K, V>>, from: Option<&Q>, backwards: bool) -> Self
-    where
-        K: Borrow<Q>,
-    {
-        let mut iter = Self { path: Vec::new(), leaf: [].iter(), backwards };
-        let Some(mut node) = root else { return iter };
-        loop {
-            match node {
-                Node::Branch(children) => {
-                    let at = match from {
-                        Some(key) => child_of(children, key),
-                        None if backwards => children.len() - 1,
-                        None => 0,
-                    };
-                    let rest = if backwards { &children[..at] } else { &children[at + 1..] };
-                    iter.path.push(rest.iter());
-                    node = &children[at].1;
-                }
-                Node::Leaf(entries) => {
-                    iter.leaf = match (from, backwards) {
-                        (None, _) => entries,
-                        (Some(key), false) => {
-                            &entries[entries.partition_point(|(other, _)| other.borrow() < key)..]
-                        }
-                        (Some(key), true) => {
-                            &entries[..entries.partition_point(|(other, _)| other.borrow() <= key)]
-                        }
-                    }
-                    .iter();
-                    return iter;
-                }
-            }
-        }
-    }
-
-    fn step<T>(items: &mut slice::Iter<'t, T>, backwards: bool) -> Option<&'t T> {
-        if backwards { items.next_back() } else { items.next() }
-    }
-
-    /// Goes to the next leaf; false at the end.
-    fn next_leaf(&mut self) -> bool {
-        loop {
-            let Some(children) = self.path.last_mut() else { return false };
-            let Some((_, child)) = Self::step(children, self.backwards) else {
-                self.path.pop();
-                continue;
-            };
-            let mut node = &**child;
-            loop {
-                match node {
-                    Node::Branch(children) => {
-                        let mut rest = children.iter();
-                        let child = Self::step(&mut rest, self.backwards);
-                        node = &child.expect("a branch has children").1;
-                        self.path.push(rest);
-                    }
-                    Node::Leaf(entries) => {
-                        self.leaf = entries.iter();
-                        return true;
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<'t, K, V> Iterator for Iter<'t, K, V> {
-    type Item = (&'t K, &'t V);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((key, value)) = Self::step(&mut self.leaf, self.backwards) {
-                return Some((key, value));
-            }
-            if !self.next_leaf() {
-                return None;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

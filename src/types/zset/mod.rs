@@ -183,6 +183,29 @@ impl Zset {
 
 /// Changing.
 impl Zset {
+    /// A large set without members, for results of which nobody knows how many there will be. Like stock's it keeps scores
+    /// of -0, until [`Zset::fit`] makes it a small one.
+    pub fn new_large() -> Self {
+        Self(Form::Large(Box::default()))
+    }
+
+    /// Makes a result that was put together as a large set a small one, where it fits.
+    pub fn fit(&mut self, limits: &Limits) {
+        let Form::Large(tree) = &self.0 else { return };
+        let (len, mut bytes) = (tree.len(), 0);
+        let few = len as u64 <= limits.zset_entries_max;
+        let fits = |key: Key<'_>| {
+            bytes += key.member.len();
+            key.member.len() <= limits.zset_value_bytes_max
+        };
+        if few && tree.walk(0..len, false).all(fits) && bytes < LISTPACK_BYTES_MAX {
+            let mut small = Small::default();
+            // From the back, for each is then put in front of all others.
+            tree.walk(0..len, true).for_each(|key| small.insert(&key));
+            self.0 = Form::Small(small);
+        }
+    }
+
     /// Says that `count` members of at most `longest` bytes are about to be added to a set without members.
     pub fn prepare(&mut self, count: usize, longest: usize, limits: &Limits) {
         let small =

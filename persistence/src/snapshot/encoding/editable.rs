@@ -63,11 +63,19 @@ impl<'a> Needle<'a> {
 pub struct Place(usize);
 
 /// A listpack in memory.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct EditableListpack {
-    /// The whole of it, header and end mark included.
-    bytes: Vec<u8>,
+    /// The whole of it, header and end mark included, and room behind. How much is used stands in the header.
+    bytes: Box<[u8]>,
 }
+
+impl PartialEq for EditableListpack {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for EditableListpack {}
 
 impl Default for EditableListpack {
     fn default() -> Self {
@@ -92,9 +100,9 @@ impl EditableListpack {
     /// A listpack without items.
     #[must_use]
     pub fn new() -> Self {
-        let mut bytes = Vec::with_capacity(16);
-        bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, END]);
-        Self { bytes }
+        let mut bytes = [0; 16];
+        bytes[..HEADER_BYTES + 1].copy_from_slice(&[7, 0, 0, 0, 0, 0, END]);
+        Self { bytes: Box::new(bytes) }
     }
 
     /// A listpack that comes from outside; all of it is looked at.
@@ -105,19 +113,19 @@ impl EditableListpack {
         let told = |Corrupt { at, what }| (at, what);
         let mut cursor = format::Listpack::open(&bytes).map_err(told)?;
         while cursor.next(&bytes).map_err(told)?.is_some() {}
-        Ok(Self { bytes })
+        Ok(Self { bytes: bytes.into_boxed_slice() })
     }
 
     /// The whole of it, header and end mark included.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.used()]
     }
 
     /// Bytes of memory it has reserved.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.len()
     }
 
     /// How many items there are. From 65,535 on they are counted by walking.
@@ -243,7 +251,14 @@ impl EditableListpack {
     }
 
     fn end(&self) -> usize {
-        self.bytes.len() - 1
+        self.used() - 1
+    }
+
+    /// Bytes in use.
+    #[inline]
+    fn used(&self) -> usize {
+        let [a, b, c, d, ..] = *self.bytes else { return 0 };
+        u32::from_le_bytes([a, b, c, d]) as usize
     }
 
     #[inline]
@@ -312,9 +327,10 @@ impl EditableListpack {
             removed += 1;
         }
         self.change_count(removed, 0);
-        self.bytes.drain(place.0..end);
+        let used = self.used();
+        self.bytes.copy_within(end..used, place.0);
+        self.note_used(used - (end - place.0));
         self.give_back();
-        self.note_total();
         self.there(place.0)
     }
 
@@ -335,10 +351,10 @@ impl EditableListpack {
     fn append_bytes(&mut self, items: &[u8], count: usize) {
         self.change_count(0, count);
         self.make_room(items.len());
-        self.bytes.pop();
-        self.bytes.extend_from_slice(items);
-        self.bytes.push(END);
-        self.note_total();
+        let (end, new_end) = (self.end(), self.end() + items.len());
+        self.bytes[end..new_end].copy_from_slice(items);
+        self.bytes[new_end] = END;
+        self.note_used(new_end + 1);
     }
 
     /// Puts `item` where `old` items (0 or 1) stand.
@@ -353,21 +369,21 @@ impl EditableListpack {
         let new_bytes = head.len + body.len() + tail_bytes;
         let old_end = if old == 0 { at } else { self.behind(at) };
         self.change_count(old, 1);
-        let (len, old_bytes) = (self.bytes.len(), old_end - at);
+        let (used, old_bytes) = (self.used(), old_end - at);
         if new_bytes > old_bytes {
             self.make_room(new_bytes - old_bytes);
-            self.bytes.resize(len + new_bytes - old_bytes, 0);
-            self.bytes.copy_within(old_end..len, at + new_bytes);
-        } else {
-            self.bytes.copy_within(old_end..len, at + new_bytes);
-            self.bytes.truncate(len + new_bytes - old_bytes);
-            self.give_back();
+        }
+        if new_bytes != old_bytes {
+            self.bytes.copy_within(old_end..used, at + new_bytes);
+            self.note_used(used + new_bytes - old_bytes);
         }
         let place = &mut self.bytes[at..at + new_bytes];
         place[..head.len].copy_from_slice(&head.bytes[..head.len]);
         place[head.len..head.len + body.len()].copy_from_slice(body);
         place[head.len + body.len()..].copy_from_slice(&tail[..tail_bytes]);
-        self.note_total();
+        if new_bytes < old_bytes {
+            self.give_back();
+        }
     }
 
     /// Notes in the header that `less` items go and `more` come; called before they do.
@@ -385,24 +401,32 @@ impl EditableListpack {
         self.bytes[4..6].copy_from_slice(&count.to_le_bytes());
     }
 
-    fn note_total(&mut self) {
-        let total = u32::try_from(self.bytes.len()).expect("callers keep listpacks below 4 GiB");
+    fn note_used(&mut self, bytes: usize) {
+        let total = u32::try_from(bytes).expect("callers keep listpacks below 4 GiB");
         self.bytes[..4].copy_from_slice(&total.to_le_bytes());
     }
 
     fn make_room(&mut self, more: usize) {
-        let needed = self.bytes.len() + more;
-        if needed > self.bytes.capacity() {
-            self.bytes.reserve_exact(size_class(needed) - self.bytes.len());
+        let needed = self.used() + more;
+        if needed > self.bytes.len() {
+            self.reallocate(size_class(needed));
         }
     }
 
     /// Gives memory back when half of it or more is unused.
     fn give_back(&mut self) {
-        let fitting = size_class(self.bytes.len());
-        if fitting * 2 <= self.bytes.capacity() {
-            self.bytes.shrink_to(fitting);
+        let fitting = size_class(self.used());
+        if fitting * 2 <= self.bytes.len() {
+            self.reallocate(fitting);
         }
+    }
+
+    /// Goes on with `bytes` bytes of memory, which hold what is used.
+    fn reallocate(&mut self, bytes: usize) {
+        let mut memory = Vec::from(std::mem::take(&mut self.bytes));
+        memory.reserve_exact(bytes.saturating_sub(memory.len()));
+        memory.resize(bytes, 0);
+        self.bytes = memory.into_boxed_slice();
     }
 }
 

@@ -14,8 +14,8 @@ const REQUESTS: usize = 100_000;
 const BATCH: usize = 50;
 
 /// Both sides with a second client each that listens.
-struct Listeners {
-    pair: Pair,
+pub(crate) struct Listeners {
+    pub(crate) pair: Pair,
     theirs: Client,
     own: ClientId,
     pings: usize,
@@ -24,7 +24,7 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn start(events: &str) -> Listeners {
+    pub(crate) fn start(events: &str) -> Listeners {
         let mut pair = Pair::start();
         let theirs = Client::connect(pair.stock.port).expect("it listens");
         let peer = Peer { loopback: true, ..Peer::default() };
@@ -76,7 +76,7 @@ impl Listeners {
     }
 
     /// Sends `requests` to both, compares the replies and what was heard.
-    fn step(&mut self, requests: &[Request]) {
+    pub(crate) fn step(&mut self, requests: &[Request]) {
         let expected = self.pair.stock.run(requests);
         let found = self.pair.ours.run(requests);
         let lines = requests.iter().zip(&expected);
@@ -112,7 +112,7 @@ impl Listeners {
     }
 
     /// The same for each line, one by one.
-    fn check(&mut self, lines: &str) {
+    pub(crate) fn check(&mut self, lines: &str) {
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             self.step(&[words(line)]);
         }

@@ -9,14 +9,14 @@ use crate::peer::{Client, Request, encode, shown_bytes, words};
 use crate::random::Pair;
 
 /// Both sides, each with a second client that waits.
-struct Waiting {
-    pair: Pair,
+pub(crate) struct Waiting {
+    pub(crate) pair: Pair,
     stock_waiter: Client,
     our_waiter: ClientId,
 }
 
 impl Waiting {
-    fn start() -> Waiting {
+    pub(crate) fn start() -> Waiting {
         let mut pair = Pair::start_with_log();
         let stock_waiter = Client::connect(pair.stock.port).expect("it listens");
         let peer = Peer { loopback: true, ..Peer::default() };
@@ -44,7 +44,7 @@ impl Waiting {
     }
 
     /// `waits` is answered only behind the last of `lines`, and alike; `expected`, where our reference differs from 7.0.
-    fn check(&mut self, waits: &str, lines: &[&str], expected: Option<&str>) {
+    pub(crate) fn check(&mut self, waits: &str, lines: &[&str], expected: Option<&str>) {
         let request = words(waits);
         self.stock_waiter.send(&encode(&request)).expect("it reads");
         self.stock_is_blocked();

@@ -2,9 +2,11 @@
 
 use highwater::config::Config;
 
+use crate::notices::Listeners;
 use crate::ours::Ours;
 use crate::peer::{Request, Stock, bulk, reply_length, shown, shown_bytes, words};
 use crate::random::{Pair, pick, with_seed};
+use crate::streams_wait::Waiting;
 use crate::strings::spoil;
 
 /// Random requests of the family, for each protocol and each limit.
@@ -677,6 +679,10 @@ fn the_log_sees_what_stocks_log_sees() {
                  GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 100 km STOREDIST
                  GEOSEARCHSTORE nokey g FROMLONLAT 15 37 BYRADIUS 1 m";
     pair.check(lines);
+    compare_logs(&mut pair);
+}
+
+fn compare_logs(pair: &mut Pair) {
     let expected = pair.stock_log();
     let expected: Vec<_> = expected.iter().filter(|request| request[0] != b"SELECT").collect();
     let found = pair.ours.take_log();
@@ -709,4 +715,49 @@ fn who_may_not_wait_is_answered_at_once() {
              BZMPOP 0 1 text MIN",
         );
     }
+}
+
+#[test]
+fn who_waits_is_served_when_members_come() {
+    let mut waiting = Waiting::start();
+    waiting.check("BZPOPMIN z 0", &["ZADD z 3 a 1.5 b"], None);
+    waiting.pair.check("DEL z");
+    waiting.check("BZPOPMAX other z 0", &["SET x 1", "ZADD z 5 c"], None);
+    waiting.check("BZMPOP 0 2 one two MAX COUNT 2", &["ZADD two 1 a 2 b 3 c"], None);
+    waiting.check(
+        "BZPOPMIN one two 0",
+        &["DEL two", "SET two x", "DEL two", "GEOADD two 1 1 a"],
+        None,
+    );
+    waiting.check(
+        "BZPOPMIN z 0",
+        &["MULTI", "ZADD z 1 a", "DEL z", "ZADD z 2 b 3 c", "EXEC"],
+        None,
+    );
+    waiting.check("BZPOPMIN d 0", &["ZUNIONSTORE d 1 z"], None);
+    waiting.check("BZPOPMIN e 0", &["RENAME z e"], None);
+    compare_logs(&mut waiting.pair);
+}
+
+#[test]
+fn random_requests_are_heard_as_in_stock() {
+    with_seed("zsets::random_requests_are_heard", 20_261_132, |seed| {
+        let mut listeners = Listeners::start("KEAmn");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..300 {
+            let mut requests: Vec<Request> = (0..60).map(|_| request(&mut random)).collect();
+            // What is answered in another order, or otherwise since 7.2.
+            let others: [&[u8]; 5] = [b"ZSCAN", b"ZRANDMEMBER", b"ZRANK", b"ZREVRANK", b"OBJECT"];
+            requests.retain(|request| !others.contains(&&request[0][..]));
+            listeners.step(&requests);
+        }
+        listeners.check(
+            "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+             GEOADD g 13.361389 38.115556 Palermo
+             GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km
+             GEORADIUS g 15 37 200 km STORE d
+             GEORADIUS g 15 37 1 m STORE d
+             GEORADIUSBYMEMBER nokey a 1 m STORE d",
+        );
+    });
 }

@@ -64,11 +64,6 @@ impl Leaf {
         memchr_iter(mark, &self.marks).find(|&lane| self.member(lane) == member)
     }
 
-    /// The lanes with these bits of the hash.
-    pub(super) fn lanes_of(&self, mark: u8) -> impl Iterator<Item = usize> {
-        memchr_iter(mark, &self.marks)
-    }
-
     /// How many members `is_before` holds for: the first ones.
     #[inline]
     pub(super) fn count(&self, is_before: impl Fn(&Key<'_>) -> bool) -> usize {

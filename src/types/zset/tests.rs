@@ -84,7 +84,7 @@ fn play(seed: u64, kind: &Kind, steps: usize) {
                 let old = model.0.insert(member.clone(), score);
                 assert_eq!(zset.insert(&member, score, &limits), old);
             }
-            0..=69 | 70..=89 => {
+            0..=89 => {
                 let member = member(&mut rng, kind);
                 assert_eq!(zset.remove(&member), model.0.remove(&member));
             }

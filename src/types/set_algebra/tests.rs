@@ -15,7 +15,7 @@ fn random_set(random: &mut fastrand::Rng) -> Set {
     let span = [5, 30, 100][random.usize(..3)];
     for _ in 0..random.usize(..100) {
         let number = random.u32(..span);
-        let word = if words && number % 3 == 0 { "w" } else { "" };
+        let word = if words && number.is_multiple_of(3) { "w" } else { "" };
         set.insert(format!("{word}{number}").as_bytes(), &limits());
     }
     for _ in 0..random.usize(..60) {

@@ -20,6 +20,7 @@ mod bus;
 mod declarations;
 mod harness;
 mod hyperloglogs;
+mod looks;
 mod notices;
 mod odd;
 mod server;

@@ -4,6 +4,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::config::wait_for_job;
 use super::context::Context;
 use super::{debug_protocol, debug_values, help};
+use crate::config::memory as config_memory;
 use crate::resp::{Args, CommandError, errors};
 use crate::state::Output;
 use crate::state::client::{Blocked, Timeout};
@@ -24,6 +25,8 @@ const DEBUG: Command = Command {
 const HELP: &[&str] = &[
     "CHANGE-REPL-ID",
     "    Give the history of this node another id.",
+    "DICT-RESIZING <0|1>",
+    "    Accepted, without effect.",
     "DIGEST",
     "    Return one checksum over all data: equal for equal data.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -51,6 +54,8 @@ const HELP: &[&str] = &[
     "    Crash.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Stop removing expired keys that nobody asks for, or do it again.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Accepted, without effect.",
     "SLEEP <seconds>",
     "    Keep this connection waiting; decimals are allowed. Other clients are served.",
     "STRINGMATCH-LEN <pattern> <string>",
@@ -108,7 +113,19 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             ctx.state.stream.former = None;
             ctx.reply.ok();
         }
-        (b"quicklist-packed-threshold" | b"set-skip-checksum-validation", 3) => ctx.reply.ok(),
+        (b"quicklist-packed-threshold", 3) => {
+            // Values of any size have the same place in a list here, so there is nothing to be set.
+            let bytes = std::str::from_utf8(&args[2]).ok().and_then(config_memory);
+            if bytes.is_none_or(|bytes| bytes > u64::from(u32::MAX)) {
+                return Err(
+                    "ERR argument must be a memory value bigger than 1 and smaller than 4gb".into(),
+                );
+            }
+            ctx.reply.ok();
+        }
+        (b"set-skip-checksum-validation" | b"set-disable-deny-scripts" | b"dict-resizing", 3) => {
+            ctx.reply.ok()
+        }
         (b"stringmatch-len", 4) => {
             ctx.reply.int(i64::from(crate::glob::matches(&args[2], &args[3])));
         }

@@ -35,6 +35,7 @@ pub use rows::{TOPICS, Topic, all};
 pub use set::{Changes, Client};
 pub use special::PrimaryAddress;
 pub use syntax::quote;
+pub use units::memory;
 pub use values::Values;
 
 /// The settings of a server and where they came from.

@@ -5,7 +5,7 @@
 /// `None` if `text` is anything else. An empty text is 0, as stock servers have it. What does not fit becomes
 /// `u64::MAX`. (Differs: stock wraps around where the unit overflows.)
 #[must_use]
-pub(super) fn memory(text: &str) -> Option<u64> {
+pub fn memory(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {

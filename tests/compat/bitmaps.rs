@@ -172,3 +172,25 @@ fn random_bitmap_commands_answer_as_stock_does() {
         }
     });
 }
+
+/// Fields alone, in short strings, so that each operation meets what others have left.
+#[test]
+fn random_fields_are_read_and_written_as_in_stock() {
+    with_seed("random_fields_are_read_and_written_as_in_stock", 5, |seed| {
+        let fields = |random: &mut fastrand::Rng| match random.u8(..40) {
+            0 => vec![word("DEL"), key(random)],
+            1 => vec![word("SET"), key(random), word(random.i32(..))],
+            2 => vec![word("GET"), key(random)],
+            _ => {
+                let name = pick(random, &["BITFIELD", "BITFIELD", "BITFIELD", "BITFIELD_RO"]);
+                let mut request = vec![word(name), key(random)];
+                field_operations(random, &mut request);
+                request
+            }
+        };
+        let mut pair = Pair::start();
+        pair.put_list("list");
+        pair.play(seed, 100_000, fields, &|_, _, reply| reply);
+        look(&mut pair, &KEYS, &LOOKS);
+    });
+}

@@ -22,6 +22,7 @@ mod harness;
 mod hashes;
 mod hyperloglogs;
 mod lists;
+mod looks;
 mod notices;
 mod odd;
 mod server;

@@ -56,9 +56,14 @@ impl Pair {
 
     /// Sends each line to both and compares the replies.
     pub(crate) fn check(&mut self, lines: &str) {
+        self.check_as(lines, &|_, _, reply| reply);
+    }
+
+    /// As [`Pair::check`], where the stock server's replies are changed as by [`Pair::play`].
+    pub(crate) fn check_as(&mut self, lines: &str, normalise: &Normalise<'_>) {
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
         let requests: Vec<Request> = lines.map(words).collect();
-        self.compare(&requests, &mut VecDeque::new(), &|_, _, reply| reply);
+        self.compare(&requests, &mut VecDeque::new(), normalise);
     }
 
     /// The integers that both sides answer to `line`.

@@ -321,3 +321,32 @@ fn masked(request: &Request) -> Request {
         .map(|word| if word.len() == 13 { word[..8].to_vec() } else { word.clone() })
         .collect()
 }
+
+/// LCS alone, of strings over few letters, where there are many ways to be right and stock takes one.
+#[test]
+fn random_common_parts_are_those_of_stock() {
+    with_seed("random_common_parts_are_those_of_stock", 6, |seed| {
+        let texts = |random: &mut fastrand::Rng| {
+            let letters = pick(random, &["ab", "abc", "abcdefgh"]).as_bytes();
+            let one = |random: &mut fastrand::Rng| -> Vec<u8> {
+                (0..random.usize(..24)).map(|_| letters[random.usize(..letters.len())]).collect()
+            };
+            let name =
+                |random: &mut fastrand::Rng| pick(random, &["x", "y", "z"]).as_bytes().to_vec();
+            match random.u8(..4) {
+                0 => vec![b"SET".to_vec(), name(random), one(random)],
+                _ => {
+                    let mut request = vec![b"LCS".to_vec(), name(random)];
+                    lcs_arguments(random, &mut request);
+                    request[2] = name(random);
+                    request
+                }
+            }
+        };
+        let mut pair = Pair::start();
+        for (round, resp3) in [false, true].into_iter().enumerate() {
+            pair.set_resp3(resp3);
+            pair.play(seed + round as u64, 50_000, texts, &|_, _, reply| reply);
+        }
+    });
+}

@@ -31,6 +31,7 @@ pub(super) fn stats(source: &Source<'_>, out: &mut String) {
         "repl_stream_bytes_from_memory": state.replication.counts.memory_bytes,
         "repl_stream_bytes_from_disk": state.replication.counts.disk_bytes,
         "expired_keys": keys.expired,
+        "expired_subkeys": keys.expired_fields,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": keys.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cycle_us / 1000,

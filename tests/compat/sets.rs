@@ -116,64 +116,57 @@ fn request(random: &mut fastrand::Rng) -> Request {
         "OBJECT" => request.push(b"ENCODING".to_vec()),
         "SINTERCARD" => {
             let count = random.usize(1..4);
-            let shown = if random.u8(..10) == 0 {
-                pick(random, &NUMBERS).to_owned()
-            } else {
-                count.to_string()
-            };
-            request.push(shown.into_bytes());
-            (0..count).for_each(|_| request.push(key(random)));
-            if random.bool() {
-                request.push(pick(random, &["LIMIT", "limit", "LIMITS"]).as_bytes().to_vec());
-                request.push(pick(random, &NUMBERS).as_bytes().to_vec());
-            }
-            spoil(random, &mut request);
-            return request;
+            let wrong = random.u8(..10) == 0;
+            let number =
+                if wrong { word(random, &NUMBERS) } else { count.to_string().into_bytes() };
+            request.push(number);
+            request.extend((1..count).map(|_| key(random)));
         }
         _ => {}
     }
     request.push(key(random));
-    match name {
-        "SADD" | "SREM" | "SMISMEMBER" => members(random, &mut request),
-        "SISMEMBER" => request.push(member(random)),
-        "SMOVE" => {
-            request.push(key(random));
-            request.push(member(random));
-        }
-        "SINTER" | "SUNION" | "SDIFF" => {
-            (0..random.usize(..4)).for_each(|_| request.push(key(random)))
-        }
-        "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" => {
-            (0..random.usize(1..5)).for_each(|_| request.push(key(random)));
-        }
-        // What is random is compared where it is certain: nothing, all, and errors.
-        "SPOP" | "SRANDMEMBER" => {
-            request.push(
-                pick(random, &["0", "10000", "x", "-9223372036854775808", ""]).as_bytes().to_vec(),
-            );
-        }
-        "SSCAN" => {
-            request.push(
-                pick(random, &["0", "0", "x", "", "-1", "99999999999999999999"])
-                    .as_bytes()
-                    .to_vec(),
-            );
-            if random.bool() {
-                request.push(
-                    pick(random, &["MATCH", "COUNT", "count", "TYPE", "FOO"]).as_bytes().to_vec(),
-                );
-                let value =
-                    pick(random, &["*", "1*", "m?", "set", "10", "0", "x", "[1-3]", "2000"]);
-                request.push(value.as_bytes().to_vec());
-            }
-        }
-        _ => {}
-    }
+    arguments(random, name, &mut request);
     spoil(random, &mut request);
     if matches!(name, "SPOP" | "SRANDMEMBER") && request.len() == 2 {
         request.push(b"0".to_vec());
     }
     request
+}
+
+fn word(random: &mut fastrand::Rng, words: &[&str]) -> Vec<u8> {
+    pick(random, words).as_bytes().to_vec()
+}
+
+/// What stands behind the first key.
+fn arguments(random: &mut fastrand::Rng, name: &str, request: &mut Request) {
+    match name {
+        "SADD" | "SREM" | "SMISMEMBER" => members(random, request),
+        "SISMEMBER" => request.push(member(random)),
+        "SMOVE" => request.extend([key(random), member(random)]),
+        "SINTER" | "SUNION" | "SDIFF" => {
+            request.extend((0..random.usize(..4)).map(|_| key(random)));
+        }
+        "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" => {
+            request.extend((0..random.usize(1..5)).map(|_| key(random)));
+        }
+        "SINTERCARD" if random.bool() => {
+            request.push(word(random, &["LIMIT", "limit", "LIMITS"]));
+            request.push(word(random, &NUMBERS));
+        }
+        // What is random is compared where it is certain: nothing, all, and errors.
+        "SPOP" | "SRANDMEMBER" => {
+            request.push(word(random, &["0", "10000", "x", "-9223372036854775808", ""]));
+        }
+        "SSCAN" => {
+            request.push(word(random, &["0", "0", "x", "", "-1", "99999999999999999999"]));
+            if random.bool() {
+                request.push(word(random, &["MATCH", "COUNT", "count", "TYPE", "FOO"]));
+                let values = ["*", "1*", "m?", "set", "10", "0", "x", "[1-3]", "2000"];
+                request.push(word(random, &values));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Commands whose replies have no order.

@@ -210,7 +210,12 @@ impl<const VALUES: bool> Pages<VALUES> {
     }
 
     /// Removes records whose time is before `now_ms`, up to `max` of them, and shows their keys. How many there were.
-    pub(super) fn remove_due(&mut self, now_ms: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
+    pub(super) fn remove_due(
+        &mut self,
+        now_ms: u64,
+        max: usize,
+        mut visit: impl FnMut(&[u8]),
+    ) -> usize {
         let mut removed = 0;
         while removed < max
             && let Some(index) = self.directory.due_page(now_ms)

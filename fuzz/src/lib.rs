@@ -1,6 +1,7 @@
 //! Decoders on bytes that nobody meant. Each module has one function that takes any bytes and asserts what must hold;
 //! `TARGETS` lists them. `cargo fuzz` plays them with inputs of its own, `cargo test --test fuzz` with the seeds.
 
+mod commands;
 mod config;
 mod content;
 mod log;
@@ -16,7 +17,9 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
+    ("calls", commands::check_calls),
+    ("commands", commands::check_lines),
     ("config", config::check),
     ("dump", values::check_dump),
     ("inline", requests::check_inline),

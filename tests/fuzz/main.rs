@@ -21,6 +21,8 @@ use mutate::Mutator;
 const ROUNDS: u64 = 10_000;
 /// Targets that do much with an input: they play a tenth.
 const SLOW: [&str; 2] = ["config", "snapshot"];
+/// Targets that run nodes: they play a hundredth.
+const SLOWEST: [&str; 2] = ["calls", "commands"];
 /// Where the first number of mutations comes from unless `SEED` says another.
 const SEED: u64 = 20_261_125;
 
@@ -66,7 +68,12 @@ fn check(target: &str) {
     }
     let seed = number("SEED", SEED);
     let mut mutator = Mutator::new(seed);
-    let usual = if SLOW.contains(&target) { ROUNDS / 10 } else { ROUNDS };
+    let share = match target {
+        _ if SLOWEST.contains(&target) => 100,
+        _ if SLOW.contains(&target) => 10,
+        _ => 1,
+    };
+    let usual = ROUNDS / share;
     for round in 0..number("ROUNDS", usual) {
         let input = mutator.mutate(&inputs);
         played(target, &format!("SEED={seed}, round {round}"), &input);
@@ -81,7 +88,7 @@ macro_rules! targets {
     };
 }
 
-targets! { config dump inline log lzf manifest nodes_conf packed requests snapshot wire }
+targets! { calls commands config dump inline log lzf manifest nodes_conf packed requests snapshot wire }
 
 #[test]
 fn every_target_is_played_and_can_be_run_by_cargo_fuzz() {

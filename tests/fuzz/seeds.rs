@@ -1,5 +1,6 @@
 //! Makes the seeds: small inputs that reach each form a decoder knows.
 
+mod commands;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ fn named(seeds: &[(&str, &[u8])]) -> Vec<Seed> {
 /// The seeds of a target.
 pub(crate) fn made(target: &str) -> Vec<Seed> {
     match target {
+        "calls" => calls(),
+        "commands" => named(commands::FAMILIES),
         "config" => named(CONFIG),
         "dump" => dump(),
         "inline" => named(INLINE),
@@ -271,6 +274,17 @@ fn snapshot() -> Vec<Seed> {
         ("valkey", b"VALKEY080\xfe\x00\xfc\x00\x10\x00\x00\x00\x00\x00\x00\x02\x01s\x01\x01m\xff\0\0\0\0\0\0\0\0"),
     ]));
     seeds
+}
+
+/// Commands and arguments, chosen by bytes: the inputs mean nothing, and other ones when there are other commands.
+fn calls() -> Vec<Seed> {
+    const SEEDS: u64 = 24;
+    let made = (0..SEEDS).map(|seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let bytes = (0..256).map(|_| random.u8(..)).collect();
+        (format!("random-{seed:02}"), bytes)
+    });
+    made.collect()
 }
 
 fn lzf() -> Vec<Seed> {

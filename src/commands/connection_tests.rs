@@ -202,7 +202,7 @@ fn waiting_ends_by_time_or_by_unblock() {
     assert_eq!(bench.run("wait 0 0\nwait 1 50\nping"), ":0\r\n", "the second waits");
     bench.clock.advance_ms(49);
     bench.node.tick(bench.clock.0);
-    assert_eq!(bench.node.take_outputs(), []);
+    assert_eq!(bench.node.take_outputs(), [Output::Deadline], "the driver knows when");
     bench.clock.advance_ms(1);
     bench.node.tick(bench.clock.0);
     let push = |bytes: &str| Output::Push { client: ClientId(1), bytes: bytes.into() };

@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_version_10_cannot_hold_is_named_and_the_next_is_sent() {
-        let field = Event::HashField { field: b"f", value: b"v", expires_ms: Some(5) };
+    fn a_key_that_cannot_be_written_is_named_and_the_next_is_sent() {
+        let field = Event::ListItem(b"no field");
         let begin = Event::HashBegin { len: Some(2) };
         let events = [
             key(None),

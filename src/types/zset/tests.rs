@@ -232,27 +232,3 @@ fn minus_zero_is_kept_by_large_sets_only() {
     assert_eq!(zset.insert(b"m", 0.0, &limits(0)), Some(0.0));
     assert!(zset.score(b"m").unwrap().is_sign_negative(), "the same number is no change");
 }
-
-/// `cargo test --lib types::zset -- --ignored --nocapture memory`
-#[test]
-#[ignore = "prints figures"]
-fn memory_per_member() {
-    let mut rng = fastrand::Rng::with_seed(1);
-    for len in [8, 16, 64] {
-        for random in [true, false] {
-            let count = 200_000u32;
-            let before = crate::alloc::used_memory();
-            let mut zset = Zset::new();
-            for number in 0..count {
-                let score = if random { rng.f64() } else { f64::from(number) };
-                zset.insert(format!("{number:x<len$}").as_bytes(), score, &limits(0));
-            }
-            let used = crate::alloc::used_memory() - before;
-            let said = zset.memory_usage() as f64 / f64::from(count);
-            println!(
-                "{len} bytes, random {random}: {}, said {said}",
-                used as f64 / f64::from(count)
-            );
-        }
-    }
-}

@@ -104,10 +104,9 @@ impl<'a> Request<'a> {
             return Err(errors::SYNTAX);
         }
         let db = ctx.db();
-        let access = if purpose == Purpose::Store { Access::WRITE } else { Access::READ };
         let look = |name| {
             let key = ctx.key(name);
-            match ctx.state.keyspace.lookup(db, &key, access).map(|entry| entry.value()) {
+            match ctx.state.keyspace.lookup(db, &key, Access::READ).map(|entry| entry.value()) {
                 None | Some(ValueRef::Object(Object::Zset(_) | Object::Set(_))) => {
                     Ok(Source { key, weight: 1.0 })
                 }

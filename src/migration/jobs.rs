@@ -273,9 +273,9 @@ impl Jobs {
         }
     }
 
-    /// Jobs that this node was about to end as it became a replica: for people to see.
-    pub fn handed_are_over(&mut self, now_s: u64, max: usize) {
-        let handed = |job: &mut Job| job.stage == Stage::Handed;
+    /// Jobs that this node was about to end, and that are none of those of the data that have come (`others`): for people to see.
+    pub fn handed_are_over(&mut self, others: &Jobs, now_s: u64, max: usize) {
+        let handed = |job: &mut Job| job.stage == Stage::Handed && others.get(&job.name).is_none();
         let over: Vec<Job> = self.active.extract_if(.., handed).collect();
         over.into_iter().for_each(|job| self.keep_ended(job, Outcome::Success, now_s, max));
     }

@@ -93,7 +93,6 @@ impl Node {
                 if let Some(membership) = &mut state.cluster {
                     membership.follows = Some((host, port));
                 }
-                state.handed_jobs_are_over();
                 let host = host.as_str().to_owned();
                 state.set_primary(Some(PrimaryAddress { host, port }));
             }

@@ -24,9 +24,11 @@ impl State {
     /// What came with data that have taken the place of others.
     pub fn set_beside(&mut self, beside: Beside) {
         self.functions = beside.functions;
-        let ended = std::mem::take(&mut self.migrations);
-        self.migrations = beside.jobs;
-        self.migrations.keep_history_of(ended);
+        let mut former = std::mem::replace(&mut self.migrations, beside.jobs);
+        // The data of a primary that this node's slots have gone to.
+        let max = self.ended_jobs_max();
+        former.handed_are_over(&self.migrations, self.time.unix_s(), max);
+        self.migrations.keep_history_of(former);
         self.settle_jobs();
     }
 
@@ -80,12 +82,6 @@ impl State {
         let max = self.ended_jobs_max();
         self.migrations.keep_ended(job, outcome, self.time.unix_s(), max);
         self.resume_paused();
-    }
-
-    /// The node becomes a replica: jobs that it was about to end are over.
-    pub fn handed_jobs_are_over(&mut self) {
-        let max = self.ended_jobs_max();
-        self.migrations.handed_are_over(self.time.unix_s(), max);
     }
 
     fn ended_jobs_max(&self) -> usize {

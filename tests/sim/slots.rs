@@ -298,6 +298,13 @@ fn a_source_and_its_successor_do_not_mix_what_they_send() {
     with_anything_wrong(532);
 }
 
+/// A source that was about to end a job followed its successor for a moment, forgot the job, and was its primary again: the log
+/// knew of a job that nobody ended.
+#[test]
+fn a_source_that_is_primary_again_ends_its_jobs() {
+    with_anything_wrong(769);
+}
+
 /// A primary came back with less than its replica, and went on with its jobs: its log grew longer than the replica's, so that
 /// nobody saw what was missing.
 #[test]

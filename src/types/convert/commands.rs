@@ -279,7 +279,7 @@ mod tests {
         hash.set(b"b", b"2", &limits);
         hash.set_expiry(b"b", Some(77), &limits);
         let found = commands(&Object::Hash(hash));
-        assert_eq!(found, ["HSET k a 1 b 2", "HPEXPIREAT k 77 FIELDS 1 b"]);
+        assert_eq!(found, ["HSET k b 2 a 1", "HPEXPIREAT k 77 FIELDS 1 b"]);
     }
 
     #[test]

@@ -117,9 +117,9 @@ fn hints_and_completion_know_the_commands() {
     let mut terminal = Terminal::start(folder.path(), server.port);
     terminal.expect("> ");
     terminal.press("set k ");
-    terminal.expect("value [NX|XX]");
+    terminal.expect("value [NX|XX|IFEQ ifeq-value");
     terminal.press("v ex ");
-    terminal.expect("seconds [NX|XX] [GET]");
+    terminal.expect("seconds [NX|XX");
     terminal.press("9\r");
     terminal.expect("OK\r\n");
     terminal.press("getde\t");

@@ -24,7 +24,7 @@ fn all_names() -> Vec<&'static str> {
 }
 
 /// Commands that came with 7.2, and one of Valkey.
-const NEWER: [&str; 10] = [
+const NEWER: [&str; 26] = [
     "client|no-touch",
     "client|setinfo",
     "cluster|cancelslotmigrations",
@@ -34,6 +34,22 @@ const NEWER: [&str; 10] = [
     "cluster|migration",
     "cluster|myshardid",
     "cluster|slot-stats",
+    "delex",
+    "delifeq",
+    "digest",
+    "hexpire",
+    "hexpireat",
+    "hexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hpexpiretime",
+    "hpttl",
+    "hsetex",
+    "httl",
+    "msetex",
     "waitaof",
 ];
 
@@ -142,7 +158,8 @@ fn count_keys(arguments: &Tree) -> usize {
 }
 
 /// Fields of INFO that came with 7.2, and ours.
-const NEWER_FIELDS: [&str; 16] = [
+const NEWER_FIELDS: [&str; 17] = [
+    "expired_subkeys",
     "highwater_version",
     "repl_stream_bytes_from_memory",
     "repl_stream_bytes_from_disk",

@@ -138,7 +138,6 @@ fn key(random: &mut fastrand::Rng) -> &'static str {
 
 /// A request on strings, bits and whole keys. Keys that expire have expired already: each side meets them when they
 /// are asked for next.
-#[expect(clippy::too_many_lines, reason = "a table of requests")]
 #[expect(clippy::too_many_lines, reason = "a flat list of forms")]
 fn random_line(random: &mut fastrand::Rng) -> String {
     let (one, other) = (key(random), key(random));

@@ -29,6 +29,8 @@ pub const ALL: [&str; 21] = [
 
 /// Whether a command belongs to `category`.
 pub fn belongs(command: &Command, category: &str) -> bool {
+    // A container is of its group, and only what it holds is of the group's category.
+    let is_of = |group: Group| command.group == group && command.subcommands.is_empty();
     let by_flag = match category {
         "write" => command.has(Flag::Write),
         "read" => command.has(Flag::Readonly),
@@ -37,16 +39,16 @@ pub fn belongs(command: &Command, category: &str) -> bool {
         "fast" => command.has(Flag::Fast),
         "slow" => !command.has(Flag::Fast),
         "blocking" => command.has(Flag::Blocking),
-        "string" => command.group == Group::String,
-        "bitmap" => command.group == Group::Bitmap,
-        "list" => command.group == Group::List,
-        "set" => command.group == Group::Set,
-        "hash" => command.group == Group::Hash,
-        "sortedset" => command.group == Group::SortedSet,
-        "stream" => command.group == Group::Stream,
-        "hyperloglog" => command.group == Group::Hyperloglog,
-        "geo" => command.group == Group::Geo,
-        "transaction" => command.group == Group::Transactions,
+        "string" => is_of(Group::String),
+        "bitmap" => is_of(Group::Bitmap),
+        "list" => is_of(Group::List),
+        "set" => is_of(Group::Set),
+        "hash" => is_of(Group::Hash),
+        "sortedset" => is_of(Group::SortedSet),
+        "stream" => is_of(Group::Stream),
+        "hyperloglog" => is_of(Group::Hyperloglog),
+        "geo" => is_of(Group::Geo),
+        "transaction" => is_of(Group::Transactions),
         _ => false,
     };
     by_flag || command.categories.contains(&category)

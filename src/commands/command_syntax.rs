@@ -207,8 +207,8 @@ impl Parser {
 /// What an argument is, from its name.
 fn kind_of(name: &str) -> Kind {
     match name {
-        "key" | "newkey" | "destkey" | "source" | "destination" | "src" | "dst" | "key1"
-        | "key2" => Kind::Key,
+        "key" | "newkey" | "destkey" | "source" | "sourcekey" | "destination" | "src" | "dst"
+        | "key1" | "key2" => Kind::Key,
         "pattern" => Kind::Pattern,
         "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
         "seconds" | "milliseconds" | "index" | "index1" | "index2" | "db" | "destination-db"

@@ -54,8 +54,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         EVENTS,
         "Classes of events that are published, one letter each; empty for none.",
-    )
-    .later("keyspace notifications"),
+    ),
     Row::number(
         "slowlog-log-slower-than",
         "10000",

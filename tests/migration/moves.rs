@@ -63,14 +63,24 @@ fn slots_move_with_all_that_is_in_them() {
     names.extend(
         ["n", "t", "big", "bits"].iter().zip(&tags).map(|(name, tag)| format!("{tag}{name}")),
     );
+    names.extend(collections(from, &tags[4]));
     let before = digests(from, &names);
     let job = move_slots(from, RANGE, to);
     assert_eq!(job["operation"], "EXPORT");
-    assert_eq!((job["keys_sent"].as_str(), job["keys_total"].as_str()), ("304", "304"));
+    assert_eq!((job["keys_sent"].as_str(), job["keys_total"].as_str()), ("314", "314"));
     assert_eq!(digests(to, &names), before);
     let ttl: i64 = to.ask(&format!("PTTL {}t", tags[1])).trim_end()[1..].parse().unwrap();
     assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
-    assert_eq!((dbsize(from), dbsize(to)), (0, 304));
+    assert_eq!((dbsize(from), dbsize(to)), (0, 314));
+    let tag = &tags[4];
+    let pending = to.ask(&format!("XPENDING {tag}stream-20000 g"));
+    assert!(pending.starts_with("*4\r\n:7\r\n"), "{pending}");
+    let ttl: i64 = to.ask(&format!("PTTL {tag}set-20000")).trim_end()[1..].parse().unwrap();
+    assert!((3_400_000..=3_600_000).contains(&ttl), "{ttl}");
+    assert_eq!(
+        to.ask(&format!("HEXPIRETIME {tag}hash-20000 FIELDS 1 f7")),
+        "*1\r\n:9999999999\r\n"
+    );
     shards.heal();
     // Replicas have what their primaries have.
     for primary in [source, target] {
@@ -90,6 +100,46 @@ fn slots_move_with_all_that_is_in_them() {
     shards.heal();
     let now = shards.owner("{06S}");
     assert_eq!(digests(&shards.members[now], &names), before);
+}
+
+/// Makes a small and a large one of each collection; the large ones travel in pieces. Returns their keys.
+fn collections(at: &Member, tag: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for size in [5, 20_000] {
+        let key = |kind: &str| format!("{tag}{kind}-{size}");
+        for first in (0..size).step_by(1000) {
+            let some = || first..(first + 1000).min(size);
+            let each =
+                |one: &dyn Fn(usize) -> String| some().map(one).collect::<Vec<_>>().join(" ");
+            for line in [
+                format!("RPUSH {} {}", key("list"), each(&|n| format!("a-rather-long-item-{n}"))),
+                format!("SADD {} {}", key("set"), each(&|n| format!("a-rather-long-member-{n}"))),
+                format!(
+                    "HSET {} {}",
+                    key("hash"),
+                    each(&|n| format!("f{n} a-rather-long-value-{n}"))
+                ),
+                format!(
+                    "ZADD {} {}",
+                    key("zset"),
+                    each(&|n| format!("{n}.5 a-rather-long-member-{n}"))
+                ),
+            ] {
+                let reply = at.ask(&line);
+                assert!(reply.starts_with(':'), "{reply}");
+            }
+        }
+        let stream = key("stream");
+        for n in 1..=size {
+            at.ask(&format!("XADD {stream} {n}-1 temperature {n} place a-rather-long-place"));
+        }
+        at.ask(&format!("XGROUP CREATE {stream} g 0"));
+        at.ask(&format!("XREADGROUP GROUP g reader COUNT 7 STREAMS {stream} >"));
+        at.ask(&format!("PEXPIRE {} 3600000", key("set")));
+        at.ask(&format!("HEXPIREAT {} 9999999999 FIELDS 1 f7", key("hash")));
+        names.extend(["list", "set", "hash", "zset", "stream"].map(key));
+    }
+    names
 }
 
 /// Writers that send all they can, without a pause: the target gets all of it, and in time, since they are made to wait for it.

@@ -73,6 +73,8 @@ impl World {
             Output::Note(note) => self.trace(at, &note.text),
             // A tick trims a little too, and there is never much.
             Output::StartTrimming => {}
+            // Ticks are frequent enough to end waits.
+            Output::Deadline => {}
             Output::StartSnapshot | Output::StartRewrite | Output::Deliver { .. } => {}
             other => self.begin_task(at, other),
         }

@@ -105,6 +105,9 @@ const RANGE: CommandError = CommandError::new(
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
 );
 
+/// Fields of one reply with repetitions. Stock goes on until its memory ends.
+const REPEATED_FIELDS_MAX: i64 = 1 << 27;
+
 fn hrandfield_count(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let count = integer(&args[2])?;
     if count == i64::MIN {
@@ -127,6 +130,9 @@ fn hrandfield_count(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let sample = Sample { hash, as_of, live, with_values };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if count < -REPEATED_FIELDS_MAX {
+        return Err(CommandError::new("ERR value is out of range"));
+    }
     if count < 0 {
         sample.repeated(wanted, &mut rng, &mut ctx.reply);
     } else {

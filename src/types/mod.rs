@@ -12,7 +12,6 @@
 //! | `set_algebra.rs` | what sets have in common, together, or apart |
 //! | `set_sample.rs` | members picked at random |
 //! | `hash/` | fields with values |
-//! | `ordered.rs` | a map that remembers the order in which keys came |
 //! | `pages/` | the table of large sets and hashes: packed pages, cheap to clone |
 //! | `hyperloglog/` | strings that estimate how many different elements were added to them |
 //! | `stream/` | entries, groups, consumers and what they have not acknowledged |
@@ -29,7 +28,6 @@ mod limits;
 mod list;
 pub mod listpack;
 mod object;
-mod ordered;
 mod pages;
 mod set;
 pub mod set_algebra;
@@ -42,7 +40,6 @@ pub use hash::{Field, FieldValue, Hash};
 pub use limits::{Limits, limits};
 pub use list::{End, List, Taken};
 pub use object::Object;
-pub use ordered::OrderedMap;
 pub use pages::{Record, fix_order};
 pub use set::{Member, Set, member_bytes};
 pub use stream::{

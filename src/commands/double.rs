@@ -28,29 +28,32 @@ pub(super) fn number_or(bytes: &[u8], error: CommandError) -> Result<f64, Comman
 /// `bytes` as C's `strtod` reads them where only what is left over counts as an error, as stock does for bounds: spaces in
 /// front, nothing at all (which is 0), and numbers too large for a double are taken. `None` for NaN too.
 pub(super) fn lenient(bytes: &[u8]) -> Option<f64> {
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    let text = &bytes[..end];
-    if text.is_empty() {
-        return Some(0.0);
-    }
-    let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
-    let spaces = text.iter().take_while(|byte| space(byte)).count();
-    parse(&text[spaces..]).map(|parsed| parsed.value)
+    parse_c_string(c_string(bytes)).map(|parsed| parsed.value)
 }
 
 /// As [`lenient`], and what a double cannot hold is refused, as stock does for the weights of SORT: what is too large, and
 /// decimal fractions so small that digits are lost.
 pub(super) fn strict(bytes: &[u8]) -> Option<f64> {
+    let text = c_string(bytes);
+    let Parsed { value, fits } = parse_c_string(text)?;
+    let is_hexadecimal = text.iter().any(|byte| matches!(byte, b'x' | b'X'));
+    (fits && (is_hexadecimal || !value.is_subnormal())).then_some(value)
+}
+
+/// What C takes for the string: all in front of the first zero byte.
+fn c_string(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    let text = &bytes[..end];
+    &bytes[..end]
+}
+
+/// The number in a string of C's: spaces in front are passed over, nothing at all is 0.
+fn parse_c_string(text: &[u8]) -> Option<Parsed> {
     if text.is_empty() {
-        return Some(0.0);
+        return Some(Parsed { value: 0.0, fits: true });
     }
     let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let spaces = text.iter().take_while(|byte| space(byte)).count();
-    let Parsed { value, fits } = parse(&text[spaces..])?;
-    let is_hexadecimal = text.iter().any(|byte| matches!(byte, b'x' | b'X'));
-    (fits && (is_hexadecimal || !value.is_subnormal())).then_some(value)
+    parse(&text[spaces..])
 }
 
 /// A number, not NaN.

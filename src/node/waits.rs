@@ -14,11 +14,14 @@ impl Node {
     /// Serves the clients that wait for keys which have changed, in the order in which the keys changed and the clients came,
     /// each in a unit of its own. What one leaves behind may serve the next.
     pub(super) fn serve_waiting(&mut self, clock: &mut dyn Clock) {
+        // Each run is a unit: what the unit before has seen still holds back the reply to that.
+        let observed = self.state.keyspace.observed;
         while let Some((db, key, sessions)) = self.state.keyspace.take_ready() {
             for session in sessions {
                 self.serve(ClientId(session), db, &key, clock);
             }
         }
+        self.state.keyspace.observed = observed;
     }
 
     /// Runs the request of one client again, if `key` now has what it waits for.

@@ -80,7 +80,6 @@ impl Node {
         if wants_bus && self.state.outputs.last() != Some(&state::Output::Bus) {
             self.state.outputs.push(state::Output::Bus);
         }
-        self.redirect_waiting();
     }
 
     fn settle(&mut self, output: Output) {

@@ -31,6 +31,8 @@ pub enum Filtered {
     Emptied,
 }
 
+const NO_ARRAY: &str = "the stream holds something else than arrays";
+
 impl SlotFilter {
     /// A filter for a stream that begins between two commands.
     #[must_use]
@@ -49,14 +51,14 @@ impl SlotFilter {
         self.rest.extend_from_slice(piece);
         self.requests.clear();
         let parsed = self.parser.parse(&self.rest, UNLIMITED, &mut self.requests);
-        let consumed = match parsed.map_err(|error| error.0)? {
-            Parsed::Requests { consumed } => consumed,
-            Parsed::Inline { .. } => {
-                return Err("the stream holds something else than arrays".into());
-            }
+        let Parsed::Requests { consumed } = parsed.map_err(|error| error.0)? else {
+            return Err(NO_ARRAY.into());
         };
         let mut filtered = Filtered::Through;
         for index in 0..self.requests.len() {
+            if self.rest[self.requests.start_of(index)] != b'*' {
+                return Err(NO_ARRAY.into());
+            }
             let args = self.requests.get(index, &self.rest);
             if empties(args) {
                 filtered = Filtered::Emptied;
@@ -128,6 +130,13 @@ mod tests {
                 assert_eq!(filter.pass(piece, &mut out), Ok(Filtered::Through));
             }
             assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&wanted), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_array_is_refused() {
+        for stream in [&b"set k v\r\n"[..], b"set 'k' v\r\n"] {
+            assert_eq!(filter("k").pass(stream, &mut Vec::new()), Err(NO_ARRAY.into()));
         }
     }
 

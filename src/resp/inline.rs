@@ -1,47 +1,65 @@
 //! Inline commands: a line of words, as people type them into a bare connection.
 
+use std::ops::Range;
+
 use super::limits::LINE_BYTES_MAX;
 use super::number::push_usize;
 use super::request::ProtocolError;
 
-/// What stands at the start of a buffer that does not begin with an array.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Line {
-    /// No line end yet.
-    Incomplete,
-    /// A line without words, of so many bytes.
-    Empty {
-        /// Bytes, line end included.
-        bytes: usize,
-    },
-    /// A request, encoded as a RESP array.
-    Request {
-        /// Bytes, line end included.
-        bytes: usize,
-        /// The same words as a RESP array.
-        encoded: Vec<u8>,
-    },
+/// A line at the start of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The line without its end.
+    pub text: &'a [u8],
+    /// Its bytes, line end included.
+    pub bytes: usize,
 }
 
-/// Reads one line of words.
+/// The line at the start of `buffer`; nothing when its end has not come.
 ///
 /// # Errors
-/// The line is longer than [`LINE_BYTES_MAX`], or its quotes are not balanced.
-pub fn parse(buffer: &[u8]) -> Result<Line, ProtocolError> {
-    let Some(end) = memchr::memchr(b'\n', buffer) else {
-        if buffer.len() > LINE_BYTES_MAX {
-            return Err(ProtocolError("too big inline request".to_owned()));
+/// It is longer than [`LINE_BYTES_MAX`].
+pub fn line(buffer: &[u8]) -> Result<Option<Line<'_>>, ProtocolError> {
+    match memchr::memchr(b'\n', buffer) {
+        Some(end) => {
+            let text = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+            Ok(Some(Line { text, bytes: end + 1 }))
         }
-        return Ok(Line::Incomplete);
-    };
-    let bytes = end + 1;
-    let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+        None if buffer.len() > LINE_BYTES_MAX => {
+            Err(ProtocolError("too big inline request".to_owned()))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Where the words of a line lie in it; nothing when some byte of it has a meaning ([`split_words`]).
+pub fn plain_words(line: &[u8]) -> Option<impl Iterator<Item = Range<usize>>> {
+    if line.iter().any(|byte| matches!(byte, b'"' | b'\'' | 0 | 0x0b | 0x0c)) {
+        return None;
+    }
+    let mut at = 0;
+    Some(std::iter::from_fn(move || {
+        let start = at + line[at..].iter().position(|byte| !is_blank(*byte))?;
+        at = line[start..]
+            .iter()
+            .position(|byte| is_blank(*byte))
+            .map_or(line.len(), |len| start + len);
+        Some(start..at)
+    }))
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// The words of a line as a RESP array; nothing where there are none.
+///
+/// # Errors
+/// Its quotes are not balanced.
+pub fn encoded(line: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
     let words = split_words(line)
         .ok_or_else(|| ProtocolError("unbalanced quotes in request".to_owned()))?;
-    if words.is_empty() {
-        return Ok(Line::Empty { bytes });
-    }
-    Ok(Line::Request { bytes, encoded: encode(&words) })
+    Ok((!words.is_empty()).then(|| encode(&words)))
 }
 
 /// Encodes words as a RESP array of bulk strings.
@@ -167,5 +185,28 @@ mod tests {
         check("\"open", None);
         check("\"a\"b", None);
         check("", Some(&[]));
+    }
+
+    #[test]
+    fn plain_words_are_those_of_the_full_reading() {
+        for line in [
+            "",
+            "  ",
+            "PING",
+            "  set  key\tvalue ",
+            "a\rb",
+            "x\\n y",
+            "\u{e4} \u{7f}",
+            " trailing\r",
+        ] {
+            let found: Vec<&[u8]> = plain_words(line.as_bytes())
+                .expect("no quotes")
+                .map(|word| &line.as_bytes()[word])
+                .collect();
+            assert_eq!(found, split_words(line.as_bytes()).unwrap(), "{line:?}");
+        }
+        for line in ["'a'", "a\"b", "a\0b", "a\u{b}b"] {
+            assert!(plain_words(line.as_bytes()).is_none(), "{line:?}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Finds complete requests in a byte buffer and notes where their arguments lie. Nothing is copied.
 //!
-//! A request is a RESP array of bulk strings, or an inline command (see [`super::inline`]). A request that has not
+//! A request is a RESP array of bulk strings, or an inline command (see [`super::inline`]), whose words lie in the buffer
+//! as they are if none has quotes. A request that has not
 //! arrived whole is remembered as far as it has been read, so that a large one arriving in many pieces is scanned once.
+
+use std::ops::Range;
 
 use super::inline;
 use super::limits::{
@@ -60,6 +63,28 @@ impl Requests {
             ranges: &self.ranges[span.first as usize..(span.first + span.count) as usize],
             raw: if span.canonical { (span.start, span.end) } else { (0, 0) },
         }
+    }
+
+    /// Adds a line of `bytes` bytes at `start` with words at these places of it; a line without words is none.
+    fn push_words(
+        &mut self,
+        start: usize,
+        bytes: usize,
+        words: impl Iterator<Item = Range<usize>>,
+    ) {
+        let first = self.ranges.len();
+        self.ranges
+            .extend(words.map(|word| (narrow(start + word.start), narrow(start + word.end))));
+        let count = narrow(self.ranges.len() - first);
+        if count > 0 {
+            let (start, end) = (narrow(start), narrow(start + bytes));
+            self.spans.push(Span { start, end, first: narrow(first), count, canonical: false });
+        }
+    }
+
+    /// Offset in the buffer of the first byte of request `index`.
+    pub fn start_of(&self, index: usize) -> usize {
+        self.spans[index].start as usize
     }
 
     /// Offset in the buffer behind request `index`.
@@ -164,7 +189,7 @@ pub enum Parsed {
         /// Bytes from the start of the buffer.
         consumed: usize,
     },
-    /// An inline request of `consumed` bytes, encoded as a RESP array so that it can be parsed like any other.
+    /// An inline request of `consumed` bytes with quotes, encoded as a RESP array so that it can be parsed like any other.
     Inline {
         /// Bytes from the start of the buffer.
         consumed: usize,
@@ -210,16 +235,15 @@ impl RequestParser {
         let mut start = 0;
         while start < buffer.len() {
             if self.partial.missing == 0 && buffer[start] != b'*' {
-                if !requests.is_empty() {
+                let Some(line) = inline::line(&buffer[start..])? else { break };
+                if let Some(words) = inline::plain_words(line.text) {
+                    requests.push_words(start, line.bytes, words);
+                } else if !requests.is_empty() {
                     break;
+                } else if let Some(encoded) = inline::encoded(line.text)? {
+                    return Ok(Parsed::Inline { consumed: start + line.bytes, encoded });
                 }
-                match inline::parse(&buffer[start..])? {
-                    inline::Line::Incomplete => break,
-                    inline::Line::Empty { bytes } => start += bytes,
-                    inline::Line::Request { bytes, encoded } => {
-                        return Ok(Parsed::Inline { consumed: start + bytes, encoded });
-                    }
-                }
+                start += line.bytes;
                 continue;
             }
             match self.array(buffer, start, limits, requests)? {

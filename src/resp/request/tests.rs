@@ -81,6 +81,10 @@ fn inline_and_arrays_mix() {
         b"SET k \"a\\x41\\n\"\r\n*1\r\n$4\r\nPING\r\nget k\n",
         &[&["SET", "k", "aA\n"], &["PING"], &["get", "k"]],
     );
+    check(
+        b"\0 x\r\nget  a \r\n\r\n*1\r\n$4\r\nPING\r\nget b\n'get' c\nget d\n",
+        &[&["get", "a"], &["PING"], &["get", "b"], &["get", "c"], &["get", "d"]],
+    );
 }
 
 #[test]

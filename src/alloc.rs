@@ -46,6 +46,11 @@ pub fn settle() {
     USED_BYTES.fetch_add(pending, Ordering::Relaxed);
 }
 
+/// Memory of an `Arc` of `T`: two counters in front of the value.
+pub const fn arc_bytes<T>() -> usize {
+    size_class(2 * size_of::<usize>() + size_of::<T>())
+}
+
 /// Bytes handed out, in pages in use, and in main memory, as the allocator counts them. `None` without jemalloc.
 #[cfg(feature = "jemalloc")]
 pub fn totals() -> Option<(u64, u64, u64)> {

@@ -1,6 +1,7 @@
 //! Collections at keys: typed lookups for the commands of their families.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::keyspace::{Access, Entry, EntryMut, KeyRef, Keyspace, Value, ValueRef};
 use crate::resp::{CommandError, errors};
@@ -30,13 +31,29 @@ macro_rules! collections {
             }
 
             fn into_object(self) -> Object {
-                Object::$type(self.into())
+                Object::$type(self)
             }
         }
     )*};
 }
 
-collections!(List, Set, Hash, Zset, Stream);
+collections!(List, Set, Hash, Zset);
+
+impl Collection for Stream {
+    #[inline]
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Stream(stream) = object { Some(stream) } else { None }
+    }
+
+    #[inline]
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Stream(stream) = object { Some(Arc::make_mut(stream)) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Stream(self.into())
+    }
+}
 
 /// The collection of an entry.
 ///
@@ -86,7 +103,7 @@ pub(super) fn write_or_new<'k, T: Collection>(
     db: u32,
     key: &KeyRef<'_>,
 ) -> Result<Opened<'k, T>, CommandError> {
-    let entry = keyspace.lookup_or_insert(db, key, || Value::object(T::default().into_object()));
+    let entry = keyspace.lookup_or_insert(db, key, || Value::Object(T::default().into_object()));
     of_entry::<T>(entry.entry())?;
     Ok(Opened { entry, collection: PhantomData })
 }

@@ -213,7 +213,7 @@ fn decode(key: &KeyRef<'_>, payload: &[u8], limits: Limits) -> Result<Entry, Com
             Ok(Entry::new(key.bytes, Value::Shared(Arc::new(bytes)), None))
         }
         Built::String(bytes) => Ok(Entry::new(key.bytes, Value::string(&bytes), None)),
-        Built::Object(object) => Ok(Entry::new(key.bytes, Value::object(object), None)),
+        Built::Object(object) => Ok(Entry::new(key.bytes, Value::Object(object), None)),
         Built::Empty => Err(CommandError::new("ERR Bad data format")),
     }
 }

@@ -56,7 +56,7 @@ fn answer<'k>(reply: &mut Reply<'_>, walk: impl FnOnce(&mut dyn FnMut(Member<'k>
 fn store(ctx: &mut Context<'_>, target: &[u8], result: Set, event: &str) {
     let (db, key, len) = (ctx.db(), ctx.key(target), result.len());
     if len > 0 {
-        ctx.state.keyspace.insert(db, &key, Value::object(Object::Set(result)), Ttl::Clear);
+        ctx.state.keyspace.insert(db, &key, Value::Object(Object::Set(result)), Ttl::Clear);
         ctx.notify(KeyspaceEvents::SET, event, target);
     } else if ctx.state.keyspace.remove(db, &key) {
         ctx.notify(KeyspaceEvents::GENERIC, "del", target);

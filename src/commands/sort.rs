@@ -224,7 +224,7 @@ fn store(
         delete(ctx, &key);
     } else {
         let dirty = ctx.state.keyspace.dirty;
-        ctx.state.keyspace.insert(db, &key, Value::object(Object::List(list)), Ttl::Clear);
+        ctx.state.keyspace.insert(db, &key, Value::Object(Object::List(list)), Ttl::Clear);
         ctx.notify(KeyspaceEvents::LIST, "sortstore", target);
         // Each element counts as a change.
         ctx.state.keyspace.dirty = dirty + len as u64;

@@ -189,7 +189,7 @@ fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 pub(super) fn store(ctx: &mut Context<'_>, target: &[u8], result: Zset, event: &str) {
     let (db, key, len) = (ctx.db(), ctx.key(target), result.len());
     if len > 0 {
-        ctx.state.keyspace.insert(db, &key, Value::object(Object::Zset(result)), Ttl::Clear);
+        ctx.state.keyspace.insert(db, &key, Value::Object(Object::Zset(result)), Ttl::Clear);
         tell(ctx, event, target, false);
     } else if ctx.state.keyspace.remove(db, &key) {
         ctx.notify(KeyspaceEvents::GENERIC, "del", target);

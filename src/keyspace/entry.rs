@@ -8,7 +8,7 @@
 //!   6  key_len  u16  (LONG_KEY: the word below counts instead)
 //!   8  expiry   u64  milliseconds since 1970, only with HAS_EXPIRY
 //!   +  key_len  u64  only with LONG_KEY
-//!   +  value    u64  integer or pointer; absent for embedded strings
+//!   +  value    u64  integer or pointer; absent for embedded strings; the whole [`Object`] of a collection
 //!   +  key bytes
 //!   +  bytes of an embedded string
 //! ```
@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use super::prefetch::prefetch;
 use super::value::{Value, ValueRef};
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 use crate::types::Object;
 
 /// Longest string kept inside the entry; longer ones are shared with walks and replies.
@@ -48,9 +48,9 @@ const LONG_KEY: u8 = 1 << 4;
 const WORD: usize = 8;
 const ALIGN: usize = 8;
 
-// The value word holds an integer or one of these.
+// The value is an integer or one of these.
 const _: () = assert!(size_of::<Arc<Vec<u8>>>() <= WORD && align_of::<Arc<Vec<u8>>>() <= ALIGN);
-const _: () = assert!(size_of::<Arc<Object>>() <= WORD && align_of::<Arc<Object>>() <= ALIGN);
+const _: () = assert!(size_of::<Object>() <= 3 * WORD && align_of::<Object>() <= ALIGN);
 const _: () = assert!(size_of::<Header>() == 8 && align_of::<Header>() <= ALIGN);
 const _: () = assert!(size_of::<Option<Entry>>() == 8);
 
@@ -110,10 +110,10 @@ impl Entry {
         }
         match value {
             Value::Str(bytes) if kind == SHARED => {
-                entry.write_arc(Arc::new(bytes.to_vec()));
+                entry.write_value(Arc::new(bytes.to_vec()));
             }
-            Value::Shared(bytes) => entry.write_arc(bytes),
-            Value::Object(object) => entry.write_arc(object),
+            Value::Shared(bytes) => entry.write_value(bytes),
+            Value::Object(object) => entry.write_value(object),
             Value::Int(number) => entry.write_word(entry.value_offset(), number.cast_unsigned()),
             Value::Str(_) => {}
         }
@@ -135,8 +135,8 @@ impl Entry {
         match self.kind() {
             EMBEDDED => ValueRef::Str(self.embedded()),
             INTEGER => ValueRef::Int(self.read_word(self.value_offset()).cast_signed()),
-            SHARED => ValueRef::Str(self.arc::<Vec<u8>>(SHARED).as_slice()),
-            _ => ValueRef::Object(self.arc::<Object>(OBJECT)),
+            SHARED => ValueRef::Str(self.string().as_slice()),
+            _ => ValueRef::Object(self.object()),
         }
     }
 
@@ -146,14 +146,14 @@ impl Entry {
         match self.kind() {
             EMBEDDED => Value::Str(self.embedded()),
             INTEGER => Value::Int(self.read_word(self.value_offset()).cast_signed()),
-            SHARED => Value::Shared(Arc::clone(self.arc::<Vec<u8>>(SHARED))),
-            _ => Value::Object(Arc::clone(self.arc::<Object>(OBJECT))),
+            SHARED => Value::Shared(Arc::clone(self.string())),
+            _ => Value::Object(self.object().clone()),
         }
     }
 
     /// The buffer of a string too long to be embedded, for replies that go out without copying it.
     pub fn shared_string(&self) -> Option<&Arc<Vec<u8>>> {
-        (self.kind() == SHARED).then(|| self.arc::<Vec<u8>>(SHARED))
+        (self.kind() == SHARED).then(|| self.string())
     }
 
     /// Whether the value is a collection.
@@ -177,12 +177,11 @@ impl Entry {
     /// Sets or takes away the expiry. Allocates anew when the word for it comes or goes and the entry then falls into
     /// another size class.
     pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
-        if self.make_room_for_expiry(expiry_ms.is_some()) {
-            if let Some(when) = expiry_ms {
-                self.write_word(WORD, when);
-            }
-        } else {
-            self.rebuild(|entry| Entry::new(entry.key(), entry.share(), expiry_ms), true);
+        if !self.make_room_for_expiry(expiry_ms.is_some()) {
+            self.move_for_expiry();
+        }
+        if let Some(when) = expiry_ms {
+            self.write_word(WORD, when);
         }
     }
 
@@ -198,13 +197,13 @@ impl Entry {
                 self.write_bytes(at, bytes);
             }
             Value::Str(bytes) if self.kind() == SHARED && bytes.len() > EMBEDDED_BYTES_MAX => {
-                replace_string(self.arc_mut(SHARED), bytes);
+                replace_string(self.string_slot(), bytes);
             }
-            Value::Shared(bytes) if self.kind() == SHARED => *self.arc_mut(SHARED) = bytes,
-            Value::Object(object) if self.kind() == OBJECT => *self.arc_mut(OBJECT) = object,
+            Value::Shared(bytes) if self.kind() == SHARED => *self.string_slot() = bytes,
+            Value::Object(object) if self.kind() == OBJECT => *self.object_slot() = object,
             value => {
                 let expiry_ms = self.expiry_ms();
-                self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms), false);
+                self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms));
                 return;
             }
         }
@@ -222,15 +221,15 @@ impl Entry {
             let bytes = self.value().to_string_bytes().expect("not an object").into_owned();
             let expiry_ms = self.expiry_ms();
             let value = Value::Shared(Arc::new(bytes));
-            self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms), false);
+            self.rebuild(|entry| Entry::new(entry.key(), value, expiry_ms));
         }
         self.header_mut().tag |= RAW;
-        Some(Arc::make_mut(self.arc_mut::<Vec<u8>>(SHARED)))
+        Some(Arc::make_mut(self.string_slot()))
     }
 
-    /// The collection, to be changed; a copy of it if a walk still reads it. `None` if the value is a string.
+    /// The collection, to be changed. `None` if the value is a string.
     pub fn object_mut(&mut self) -> Option<&mut Object> {
-        (self.kind() == OBJECT).then(|| Arc::make_mut(self.arc_mut::<Object>(OBJECT)))
+        (self.kind() == OBJECT).then(|| self.object_slot())
     }
 
     /// The same value under another key: expiry, rawness and access clock come along, marks do not.
@@ -245,8 +244,7 @@ impl Entry {
     #[inline]
     pub fn own_bytes(&self) -> usize {
         let heap = match self.kind() {
-            SHARED => arc_class::<Vec<u8>>() + size_class(self.arc::<Vec<u8>>(SHARED).capacity()),
-            OBJECT => arc_class::<Object>(),
+            SHARED => arc_bytes::<Vec<u8>>() + size_class(self.string().capacity()),
             _ => 0,
         };
         self.layout().size() + heap
@@ -307,9 +305,14 @@ fn replace_string(string: &mut Arc<Vec<u8>>, bytes: &[u8]) {
     }
 }
 
-/// Memory of an `Arc` of `T`: two counters in front of the value.
-fn arc_class<T>() -> usize {
-    size_class(2 * size_of::<usize>() + size_of::<T>())
+/// What a value of this kind takes in front of the key.
+#[inline]
+const fn value_bytes(kind: u8) -> usize {
+    match kind {
+        EMBEDDED => 0,
+        OBJECT => size_of::<Object>(),
+        _ => WORD,
+    }
 }
 
 /// Layout: everything from here on knows where things lie.
@@ -343,7 +346,7 @@ impl Entry {
 
     #[inline]
     fn key_offset(&self) -> usize {
-        self.value_offset() + if self.kind() == EMBEDDED { 0 } else { WORD }
+        self.value_offset() + value_bytes(self.kind())
     }
 
     #[inline]
@@ -390,7 +393,7 @@ impl Entry {
             return false;
         }
         // SAFETY: both ranges lie within the block: it is as large as the larger of the two totals asks for. What
-        // moves is plain bytes, integers and `Arc`s, which may be moved.
+        // moves is plain bytes, integers, `Arc`s and an `Object`, which may be moved.
         unsafe { ptr::copy(self.at(source), self.at(target), bytes - source) };
         self.header_mut().tag ^= HAS_EXPIRY;
         true
@@ -404,11 +407,10 @@ impl Entry {
 
     /// Memory for `header` and what it says follows; the rest of it is not initialized yet.
     fn allocate(header: Header, key_len: usize) -> Entry {
-        let words = 1
-            + usize::from(header.tag & HAS_EXPIRY != 0)
-            + usize::from(header.tag & LONG_KEY != 0)
-            + usize::from(header.tag & KIND_MASK != EMBEDDED);
-        let layout = Entry::layout_for(words * WORD + key_len + usize::from(header.embedded));
+        let words =
+            1 + usize::from(header.tag & HAS_EXPIRY != 0) + usize::from(header.tag & LONG_KEY != 0);
+        let fixed = words * WORD + value_bytes(header.tag & KIND_MASK);
+        let layout = Entry::layout_for(fixed + key_len + usize::from(header.embedded));
         // SAFETY: the size is at least that of the header, so never zero.
         let block = unsafe { alloc(layout) }.cast::<Header>();
         let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
@@ -449,35 +451,64 @@ impl Entry {
         unsafe { self.at(offset).cast::<u64>().write(word) };
     }
 
-    fn write_arc<T>(&mut self, arc: Arc<T>) {
-        // SAFETY: the header says that there is a value word; it holds nothing that would have to be dropped.
-        unsafe { self.at(self.value_offset()).cast::<Arc<T>>().write(arc) };
+    fn write_value<T>(&mut self, value: T) {
+        // SAFETY: the header says that there is a value of this type; its place holds nothing that would have to be dropped.
+        unsafe { self.at(self.value_offset()).cast::<T>().write(value) };
+    }
+
+    /// The place of the value.
+    #[inline]
+    fn value_at<T>(&self, kind: u8) -> *mut T {
+        assert_eq!(self.kind(), kind, "kind of value");
+        self.at(self.value_offset()).cast::<T>()
     }
 
     #[inline]
-    fn arc<T>(&self, kind: u8) -> &Arc<T> {
-        assert_eq!(self.kind(), kind, "kind of value");
-        // SAFETY: SHARED entries hold an `Arc<Vec<u8>>` in their value word, OBJECT entries an `Arc<Object>`; callers
-        // pass the kind that belongs to `T`, which has just been checked.
-        unsafe { &*self.at(self.value_offset()).cast::<Arc<T>>() }
+    fn string(&self) -> &Arc<Vec<u8>> {
+        // SAFETY: SHARED entries hold an `Arc<Vec<u8>>`, and the kind has been checked.
+        unsafe { &*self.value_at(SHARED) }
     }
 
     #[inline]
-    fn arc_mut<T>(&mut self, kind: u8) -> &mut Arc<T> {
-        assert_eq!(self.kind(), kind, "kind of value");
-        // SAFETY: as in `arc`, and the entry is borrowed exclusively.
-        unsafe { &mut *self.at(self.value_offset()).cast::<Arc<T>>() }
+    fn string_slot(&mut self) -> &mut Arc<Vec<u8>> {
+        // SAFETY: as above, and the entry is borrowed exclusively.
+        unsafe { &mut *self.value_at(SHARED) }
+    }
+
+    #[inline]
+    fn object(&self) -> &Object {
+        // SAFETY: OBJECT entries hold an `Object`, and the kind has been checked.
+        unsafe { &*self.value_at(OBJECT) }
+    }
+
+    #[inline]
+    fn object_slot(&mut self) -> &mut Object {
+        // SAFETY: as above, and the entry is borrowed exclusively.
+        unsafe { &mut *self.value_at(OBJECT) }
+    }
+
+    /// Moves into another block, which has a word for the expiry if this one has none, and none if it has.
+    fn move_for_expiry(&mut self) {
+        let header = Header { tag: self.header().tag ^ HAS_EXPIRY, ..*self.header() };
+        let mut next = Entry::allocate(header, self.key_len());
+        if header.tag & LONG_KEY != 0 {
+            next.write_word(next.long_key_offset(), self.key_len() as u64);
+        }
+        let (from, to) = (self.value_offset(), next.value_offset());
+        // SAFETY: value, key and embedded string lie behind one another in both blocks, and both headers say the same of them.
+        // The value moves: the old block is given back without dropping it.
+        unsafe { ptr::copy_nonoverlapping(self.at(from), next.at(to), self.total_bytes() - from) };
+        let old = ManuallyDrop::new(std::mem::replace(self, next));
+        // SAFETY: the block was allocated with this layout and is not used any more.
+        unsafe { dealloc(old.block.as_ptr().cast(), old.layout()) };
     }
 
     /// Puts what `build` makes of this entry in its place, with its marks and access clock.
-    fn rebuild(&mut self, build: impl FnOnce(&Entry) -> Entry, keep_raw: bool) {
+    fn rebuild(&mut self, build: impl FnOnce(&Entry) -> Entry) {
         let mut next = build(self);
         let old = *self.header();
         next.header_mut().marks = old.marks;
         next.header_mut().access = old.access;
-        if keep_raw {
-            next.header_mut().tag |= old.tag & RAW;
-        }
         *self = next;
     }
 
@@ -485,9 +516,9 @@ impl Entry {
     fn drop_value(&mut self) {
         match self.kind() {
             // SAFETY: the word holds an initialized `Arc` of this type, and is not read again.
-            SHARED => unsafe { ptr::drop_in_place(self.arc_mut::<Vec<u8>>(SHARED)) },
+            SHARED => unsafe { ptr::drop_in_place(self.string_slot()) },
             // SAFETY: as above.
-            OBJECT => unsafe { ptr::drop_in_place(self.arc_mut::<Object>(OBJECT)) },
+            OBJECT => unsafe { ptr::drop_in_place(self.object_slot()) },
             _ => {}
         }
     }
@@ -497,9 +528,9 @@ impl Entry {
         let entry = ManuallyDrop::new(self);
         let value = match entry.kind() {
             // SAFETY: the `Arc` is read once and not dropped by the entry, which is forgotten.
-            SHARED => Some(SharedValue::String(unsafe { ptr::read(entry.arc(SHARED)) })),
+            SHARED => Some(SharedValue::String(unsafe { ptr::read(entry.string()) })),
             // SAFETY: as above.
-            OBJECT => Some(SharedValue::Object(unsafe { ptr::read(entry.arc(OBJECT)) })),
+            OBJECT => Some(SharedValue::Object(unsafe { ptr::read(entry.object()) })),
             _ => None,
         };
         // SAFETY: the block was allocated with this layout and is not used any more.
@@ -514,7 +545,7 @@ pub(super) enum SharedValue {
     /// A long string.
     String(Arc<Vec<u8>>),
     /// A collection.
-    Object(Arc<Object>),
+    Object(Object),
 }
 
 impl Drop for Entry {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Keyspace;
 use super::db::Db;
 use super::entry::{Entry, SharedValue};
+use super::value::ValueRef;
 use crate::types::Object;
 
 /// Strings shorter than this are freed at once: it costs less than handing them on.
@@ -16,7 +17,7 @@ pub enum Garbage {
     /// A long string.
     String(Arc<Vec<u8>>),
     /// A collection.
-    Object(Arc<Object>),
+    Object(Object),
     /// A database that has been flushed.
     Db(Box<Db>),
 }
@@ -54,7 +55,10 @@ impl Keyspace {
     /// Whether freeing the value of `entry` takes long.
     #[inline]
     pub(super) fn is_bulky(entry: &Entry) -> bool {
-        entry.is_object() || entry.own_bytes() >= STRING_BYTES_MIN
+        match entry.value() {
+            ValueRef::Object(object) => object.is_bulky(),
+            _ => entry.own_bytes() >= STRING_BYTES_MIN,
+        }
     }
 
     /// Frees an entry that has been removed, its value later if that takes long.

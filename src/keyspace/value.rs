@@ -16,7 +16,7 @@ pub enum Value<'a> {
     /// A string that is an integer in canonical form.
     Int(i64),
     /// A collection.
-    Object(Arc<Object>),
+    Object(Object),
 }
 
 impl<'a> Value<'a> {
@@ -27,11 +27,6 @@ impl<'a> Value<'a> {
             Some(number) => Value::Int(number),
             None => Value::Str(bytes),
         }
-    }
-
-    /// A collection of its own.
-    pub fn object(object: Object) -> Value<'static> {
-        Value::Object(Arc::new(object))
     }
 }
 

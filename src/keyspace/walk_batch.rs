@@ -34,7 +34,7 @@ enum ItemValue {
     Copied(usize),
     Int(i64),
     String(Arc<Vec<u8>>),
-    Object(Arc<Object>),
+    Object(Object),
 }
 
 /// One entry of a batch.

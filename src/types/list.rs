@@ -13,12 +13,13 @@ mod walk;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Limits;
 use super::listpack::{Listpack, Needle, PackedItem};
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 use node::{NodeItems, place_at, push_to};
 use quicklist::Quicklist;
 use walk::{bytes_of, remove_matches, walk_pack};
@@ -70,7 +71,7 @@ pub struct List {
 #[derive(Clone, Debug)]
 enum Form {
     Short(Listpack),
-    Long(Box<Quicklist>),
+    Long(Arc<Quicklist>),
 }
 
 impl Default for List {
@@ -186,11 +187,16 @@ impl List {
         }
     }
 
+    /// Whether it is one block of memory.
+    pub fn is_one_block(&self) -> bool {
+        matches!(self.form, Form::Short(_))
+    }
+
     /// Bytes of memory held, as the allocator rounds them; a good guess for lists of many nodes.
     pub fn memory_usage(&self) -> usize {
         match &self.form {
             Form::Short(pack) => size_class(pack.capacity()),
-            Form::Long(nodes) => size_class(size_of::<Quicklist>()) + nodes.memory_usage(),
+            Form::Long(nodes) => arc_bytes::<Quicklist>() + nodes.memory_usage(),
         }
     }
 }
@@ -235,7 +241,7 @@ impl List {
             self.become_long();
         }
         if let Form::Long(nodes) = &mut self.form {
-            nodes.push_loaded(item, limits);
+            Arc::make_mut(nodes).push_loaded(item, limits);
         }
     }
 
@@ -264,7 +270,7 @@ impl List {
                 let place = place_at(pack, index);
                 pack.remove(place, count);
             }
-            Form::Long(nodes) => nodes.remove_range(index, count, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).remove_range(index, count, limits),
         }
         self.become_short(limits);
     }
@@ -285,7 +291,7 @@ impl List {
     ) -> usize {
         let removed = match &mut self.form {
             Form::Short(pack) => remove_matches(pack, &Needle::new(needle), from, max),
-            Form::Long(nodes) => nodes.remove_matches(needle, from, max, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).remove_matches(needle, from, max, limits),
         };
         if removed > 0 {
             self.become_short(limits);
@@ -298,7 +304,7 @@ impl List {
         self.make_room(1, item.len(), limits);
         match &mut self.form {
             Form::Short(pack) => pack.replace(place_at(pack, index), item),
-            Form::Long(nodes) => nodes.set(index, item, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).set(index, item, limits),
         }
         // A large item may have made place for a small one.
         self.become_short(limits);
@@ -311,7 +317,7 @@ impl List {
             Form::Short(pack) => {
                 pack.insert(place_at(pack, index), item);
             }
-            Form::Long(nodes) => nodes.insert(index, item, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).insert(index, item, limits),
         }
     }
 
@@ -331,13 +337,13 @@ impl List {
     fn become_long(&mut self) {
         if let Form::Short(pack) = &mut self.form {
             let pack = std::mem::take(pack);
-            self.form = Form::Long(Box::new(Quicklist::of_pack(pack)));
+            self.form = Form::Long(Arc::new(Quicklist::of_pack(pack)));
         }
     }
 
     fn become_short(&mut self, limits: &Limits) {
         if let Form::Long(nodes) = &mut self.form
-            && let Some(pack) = nodes.take_small(limits)
+            && let Some(pack) = Arc::make_mut(nodes).take_small(limits)
         {
             self.form = Form::Short(pack);
         }
@@ -347,7 +353,7 @@ impl List {
     fn push(&mut self, end: End, item: &[u8], limits: &Limits) {
         match &mut self.form {
             Form::Short(pack) => push_to(pack, end, item),
-            Form::Long(nodes) => nodes.push(end, item, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).push(end, item, limits),
         }
     }
 
@@ -358,7 +364,7 @@ impl List {
                 let place = if end == End::Head { pack.first() } else { pack.last() };
                 pack.remove(place.expect("it was looked at"), 1);
             }
-            Form::Long(nodes) => nodes.remove_end(end, limits),
+            Form::Long(nodes) => Arc::make_mut(nodes).remove_end(end, limits),
         }
     }
 }

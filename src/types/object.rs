@@ -1,8 +1,11 @@
 //! A collection of any type.
 
+use std::sync::Arc;
+
 use super::{Hash, Limits, List, Set, Stream, Zset};
 
-/// The value of a key that is not a string.
+/// The value of a key that is not a string. A clone costs as much as copying one block at most: what consists of more is
+/// shared until one of the clones is changed.
 #[derive(Clone, Debug)]
 pub enum Object {
     /// Byte strings from head to tail.
@@ -14,7 +17,7 @@ pub enum Object {
     /// Members by score.
     Zset(Zset),
     /// Entries by id, with groups that read them.
-    Stream(Box<Stream>),
+    Stream(Arc<Stream>),
 }
 
 impl Object {
@@ -54,6 +57,21 @@ impl Object {
             Object::Zset(zset) => zset.encoding(),
             Object::Stream(_) => "stream",
         }
+    }
+
+    /// Whether dropping it takes long: longer than handing it to another thread.
+    pub fn is_bulky(&self) -> bool {
+        const ELEMENTS: usize = 64;
+        const BYTES: usize = 128 * 1024;
+        let is_one_block = match self {
+            Object::List(list) => list.is_one_block(),
+            Object::Set(set) => !set.is_table(),
+            Object::Hash(hash) => hash.is_one_block(),
+            Object::Zset(zset) => zset.is_small(),
+            // Groups may hold more than there are entries.
+            Object::Stream(_) => return true,
+        };
+        !is_one_block && self.len() > ELEMENTS || self.memory_usage() > BYTES
     }
 
     /// Bytes of memory held beside the `Object` itself, as the allocator rounds them.

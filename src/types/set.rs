@@ -4,6 +4,8 @@
 //! member is an integer, else as a listpack. An intset that gets a word becomes a listpack where that fits. What grows out
 //! of either becomes a table and stays one.
 
+use std::sync::Arc;
+
 use super::Limits;
 use super::intset::{Ints, Intset};
 use super::listpack::{Items, Listpack, Needle, PackedItem};
@@ -34,7 +36,7 @@ pub(super) enum Encoded {
     Packed(Listpack),
     /// Any number of members.
     /// Boxed: small sets are many, and pay for the size of this.
-    Table(Box<SetTable>),
+    Table(Arc<SetTable>),
 }
 
 impl Default for Encoded {
@@ -84,7 +86,7 @@ impl Set {
         } else if count <= limits.set_entries_max {
             Encoded::Packed(Listpack::new())
         } else {
-            Encoded::Table(Box::default())
+            Encoded::Table(Arc::default())
         };
         Self { members }
     }
@@ -225,7 +227,7 @@ impl Set {
     /// Adds a member. False: it was there.
     pub fn insert(&mut self, member: &[u8], limits: &Limits) -> bool {
         match &mut self.members {
-            Encoded::Table(table) => table.insert(member),
+            Encoded::Table(table) => Arc::make_mut(table).insert(member),
             Encoded::Packed(pack) => {
                 if pack.find(&Needle::new(member), pack.first(), 0).is_some() {
                     return false;
@@ -268,7 +270,7 @@ impl Set {
                 }
                 None => false,
             },
-            Encoded::Table(table) => table.remove(member),
+            Encoded::Table(table) => Arc::make_mut(table).remove(member),
         }
     }
 
@@ -338,12 +340,12 @@ impl Set {
     }
 
     fn make_table(&mut self) {
-        let mut table = Box::<SetTable>::default();
+        let mut table = SetTable::default();
         let mut buffer = itoa::Buffer::new();
         for member in self.iter() {
             table.insert(member_bytes(member, &mut buffer));
         }
-        self.members = Encoded::Table(table);
+        self.members = Encoded::Table(Arc::new(table));
     }
 
     /// Asserts what always holds.

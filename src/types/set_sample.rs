@@ -1,6 +1,7 @@
 //! Members picked at random.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::Limits;
 use super::intset::Intset;
@@ -101,6 +102,7 @@ impl Set {
                 *pack = kept;
             }
             Encoded::Table(table) if count < (len - count).saturating_mul(TAKE_SHARE) => {
+                let table = Arc::make_mut(table);
                 for _ in 0..count {
                     let member = table.random(random).expect("some are to stay").to_vec();
                     table.remove(&member);

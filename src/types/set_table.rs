@@ -1,7 +1,7 @@
 //! Large sets: a table of packed pages without values.
 
 use super::pages::Pages;
-use crate::alloc::size_class;
+use crate::alloc::arc_bytes;
 
 /// Members in no particular order.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ impl SetTable {
 
     /// Bytes of memory held, as the allocator rounds them, in constant time.
     pub(super) fn memory_usage(&self) -> usize {
-        size_class(size_of::<Self>()) + self.members.memory_usage()
+        arc_bytes::<Self>() + self.members.memory_usage()
     }
 
     /// Asserts what always holds.

@@ -1,6 +1,8 @@
 //! Values of every type, loaded from snapshots that a stock server made, and the same values in a stock server:
 //! digests, encodings and DUMP payloads must agree.
 
+use std::sync::Arc;
+
 use std::path::PathBuf;
 
 use highwater::types::convert::{Built, ValueBuilder, dump_object, dump_string, restore};
@@ -183,7 +185,7 @@ fn large_objects(random: &mut fastrand::Rng) -> Vec<Object> {
         let fields = [field, text(number), b"n".to_vec(), text(number)];
         stream.entries.push(id, fields.iter().map(Vec::as_slice), &limits).expect("ids ascend");
     }
-    let stream = Object::Stream(Box::new(stream));
+    let stream = Object::Stream(Arc::new(stream));
     vec![Object::List(list), Object::Set(set), Object::Hash(hash), Object::Zset(zset), stream]
 }
 

@@ -47,7 +47,7 @@ impl Model {
             }
             ModelValue::Bytes(bytes) => entry.set_value(Value::Str(bytes)),
             ModelValue::Int(number) => entry.set_value(Value::Int(*number)),
-            ModelValue::Object(length) => entry.set_value(Value::object(object_of(*length))),
+            ModelValue::Object(length) => entry.set_value(Value::Object(object_of(*length))),
         }
     }
 }

@@ -125,7 +125,7 @@ fn collections_are_made_on_first_use() {
     let mut keyspace = keyspace();
     let key = keyspace.key(b"list");
     for length in 1..4 {
-        let mut entry = keyspace.lookup_or_insert(0, &key, || Value::object(object_of(0)));
+        let mut entry = keyspace.lookup_or_insert(0, &key, || Value::Object(object_of(0)));
         let object = entry.object_mut().expect("a collection");
         *object = object_of(object_len(object) + 1);
         let ValueRef::Object(object) = entry.value() else { panic!("a collection") };
@@ -273,8 +273,9 @@ fn random_keys_are_fair_over_slots_and_never_expired() {
 fn large_values_are_freed_elsewhere() {
     let mut keyspace = keyspace();
     let key = keyspace.key(b"k");
-    keyspace.insert(0, &key, Value::object(object_of(3)), Ttl::Clear);
-    assert!(!keyspace.has_garbage());
+    keyspace.insert(0, &key, Value::Object(object_of(3)), Ttl::Clear);
+    keyspace.insert(0, &key, Value::Object(object_of(3000)), Ttl::Clear);
+    assert!(!keyspace.has_garbage(), "a block is freed at once");
     keyspace.insert(0, &key, Value::Str(&vec![0; 1 << 20]), Ttl::Clear);
     keyspace.remove(0, &key);
     keyspace.insert(0, &key, Value::Int(1), Ttl::Clear);

@@ -67,7 +67,7 @@ impl Scenario {
                 keyspace.insert(db, &key, Value::string(&fill), ttl);
             }
             300..350 => {
-                let value = Value::object(object_of(self.rng.usize(1..9)));
+                let value = Value::Object(object_of(self.rng.usize(1..9)));
                 keyspace.insert(db, &key, value, Ttl::Keep);
             }
             350..500 => _ = keyspace.remove(db, &key),

@@ -214,7 +214,7 @@ fn entry(
         built = builder.put(values.next()?)?;
     }
     Ok(match built {
-        Some(Built::Object(object)) => Some(Entry::new(key, Value::object(object), expires_ms)),
+        Some(Built::Object(object)) => Some(Entry::new(key, Value::Object(object), expires_ms)),
         _ => None,
     })
 }

@@ -7,6 +7,8 @@ mod set;
 mod stream;
 mod zset;
 
+use std::sync::Arc;
+
 use highwater_persistence::snapshot::{
     DumpError, DumpReader, EncoderOptions, Event, SnapshotError, ValueEncoder, seal_dump,
 };
@@ -79,7 +81,7 @@ impl ValueBuilder {
             (Partial::Stream(stream), Event::ValueEnd) => match stream.finish() {
                 Ok(stream) => {
                     self.value = Partial::Nothing;
-                    return Ok(Some(Built::Object(Object::Stream(Box::new(stream)))));
+                    return Ok(Some(Built::Object(Object::Stream(Arc::new(stream)))));
                 }
                 Err(problem) => Err(problem),
             },

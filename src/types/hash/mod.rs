@@ -4,11 +4,12 @@
 //! a field expires by itself, is a table of packed pages ([`super::pages`]), and stays one.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::listpack::{Listpack, Needle, PackedItem, Place, listpack_item_bytes};
 use super::pages::Pages;
 use super::{Limits, Record};
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 
 /// A listpack is not made longer than this, whatever the settings allow.
 const PACK_BYTES_MAX: usize = 1 << 30;
@@ -20,7 +21,7 @@ pub struct Hash(Form);
 #[derive(Clone, Debug)]
 enum Form {
     Packed(Listpack),
-    Table(Box<Pages<true>>),
+    Table(Arc<Pages<true>>),
 }
 
 impl Default for Hash {
@@ -173,11 +174,16 @@ impl Hash {
         }
     }
 
+    /// Whether it is one block of memory.
+    pub fn is_one_block(&self) -> bool {
+        matches!(self.0, Form::Packed(_))
+    }
+
     /// Bytes of memory held, as the allocator rounds them.
     pub fn memory_usage(&self) -> usize {
         match &self.0 {
             Form::Packed(pack) => size_class(pack.capacity()),
-            Form::Table(table) => size_class(size_of::<Pages<true>>()) + table.memory_usage(),
+            Form::Table(table) => arc_bytes::<Pages<true>>() + table.memory_usage(),
         }
     }
 }
@@ -191,7 +197,7 @@ impl Hash {
             && !new
             && table.expiring() > 0
         {
-            table.set_expiry(name, None);
+            Arc::make_mut(table).set_expiry(name, None);
         }
         new
     }
@@ -207,7 +213,7 @@ impl Hash {
         }
         let pack = match &mut self.0 {
             Form::Packed(pack) => pack,
-            Form::Table(table) => return table.set(name, value),
+            Form::Table(table) => return Arc::make_mut(table).set(name, value),
         };
         if let Some(place) = find(pack, name) {
             let place = pack.after(place).expect("each field has a value");
@@ -237,7 +243,7 @@ impl Hash {
                 pack.remove(place, 2);
                 true
             }
-            Form::Table(table) => table.remove(name),
+            Form::Table(table) => Arc::make_mut(table).remove(name),
         }
     }
 
@@ -248,7 +254,7 @@ impl Hash {
         while let (Some(name), Some(value)) = (items.next(), items.next()) {
             table.set(&name.to_bytes(), &value.to_bytes());
         }
-        self.0 = Form::Table(Box::new(table));
+        self.0 = Form::Table(Arc::new(table));
     }
 }
 
@@ -269,7 +275,7 @@ impl Hash {
             self.unpack();
         }
         let Form::Table(table) = &mut self.0 else { return false };
-        table.set_expiry(name, expires_ms)
+        Arc::make_mut(table).set_expiry(name, expires_ms)
     }
 
     /// A time before which no field expires; `None` where none does.
@@ -285,7 +291,7 @@ impl Hash {
     pub fn remove_due(&mut self, now_ms: u64, max: usize, visit: impl FnMut(&[u8])) -> usize {
         match &mut self.0 {
             Form::Packed(_) => 0,
-            Form::Table(table) => table.remove_due(now_ms, max, visit),
+            Form::Table(table) => Arc::make_mut(table).remove_due(now_ms, max, visit),
         }
     }
 }

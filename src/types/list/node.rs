@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::compress::Compressed;
 use super::walk::walk_pack;
 use super::{End, Limits};
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 use crate::types::listpack::{Items, Listpack, PackedItem, Place, listpack_item_bytes};
 
 /// More than an item takes in a listpack beside its bytes, by the estimate that stock servers make before they add one.
@@ -81,10 +81,6 @@ impl Node {
 
     /// Bytes of memory it holds, as the allocator rounds them.
     pub(super) fn memory_usage(&self) -> usize {
-        /// An `Arc` counts its owners in front of what it holds.
-        const fn arc_bytes<T>() -> usize {
-            size_class(16 + size_of::<T>())
-        }
         match self {
             Self::Packed { pack, .. } => arc_bytes::<Listpack>() + size_class(pack.capacity()),
             Self::Plain(item) => arc_bytes::<Box<[u8]>>() + size_class(item.len()),

@@ -349,7 +349,7 @@ impl<'a> Range<'a> {
         let nodes =
             if backwards { entries.nodes.iter_back_from(&end) } else { entries.nodes_from(start) };
         let mut range = Self { nodes, cursor: None, start, end, backwards };
-        if start <= end {
+        if start <= end.min(entries.last_id) {
             range.next_node();
         }
         range

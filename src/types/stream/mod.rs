@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::StreamMeta;
 
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 use tree::Tree;
 
 pub use entries::{Entries, Keep, MAX_ID, Range, Refused, Trim};
@@ -88,10 +88,7 @@ impl Stream {
         let in_groups: usize = groups
             .map(|(name, group)| size_class(COUNTS_BYTES + name.len()) + group.memory_usage())
             .sum();
-        size_class(size_of::<Self>())
-            + self.entries.memory_usage()
-            + self.groups.bytes()
-            + in_groups
+        arc_bytes::<Self>() + self.entries.memory_usage() + self.groups.bytes() + in_groups
     }
 
     /// Asserts what always holds.

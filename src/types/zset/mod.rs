@@ -14,12 +14,13 @@ mod tree;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use order::{LexBound, LexRange, ScoreBound, ScoreRange};
 
 use super::Limits;
 use super::listpack::PackedItem;
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 use order::{Bounds, Key, ranks};
 use small::Small;
 use tree::Tree;
@@ -34,7 +35,7 @@ pub struct Zset(Form);
 #[derive(Clone, Debug)]
 enum Form {
     Small(Small),
-    Large(Box<Tree>),
+    Large(Arc<Tree>),
 }
 
 impl Default for Zset {
@@ -176,7 +177,7 @@ impl Zset {
     pub fn memory_usage(&self) -> usize {
         match &self.0 {
             Form::Small(small) => size_class(small.capacity()),
-            Form::Large(tree) => size_class(size_of::<Tree>()) + tree.memory_usage(),
+            Form::Large(tree) => arc_bytes::<Tree>() + tree.memory_usage(),
         }
     }
 }
@@ -186,7 +187,7 @@ impl Zset {
     /// A large set without members, for results of which nobody knows how many there will be. Like stock's it keeps scores
     /// of -0, until [`Zset::fit`] makes it a small one.
     pub fn new_large() -> Self {
-        Self(Form::Large(Box::default()))
+        Self(Form::Large(Arc::default()))
     }
 
     /// Makes a result that was put together as a large set a small one, where it fits.
@@ -211,7 +212,7 @@ impl Zset {
         let small =
             count as u64 <= limits.zset_entries_max && longest <= limits.zset_value_bytes_max;
         if !small && self.is_empty() {
-            self.0 = Form::Large(Box::default());
+            self.0 = Form::Large(Arc::default());
         }
     }
 
@@ -239,7 +240,9 @@ impl Zset {
                 small.remove(found);
                 small.insert(&key);
             }
-            (Form::Large(tree), At::Large(place)) => tree.set_score(place, member, score),
+            (Form::Large(tree), At::Large(place)) => {
+                Arc::make_mut(tree).set_score(place, member, score)
+            }
             _ => self.add(&key, limits),
         }
     }
@@ -259,7 +262,7 @@ impl Zset {
                     self.add(key, limits);
                 }
             }
-            Form::Large(tree) => tree.insert(key),
+            Form::Large(tree) => Arc::make_mut(tree).insert(key),
         }
     }
 
@@ -274,7 +277,7 @@ impl Zset {
             Form::Large(tree) => {
                 let place = tree.find(member)?;
                 let score = tree.score(place);
-                tree.remove(place, member);
+                Arc::make_mut(tree).remove(place, member);
                 Some(score)
             }
         }
@@ -284,7 +287,7 @@ impl Zset {
     pub fn remove_range(&mut self, ranks: Range<usize>) {
         match &mut self.0 {
             Form::Small(small) => small.remove_range(ranks),
-            Form::Large(tree) => tree.remove_range(ranks),
+            Form::Large(tree) => Arc::make_mut(tree).remove_range(ranks),
         }
     }
 
@@ -295,7 +298,7 @@ impl Zset {
         for (member, score) in small.walk(0..small.len(), false) {
             small::with(member, |member| tree.insert(&Key { score, member }));
         }
-        self.0 = Form::Large(Box::new(tree));
+        self.0 = Form::Large(Arc::new(tree));
     }
 
     /// Asserts what always holds.

@@ -99,7 +99,7 @@ fn load_plainly(file: &[u8], keeps_expired: bool, lfu: bool) -> Result<Outcome, 
                 let value = match &built {
                     Built::Empty => continue,
                     Built::String(bytes) => Value::string(bytes),
-                    Built::Object(object) => Value::object(object.clone()),
+                    Built::Object(object) => Value::Object(object.clone()),
                 };
                 if !keeps_expired && expires_ms.is_some_and(|when| when < NOW_MS) {
                     held.counts.expired += 1;

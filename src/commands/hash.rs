@@ -5,7 +5,7 @@ use super::collections::{read, write, write_or_new};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use crate::config::special::KeyspaceEvents;
-use crate::keyspace::{ExpireMode, KeyRef};
+use crate::keyspace::{ExpireMode, KeyRef, Keyspace};
 use crate::resp::{Args, CommandError, Reply, errors};
 use crate::types::listpack::PackedItem;
 use crate::types::{Field, Hash};
@@ -29,7 +29,13 @@ fn item_len(item: PackedItem<'_>) -> usize {
 /// The moment by which fields count as gone: the unit's time, or none where nothing expires.
 #[inline]
 pub(super) fn as_of(ctx: &Context<'_>) -> u64 {
-    if ctx.state.keyspace.expire_mode == ExpireMode::Ignore { 0 } else { ctx.now_ms() }
+    fields_as_of(&ctx.state.keyspace)
+}
+
+/// As [`as_of`], for those who have the keyspace alone.
+#[inline]
+pub(super) fn fields_as_of(keyspace: &Keyspace) -> u64 {
+    if keyspace.expire_mode == ExpireMode::Ignore { 0 } else { keyspace.now_ms() }
 }
 
 /// Removes those of `names` whose time has passed, so that a command that writes meets none of them.

@@ -150,6 +150,11 @@ struct Sample<'a> {
 }
 
 impl Sample<'_> {
+    /// Whether most fields have passed and wait to be removed: drawing would meet them again and again.
+    fn is_sparse(&self) -> bool {
+        self.live < self.hash.len() / 2
+    }
+
     fn begin(&self, reply: &mut Reply<'_>, count: usize) {
         let pairs = self.with_values && !reply.is_resp3();
         reply.array(if pairs { count.saturating_mul(2) } else { count });
@@ -169,9 +174,10 @@ impl Sample<'_> {
     fn repeated(&self, count: usize, rng: &mut fastrand::Rng, reply: &mut Reply<'_>) {
         self.begin(reply, count);
         // A listpack is walked to its items: with the places noted, once.
-        let places: Vec<Field<'_>> = match self.hash.packed() {
-            Some(_) => self.hash.fields().collect(),
-            None => Vec::new(),
+        let places: Vec<Field<'_>> = if self.hash.packed().is_some() || self.is_sparse() {
+            self.hash.fields().filter(|field| field.is_live(self.as_of)).collect()
+        } else {
+            Vec::new()
         };
         for _ in 0..count {
             let field = match places.len() {
@@ -185,7 +191,7 @@ impl Sample<'_> {
     /// Fields each of which comes once. `count` is no more than there are.
     fn distinct(&self, count: usize, rng: &mut fastrand::Rng, reply: &mut Reply<'_>) {
         self.begin(reply, count);
-        if self.hash.packed().is_none() && count < self.live / 3 {
+        if self.hash.packed().is_none() && !self.is_sparse() && count < self.live / 3 {
             let mut drawn = HashSet::with_capacity(count);
             while drawn.len() < count {
                 let field = random_live(self.hash, self.as_of, rng).expect("there are some");

@@ -254,3 +254,31 @@ fn fields_are_read_with_what_becomes_of_them() {
         "*2 $-1 $-1 *1 $-1",
     );
 }
+
+#[test]
+fn sort_sees_the_fields_that_a_log_being_played_sees() {
+    use crate::keyspace::ExpireMode;
+    let mut bench = Bench::new();
+    bench.run("hset o_1 f v g w\nhpexpire o_1 1200 FIELDS 1 f\nrpush l 1");
+    bench.clock.advance_ms(2000);
+    bench.node.state.keyspace.expire_mode = ExpireMode::Ignore;
+    assert_eq!(bench.run("sort l BY nosort GET o_*->f"), "*1\r\n$1\r\nv\r\n");
+    bench.node.state.keyspace.expire_mode = ExpireMode::Delete;
+    assert_eq!(bench.run("sort l BY nosort GET o_*->f"), "*1\r\n$-1\r\n");
+}
+
+#[test]
+fn fields_are_drawn_from_the_few_that_are_left() {
+    let mut bench = Bench::new();
+    let names: Vec<String> = (0..2000).map(|number| format!("f{number}")).collect();
+    let pairs: Vec<String> = names.iter().map(|name| format!("{name} 1")).collect();
+    bench.run(&format!("hset h {} kept 1 also 1", pairs.join(" ")));
+    bench.run(&format!("hpexpire h 100 FIELDS 2000 {}", names.join(" ")));
+    bench.clock.advance_ms(101);
+    let drawn = bench.run("hrandfield h -100");
+    let count = |name: &str| drawn.matches(name).count();
+    assert!(count("kept") > 20 && count("also") > 20, "{drawn}");
+    assert_eq!(count("kept") + count("also"), 100);
+    let all = bench.run("hrandfield h 5");
+    assert!(all.starts_with("*2\r\n") && all.contains("kept") && all.contains("also"), "{all}");
+}

@@ -79,7 +79,7 @@ impl<'k> Lookup<'k> {
         };
         self.name.clear();
         [prefix, element, postfix].iter().for_each(|part| self.name.extend_from_slice(part));
-        let now_ms = self.keyspace.now_ms();
+        let as_of = super::hash::fields_as_of(self.keyspace);
         let key = self.keyspace.key(&self.name);
         let found = self.keyspace.lookup(self.db, &key, Access::READ).map(|entry| entry.value());
         let mut buffer = itoa::Buffer::new();
@@ -87,7 +87,7 @@ impl<'k> Lookup<'k> {
             (Some(ValueRef::Str(bytes)), None) => visit(Some(bytes)),
             (Some(ValueRef::Int(number)), None) => visit(Some(buffer.format(number).as_bytes())),
             (Some(ValueRef::Object(Object::Hash(hash))), Some(name)) => {
-                let field = hash.get(name).filter(|field| field.is_live(now_ms));
+                let field = hash.get(name).filter(|field| field.is_live(as_of));
                 visit(field.map(|field| member_bytes(field.value, &mut buffer)))
             }
             _ => visit(None),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::Entry;
 use super::key::{HashKey, KeyRef, Slot};
 use super::slot::SlotStore;
+use super::table::Place;
 use super::{Access, ExpireMode, Keyspace, ValueRef};
 use crate::types::{Hash, Object};
 
@@ -151,22 +152,30 @@ impl Keyspace {
         if self.expire_mode != ExpireMode::Delete {
             return None;
         }
+        let now_ms = self.now_ms;
         loop {
-            let (db, key) = self.next_due_hash()?;
-            let now_ms = self.now_ms;
-            let hashed = KeyRef::new(&self.hash_key, &key);
-            let expired = self.expire_with(db, &hashed, |hash, removed| {
-                hash.remove_due(now_ms, max, |name| removed.push(name.to_vec()));
-            })?;
-            // Its time may have been a moment too early: now it is right.
-            if expired.count > 0 {
-                return Some((db, key, expired));
+            let (number, slot, hash, place) = self.next_due_hash()?;
+            let db = self.dbs[number as usize].as_deref_mut().expect("it has a hash");
+            let mut is_due = false;
+            // A time that was a moment too early is put right, which is no change of the value.
+            db.change(slot, hash, place, |entry| {
+                if let Some(Object::Hash(hash)) = entry.object_mut() {
+                    is_due = hash.is_due(now_ms);
+                }
+            });
+            if is_due {
+                let key = db.slot(slot).table.at(place).key().to_vec();
+                let hashed = KeyRef { bytes: &key, slot, hash };
+                let expired = self.expire_with(number, &hashed, |hash, removed| {
+                    hash.remove_due(now_ms, max, |name| removed.push(name.to_vec()));
+                })?;
+                return Some((number, key, expired));
             }
         }
     }
 
-    /// A key whose fields are due and that may lose them.
-    fn next_due_hash(&self) -> Option<(u32, Vec<u8>)> {
+    /// A hash of which fields may be due, and that may lose them: where it is.
+    fn next_due_hash(&self) -> Option<(u32, Slot, u64, Place)> {
         for (number, db) in (0..).zip(&self.dbs) {
             let Some(db) = db.as_deref().filter(|db| !db.field_dues.is_empty()) else { continue };
             for (slot, when, hash) in db.field_dues.due(self.now_ms) {
@@ -174,11 +183,12 @@ impl Keyspace {
                 let place = store.table.find_where(hash, |entry| {
                     due_of(entry) == Some(when) && self.hash_key.hash(entry.key()) == hash
                 });
-                let entry = store.table.at(place.expect("the index holds what the table holds"));
+                let place = place.expect("the index holds what the table holds");
+                let entry = store.table.at(place);
                 let is_past = entry.expiry_ms().is_some_and(|when| when < self.now_ms);
                 let stays = db.is_hidden(slot) || is_past || self.holds.has(number, entry.key());
                 if !stays {
-                    return Some((number, entry.key().to_vec()));
+                    return Some((number, slot, hash, place));
                 }
             }
         }
@@ -212,5 +222,40 @@ impl Keyspace {
         }
         self.stats.expired_fields += removed.len() as u64;
         Some(ExpiredFields { count: removed.len(), is_gone })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Ttl, Value};
+    use crate::types::Limits;
+
+    #[test]
+    fn a_time_that_was_too_early_is_put_right_without_a_change() {
+        let mut keyspace = Keyspace::new(1, HashKey::from_seed(1), 2);
+        let key = keyspace.key(b"h");
+        let (mut hash, limits) = (Hash::new(), Limits::default());
+        for name in [&b"a"[..], b"b"] {
+            hash.set(name, b"1", &limits);
+        }
+        hash.set_expiry(b"a", Some(100), &limits);
+        hash.set_expiry(b"b", Some(10_000), &limits);
+        keyspace.insert(0, &key, Value::Object(Object::Hash(hash)), Ttl::Clear);
+        let mut entry = keyspace.lookup_mut(0, &key, Access::WRITE).expect("it is there");
+        let Some(Object::Hash(hash)) = entry.object_mut() else { panic!("a hash") };
+        hash.set_expiry(b"a", Some(20_000), &limits);
+        drop(entry);
+        keyspace.take_touched();
+        keyspace.watch(0, &key, 7);
+        keyspace.begin(5000, 1);
+        let dirty = keyspace.dirty;
+        assert!(keyspace.expire_due_fields(10).is_none());
+        assert!(keyspace.next_due_hash().is_none(), "the index is right");
+        assert_eq!((keyspace.take_touched(), keyspace.dirty), (Vec::new(), dirty));
+        keyspace.begin(10_001, 2);
+        let (db, name, expired) = keyspace.expire_due_fields(10).expect("one is due");
+        assert_eq!((db, &name[..], expired.count), (0, &b"h"[..], 1));
+        assert_eq!(keyspace.take_touched(), [7]);
     }
 }

@@ -97,7 +97,6 @@ impl Node {
         let authenticated = client.authenticated;
         let output_bytes_max = self.state.output_limit(&client).hard;
         self.state.clients.put(client);
-        self.tell_watchers();
         let asks = self.ask_for_acks();
         Outcome { executed: executed - from, hold, status, authenticated, output_bytes_max, asks }
     }
@@ -252,16 +251,25 @@ impl Node {
         if self.state.keyspace.has_ready() {
             self.serve_waiting(clock);
         }
+        self.tell_watchers_and(Some(client));
         now_us
     }
 
     /// Marks the clients whose watched keys were changed.
     pub(super) fn tell_watchers(&mut self) {
+        self.tell_watchers_and(None);
+    }
+
+    /// As [`Node::tell_watchers`], while `own` executes and is not among the others.
+    #[inline]
+    fn tell_watchers_and(&mut self, mut own: Option<&mut Client>) {
         if !self.state.keyspace.has_touched() {
             return;
         }
         for id in self.state.keyspace.take_touched() {
-            if let Some(client) = self.state.clients.get_mut(ClientId(id)) {
+            if let Some(own) = own.as_deref_mut().filter(|own| own.id.0 == id) {
+                own.watch_broken = true;
+            } else if let Some(client) = self.state.clients.get_mut(ClientId(id)) {
                 client.watch_broken = true;
             }
         }

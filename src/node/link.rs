@@ -110,7 +110,7 @@ impl Node {
         primary.stopped = Some(why.to_owned());
         let offset = self.state.stream.end;
         self.state.outputs.push(super::warning(format!(
-            "== CRITICAL == The stream of the MASTER cannot be followed behind offset {offset}: {why}. The link stays closed, so that this replica does not diverge; REPLICAOF with the same address asks for a full copy."
+            "== CRITICAL == The stream of the MASTER cannot be followed behind offset {offset}: {why}. The link stays closed, so that this replica does not diverge. BGREWRITEAOF on the primary makes a copy without that command; REPLICAOF with the same address then asks for it."
         )));
     }
 

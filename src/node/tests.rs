@@ -117,6 +117,19 @@ fn a_changed_watched_key_fails_the_transaction() {
 }
 
 #[test]
+fn a_watch_sees_the_writes_of_its_own_pipeline_and_ends_with_the_transaction() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.run("watch k\nset k 1\nmulti\nincr k\nexec"),
+        "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n"
+    );
+    assert_eq!(
+        bench.run("watch k\nset k 1\nunwatch\nwatch other\nmulti\nping\nexec"),
+        "+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n"
+    );
+}
+
+#[test]
 fn replies_wait_for_what_they_show() {
     let mut bench = Bench::new();
     let bytes = encode(&["get", "k"]);

@@ -287,6 +287,14 @@ impl Hash {
         }
     }
 
+    /// Whether the time of a field is before `now_ms`. [`Hash::due_from`] is exact afterwards, or before that moment.
+    pub fn is_due(&mut self, now_ms: u64) -> bool {
+        match &mut self.0 {
+            Form::Packed(_) => false,
+            Form::Table(table) => Arc::make_mut(table).is_due(now_ms),
+        }
+    }
+
     /// Removes fields whose time is before `now_ms`, up to `max` of them, and shows their names. How many there were.
     pub fn remove_due(&mut self, now_ms: u64, max: usize, visit: impl FnMut(&[u8])) -> usize {
         match &mut self.0 {

@@ -209,6 +209,11 @@ impl<const VALUES: bool> Pages<VALUES> {
         (when != NEVER).then_some(when)
     }
 
+    /// Whether the time of a record is before `now_ms`. Times that were too early are corrected.
+    pub(super) fn is_due(&mut self, now_ms: u64) -> bool {
+        self.directory.due_page(now_ms).is_some()
+    }
+
     /// Removes records whose time is before `now_ms`, up to `max` of them, and shows their keys. How many there were.
     pub(super) fn remove_due(
         &mut self,

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::double::number;
 use crate::config::special::KeyspaceEvents;
 use crate::resp::{Args, CommandError, Reply, errors};
-use crate::types::{Elements, Member, Zset, member_bytes};
+use crate::types::{Member, Zset, member_bytes};
 
 /// What the declarations of the family share.
 pub(super) const OF_ZSETS: Command = Command { group: Group::SortedSet, ..Command::DEFAULT };
@@ -37,7 +37,11 @@ pub(super) fn write_member(reply: &mut Reply<'_>, member: Member<'_>) {
 }
 
 /// Writes members; with their scores, which in RESP3 makes each an array of two.
-pub(super) fn write_elements(reply: &mut Reply<'_>, elements: Elements<'_>, with_scores: bool) {
+pub(super) fn write_elements<'m>(
+    reply: &mut Reply<'_>,
+    elements: impl ExactSizeIterator<Item = (Member<'m>, f64)>,
+    with_scores: bool,
+) {
     let nested = with_scores && reply.is_resp3();
     let count = elements.len();
     reply.array(if with_scores && !nested { 2 * count } else { count });

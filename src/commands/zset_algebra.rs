@@ -10,7 +10,7 @@ use super::zset::{OF_ZSETS, write_elements};
 use super::zset_range::store;
 use crate::keyspace::{Access, KeyRef, Keyspace, ValueRef};
 use crate::resp::{Args, CommandError, errors};
-use crate::types::{Limits, Member, Object, Set, Zset, member_bytes};
+use crate::types::{Gathered, Member, Object, Set, Zset, member_bytes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -245,14 +245,13 @@ fn intersect<'k>(
     });
 }
 
+/// The members of the result with their scores, in order.
 fn combine(
     operation: Operation,
     mut operands: Vec<Operand<'_>>,
     aggregate: Aggregate,
-    limits: &Limits,
-) -> Zset {
-    let mut result = Zset::new_large();
-    let mut buffer = itoa::Buffer::new();
+) -> Vec<(Member<'_>, f64)> {
+    let mut gathered = Gathered::default();
     if operation != Operation::Difference {
         // The smallest first: scores are added in this order, which shows in their last digits.
         operands.sort_by_key(Operand::len);
@@ -261,44 +260,36 @@ fn combine(
         Operation::Union => {
             for operand in &operands {
                 operand.visit(|member, score| {
-                    let bytes = member_bytes(member, &mut buffer);
-                    let spot = result.spot(bytes);
                     let weighted = number_or_zero(operand.weight * score);
-                    let score = match spot.score {
-                        None => weighted,
-                        Some(old) => aggregate.join(old, weighted),
-                    };
-                    if spot.score != Some(score) {
-                        result.put(&spot, bytes, score, limits);
-                    }
+                    gathered.merge(member, weighted, |old, new| aggregate.join(old, new));
                     true
                 });
             }
         }
         Operation::Intersection => intersect(&operands, aggregate, |member, score| {
-            result.insert(member_bytes(member, &mut buffer), score, limits);
+            gathered.push(member, score);
             true
         }),
         Operation::Difference => {
-            let Some((first, others)) = operands.split_first() else { return result };
+            let Some((first, others)) = operands.split_first() else { return Vec::new() };
+            let mut buffer = itoa::Buffer::new();
             first.visit(|member, score| {
                 let bytes = member_bytes(member, &mut buffer);
                 if !others.iter().any(|other| other.is(first) || other.score(bytes).is_some()) {
-                    result.insert(bytes, score, limits);
+                    gathered.push(member, score);
                 }
                 true
             });
         }
     }
-    result
+    gathered.ordered()
 }
 
 fn answer(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let request = Request::parse(ctx, args, 1, operation, Purpose::Answer)?;
-    let limits = ctx.state.keyspace.settings.limits;
     let operands = operands(&ctx.state.keyspace, ctx.client.db, &request.sources);
-    let result = combine(operation, operands, request.aggregate, &limits);
-    write_elements(&mut ctx.reply, result.range(0..result.len(), false), request.with_scores);
+    let result = combine(operation, operands, request.aggregate);
+    write_elements(&mut ctx.reply, result.into_iter(), request.with_scores);
     Ok(())
 }
 
@@ -311,8 +302,8 @@ fn store_result(
     let request = Request::parse(ctx, args, 2, operation, Purpose::Store)?;
     let limits = ctx.state.keyspace.settings.limits;
     let operands = operands(&ctx.state.keyspace, ctx.client.db, &request.sources);
-    let mut result = combine(operation, operands, request.aggregate, &limits);
-    result.fit(&limits);
+    let result = combine(operation, operands, request.aggregate);
+    let result = Zset::of_ordered(&result, &limits);
     store(ctx, &args[1], result, event);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::zset_bounds::{By, Part, Window, by};
 use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Ttl, Value};
 use crate::resp::{Args, CommandError, errors};
-use crate::types::{Object, Zset, member_bytes};
+use crate::types::{Object, Zset};
 
 /// What an older form says by its name, and ZRANGE by options.
 #[derive(Clone, Copy, Debug)]
@@ -173,14 +173,9 @@ fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let request = Request::parse(Form { by: None, reverse: None, stores: true }, args, 3)?;
     let (db, key) = (ctx.db(), ctx.key(&args[2]));
     let limits = ctx.state.keyspace.settings.limits;
-    let mut result = Zset::new();
-    if let Some(zset) = read::<Zset>(&mut ctx.state.keyspace, db, &key)? {
-        let ranks = request.ranks(zset);
-        result.prepare(ranks.len(), 0, &limits);
-        for (member, score) in zset.range(ranks, false) {
-            result.insert(member_bytes(member, &mut itoa::Buffer::new()), score, &limits);
-        }
-    }
+    let found = read::<Zset>(&mut ctx.state.keyspace, db, &key)?;
+    let elements = found.map(|zset| zset.range(request.ranks(zset), false).collect::<Vec<_>>());
+    let result = Zset::of_ordered(&elements.unwrap_or_default(), &limits);
     store(ctx, &args[1], result, "zrangestore");
     Ok(())
 }

@@ -46,4 +46,4 @@ pub use stream::{
     Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
     Trim,
 };
-pub use zset::{Elements, LexBound, LexRange, ScoreBound, ScoreRange, Zset};
+pub use zset::{Elements, Gathered, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

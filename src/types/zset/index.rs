@@ -30,8 +30,15 @@ pub(super) struct Hash {
 impl Hash {
     #[inline]
     pub(super) fn of(member: &[u8]) -> Self {
-        let [mark, _, _, _, low @ ..] = pages::hash(member).to_be_bytes();
-        Hash { low: u32::from_be_bytes(low), mark }
+        let [.., a, b, c, d] = pages::hash(member).to_be_bytes();
+        Hash::of_low(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// The hash of which buckets keep this. The mark consists of its upper bits, which decide about a bucket in the largest
+    /// indexes only.
+    #[inline]
+    pub(super) fn of_low(low: u32) -> Self {
+        Hash { low, mark: low.to_be_bytes()[0] }
     }
 }
 

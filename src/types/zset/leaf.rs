@@ -61,7 +61,13 @@ impl Leaf {
     /// The lane of `member`, whose hash has the bits `mark`.
     #[inline]
     pub(super) fn find(&self, mark: u8, member: &[u8]) -> Option<usize> {
-        memchr_iter(mark, &self.marks).find(|&lane| self.member(lane) == member)
+        self.marked(mark).find(|&lane| self.member(lane) == member)
+    }
+
+    /// The lanes of members whose hash has the bits `mark`.
+    #[inline]
+    pub(super) fn marked(&self, mark: u8) -> impl Iterator<Item = usize> {
+        memchr_iter(mark, &self.marks)
     }
 
     /// How many members `is_before` holds for: the first ones.

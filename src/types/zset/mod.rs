@@ -4,6 +4,7 @@
 //! copy of each member, and an index that says in which leaf a member is ([`index`]). With members of 16 bytes that is about
 //! 45 bytes a member, all told. Leaves, inner nodes and buckets are shared between clones until they are written to.
 
+mod gather;
 mod index;
 mod leaf;
 mod leaves;
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use gather::Gathered;
 pub use order::{LexBound, LexRange, ScoreBound, ScoreRange};
 
 use super::Limits;
@@ -184,27 +186,23 @@ impl Zset {
 
 /// Changing.
 impl Zset {
-    /// A large set without members, for results of which nobody knows how many there will be. Like stock's it keeps scores
-    /// of -0, until [`Zset::fit`] makes it a small one.
-    pub fn new_large() -> Self {
-        Self(Form::Large(Arc::default()))
-    }
-
-    /// Makes a result that was put together as a large set a small one, where it fits.
-    pub fn fit(&mut self, limits: &Limits) {
-        let Form::Large(tree) = &self.0 else { return };
-        let (len, mut bytes) = (tree.len(), 0);
-        let few = len as u64 <= limits.zset_entries_max;
-        let fits = |key: Key<'_>| {
-            bytes += key.member.len();
-            key.member.len() <= limits.zset_value_bytes_max
-        };
-        if few && tree.walk(0..len, false).all(fits) && bytes < LISTPACK_BYTES_MAX {
+    /// A set of members that are in its order, each once.
+    pub fn of_ordered(members: &[(PackedItem<'_>, f64)], limits: &Limits) -> Self {
+        let len_of = |member| small::with(member, <[u8]>::len);
+        let bytes = members.iter().map(|&(member, _)| len_of(member)).sum::<usize>();
+        let is_small = members.len() as u64 <= limits.zset_entries_max
+            && members.iter().all(|&(member, _)| len_of(member) <= limits.zset_value_bytes_max)
+            && bytes < LISTPACK_BYTES_MAX;
+        if is_small {
             let mut small = Small::default();
-            // From the back, for each is then put in front of all others.
-            tree.walk(0..len, true).for_each(|key| small.insert(&key));
-            self.0 = Form::Small(small);
+            members.iter().for_each(|&(member, score)| small.push(member, score));
+            return Self(Form::Small(small));
         }
+        let mut tree = Tree::default();
+        for &(member, score) in members {
+            small::with(member, |member| tree.insert(&Key { score, member }));
+        }
+        Self(Form::Large(Arc::new(tree)))
     }
 
     /// Says that `count` members of at most `longest` bytes are about to be added to a set without members.

@@ -66,6 +66,17 @@ impl Small {
         self.0.insert(place, key.member);
     }
 
+    /// Adds a member behind all others.
+    pub(super) fn push(&mut self, member: PackedItem<'_>, score: f64) {
+        match member {
+            PackedItem::Int(number) => self.0.push_integer(number),
+            PackedItem::Bytes(bytes) => self.0.push(bytes),
+        }
+        let mut text = Vec::with_capacity(32);
+        push_score(&mut text, score);
+        self.0.push(&text);
+    }
+
     pub(super) fn remove(&mut self, found: Found) {
         self.0.remove(found.place, 2);
     }

@@ -128,7 +128,7 @@ impl Tree {
         index.scan(cursor, count, |low, number| {
             let leaf = leaves.get(number);
             // Two members of one leaf with the same bits are visited twice: that is allowed.
-            for lane in 0..leaf.len() {
+            for lane in leaf.marked(Hash::of_low(low).mark) {
                 if Hash::of(leaf.member(lane)).low == low {
                     visit(&leaf.key(lane));
                 }

@@ -14,6 +14,7 @@ mod crash;
 mod damage;
 mod disk;
 mod files;
+mod large_values;
 mod limits;
 mod listening;
 mod protocol;

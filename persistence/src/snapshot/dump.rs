@@ -114,10 +114,19 @@ impl<'a> DumpReader<'a> {
     /// Both kinds of [`DumpError`].
     pub fn new(payload: &'a [u8]) -> Result<Self, DumpError> {
         let dump = verify_dump(payload)?;
-        Self::open(&dump).map_err(DumpError::BadData)
+        Self::open(&dump, false).map_err(DumpError::BadData)
     }
 
-    fn open(dump: &Dump<'a>) -> Result<Self, SnapshotError> {
+    /// As [`DumpReader::new`], for who takes collections in blocks ([`ReaderOptions::blocks`](super::ReaderOptions)).
+    ///
+    /// # Errors
+    /// Both kinds of [`DumpError`].
+    pub fn with_blocks(payload: &'a [u8]) -> Result<Self, DumpError> {
+        let dump = verify_dump(payload)?;
+        Self::open(&dump, true).map_err(DumpError::BadData)
+    }
+
+    fn open(dump: &Dump<'a>, blocks: bool) -> Result<Self, SnapshotError> {
         let total = dump.content.len() as u64;
         let mut src = Source::new(dump.content, Some(total), STRING_BYTES_MAX, false);
         src.reading("type");
@@ -127,7 +136,7 @@ impl<'a> DumpReader<'a> {
             src.reading("type");
             code = src.byte()?;
         }
-        let mut values = ValueReader::new();
+        let mut values = ValueReader::new(blocks);
         values.begin(dump.vendor, code, src.offset() - 1);
         Ok(Self { src, values, done: false })
     }

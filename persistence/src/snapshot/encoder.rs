@@ -4,6 +4,8 @@
 //! held back in packed form; when one comes that does not fit the packed form, or one too many, all are written in
 //! the plain form, and the rest follows directly. What is held back is bounded by the thresholds.
 
+mod blocks;
+
 use super::encoding::{
     IntsetWriter, Item, Listpack, ListpackWriter, encoded_bytes, parse_integer, push_integer,
     push_score,
@@ -79,6 +81,11 @@ enum Form {
         held_bytes: usize,
     },
     Stream(Box<StreamEncoder>),
+    /// Nodes of a list or stream, appended as they come.
+    Nodes {
+        of_stream: bool,
+        left: u64,
+    },
 }
 
 /// Encodes values, one after the other, into a buffer of its own.
@@ -169,7 +176,7 @@ impl ValueEncoder {
     /// The part of an incomplete record that will not change any more; it is forgotten by [`Self::drained`].
     pub(crate) fn drainable(&self) -> &[u8] {
         match self.form {
-            Form::Complete | Form::Plain { left: Some(_), .. } => &self.output,
+            Form::Complete | Form::Plain { left: Some(_), .. } | Form::Nodes { .. } => &self.output,
             _ => &[],
         }
     }
@@ -201,6 +208,10 @@ impl ValueEncoder {
                 self.hash_field(field, value, expires_ms)
             }
             Event::ZsetMember { member, score } => self.zset_member(member, score),
+            Event::Packed { shape, bytes } if matches!(self.form, Form::Idle) => {
+                self.packed(shape, bytes)
+            }
+            event if matches!(self.form, Form::Nodes { .. }) => self.node(event),
             event if matches!(self.form, Form::Idle) => self.begin(&event),
             event => match &mut self.form {
                 Form::Stream(stream) => stream.put(event),
@@ -235,6 +246,8 @@ impl ValueEncoder {
                 let stream = StreamEncoder::new(self.options.version, &self.options.thresholds);
                 self.form = Form::Stream(Box::new(stream));
             }
+            Event::ListNodes { nodes } => self.begin_nodes(false, nodes),
+            Event::StreamNodes { nodes } => self.begin_nodes(true, nodes),
             _ => return Err(out_of_order()),
         }
         Ok(())
@@ -481,6 +494,8 @@ impl ValueEncoder {
                 self.finish_zset(members);
             }
             Form::Stream(stream) => stream.finish(&mut self.strings, &mut self.output)?,
+            Form::Nodes { of_stream: false, left: 0 } => {}
+            Form::Nodes { .. } => return Err(unwritable("fewer nodes than said")),
         }
         self.form = Form::Complete;
         Ok(())

@@ -14,6 +14,15 @@
 //! ```
 //!
 //! so neither side needs a whole collection in memory, and the crate needs no types for them.
+//!
+//! Who holds collections in the blocks that snapshots consist of hands these to the writer as they are, and a reader that is
+//! told so ([`ReaderOptions::blocks`](super::ReaderOptions)) hands them out, checked:
+//!
+//! ```text
+//! Packed                             a set, hash or sorted set
+//! ListNodes    ListNode*
+//! StreamNodes  StreamNode*           in place of StreamBegin and the entries
+//! ```
 
 use std::fmt;
 
@@ -109,6 +118,19 @@ pub struct StreamMeta {
     pub max_deleted_id: StreamId,
     /// How many entries were ever added.
     pub entries_added: u64,
+}
+
+/// What a packed block is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackedShape {
+    /// A set: an intset.
+    Intset,
+    /// A set: a listpack of its members.
+    Set,
+    /// A hash: a listpack of fields and values in turn.
+    Hash,
+    /// A sorted set: a listpack of members and scores in turn, in order.
+    Zset,
 }
 
 /// One event; `B` is how bytes are held. See the module for the order of events.
@@ -276,6 +298,37 @@ pub enum EventOf<B> {
         /// The entry's id.
         id: StreamId,
     },
+    /// A whole collection as one block.
+    Packed {
+        /// What it is.
+        shape: PackedShape,
+        /// The block.
+        bytes: B,
+    },
+    /// A list begins that comes in nodes.
+    ListNodes {
+        /// How many.
+        nodes: u64,
+    },
+    /// The next node of a list.
+    ListNode {
+        /// Whether it is a listpack of items, or else one item.
+        packed: bool,
+        /// Listpack or item.
+        bytes: B,
+    },
+    /// A stream begins whose entries come in nodes.
+    StreamNodes {
+        /// How many.
+        nodes: u64,
+    },
+    /// The next node of a stream.
+    StreamNode {
+        /// The id from which those of its entries are counted.
+        base: StreamId,
+        /// A listpack: the master entry and the entries.
+        bytes: B,
+    },
     /// The value is complete.
     ValueEnd,
     /// The snapshot is complete.
@@ -353,6 +406,11 @@ impl<B> EventOf<B> {
                 E::StreamConsumer { name: f(name), seen_ms, active_ms }
             }
             E::StreamConsumerPending { id } => E::StreamConsumerPending { id },
+            E::Packed { shape, bytes } => E::Packed { shape, bytes: f(bytes) },
+            E::ListNodes { nodes } => E::ListNodes { nodes },
+            E::ListNode { packed, bytes } => E::ListNode { packed, bytes: f(bytes) },
+            E::StreamNodes { nodes } => E::StreamNodes { nodes },
+            E::StreamNode { base, bytes } => E::StreamNode { base, bytes: f(bytes) },
             E::ValueEnd => E::ValueEnd,
             E::Eof { checksum } => E::Eof { checksum },
         }
@@ -399,6 +457,9 @@ fn borrowed(event: &OwnedEvent) -> Event<'_> {
         E::StreamConsumer { name, seen_ms, active_ms } => {
             E::StreamConsumer { name, seen_ms: *seen_ms, active_ms: *active_ms }
         }
+        E::Packed { shape, bytes } => E::Packed { shape: *shape, bytes },
+        E::ListNode { packed, bytes } => E::ListNode { packed: *packed, bytes },
+        E::StreamNode { base, bytes } => E::StreamNode { base: *base, bytes },
         // The rest holds no bytes, so turning an empty copy into a borrowed event loses nothing.
         other => other.clone().map(|_| &[][..]),
     }

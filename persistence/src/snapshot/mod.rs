@@ -33,7 +33,8 @@ pub use encoder::{EncoderOptions, ValueEncoder};
 pub use encoding::{EditableListpack, Items, Needle, PackedItem, Place, listpack_item_bytes};
 pub use error::SnapshotError;
 pub use event::{
-    Checksum, Event, EventOf, KeyMeta, ModuleId, OwnedEvent, StreamId, StreamMeta, Vendor,
+    Checksum, Event, EventOf, KeyMeta, ModuleId, OwnedEvent, PackedShape, StreamId, StreamMeta,
+    Vendor,
 };
 pub use format::{REDIS_VERSION_MAX, VALKEY_VERSIONS, VERSION_DEFAULT};
 pub use raw_value::{RawValue, RawValueReader};

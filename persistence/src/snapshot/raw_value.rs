@@ -61,7 +61,7 @@ impl<'f> RawValueReader<'f> {
     pub fn new(file: &'f [u8], options: &ReaderOptions) -> Self {
         let total = Some(file.len() as u64);
         let src = Source::new(&file[..0], total, options.string_bytes_max, false);
-        Self { file, src, values: ValueReader::new(), string: None }
+        Self { file, src, values: ValueReader::new(options.blocks), string: None }
     }
 
     /// Begins to read `value`, whether or not the one before has been read to its end.

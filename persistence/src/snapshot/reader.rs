@@ -17,6 +17,9 @@ pub struct ReaderOptions {
     pub string_bytes_max: u64,
     /// Whether the footer is compared.
     pub verify_checksum: bool,
+    /// Whether collections come in the blocks of which the file consists, where a [`EditableListpack`](super::EditableListpack)
+    /// can be made of them, instead of element by element.
+    pub blocks: bool,
 }
 
 /// Longest string unless told otherwise: packed values hold elements of up to 512 MiB and their own overhead, and
@@ -25,7 +28,12 @@ pub(crate) const STRING_BYTES_MAX: u64 = 1 << 32;
 
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { total: None, string_bytes_max: STRING_BYTES_MAX, verify_checksum: true }
+        Self {
+            total: None,
+            string_bytes_max: STRING_BYTES_MAX,
+            verify_checksum: true,
+            blocks: false,
+        }
     }
 }
 
@@ -75,10 +83,10 @@ impl<R: Read> SnapshotReader<R> {
 
     /// Reads from `inner`. It needs no buffering of its own.
     pub fn with_options(inner: R, options: &ReaderOptions) -> Self {
-        let ReaderOptions { total, string_bytes_max, verify_checksum } = *options;
+        let ReaderOptions { total, string_bytes_max, verify_checksum, blocks } = *options;
         Self {
             src: Source::new(inner, total, string_bytes_max, verify_checksum),
-            values: ValueReader::new(),
+            values: ValueReader::new(blocks),
             stage: Stage::Magic,
             vendor: Vendor::Redis,
             version: 0,

@@ -50,6 +50,8 @@ pub(crate) struct StreamEncoder {
     /// Finished nodes: id and listpack.
     nodes: Vec<(StreamId, Vec<u8>)>,
     meta: Option<StreamMeta>,
+    /// Type and nodes have been written.
+    nodes_are_out: bool,
     groups: Counted,
     pending: Counted,
     consumers: Counted,
@@ -73,6 +75,7 @@ impl StreamEncoder {
             entries: 0,
             nodes: Vec::new(),
             meta: None,
+            nodes_are_out: false,
             groups: Counted::default(),
             pending: Counted::default(),
             consumers: Counted::default(),
@@ -82,8 +85,14 @@ impl StreamEncoder {
         }
     }
 
+    /// For a stream of which type and nodes have been written.
+    pub(crate) fn behind_nodes(version: u32, meta: StreamMeta) -> Self {
+        let new = Self::new(version, &Thresholds::default());
+        Self { meta: Some(meta), nodes_are_out: true, ..new }
+    }
+
     fn with_active_time(&self) -> bool {
-        self.version >= 11
+        kind_in(self.version) == kind::STREAM_3
     }
 
     pub(crate) fn put(&mut self, event: Event<'_>) -> Result<(), SnapshotError> {
@@ -219,8 +228,10 @@ impl StreamEncoder {
     ) -> Result<(), SnapshotError> {
         let meta = self.meta.ok_or_else(|| unwritable("a stream without its numbers"))?;
         self.close_group();
-        output.push(if self.with_active_time() { kind::STREAM_3 } else { kind::STREAM_2 });
-        push_length(self.nodes.len() as u64, output);
+        if !self.nodes_are_out {
+            output.push(kind_in(self.version));
+            push_length(self.nodes.len() as u64, output);
+        }
         for (id, node) in &self.nodes {
             push_plain_string(&id.to_bytes(), output);
             strings.push(node, output);
@@ -233,6 +244,11 @@ impl StreamEncoder {
         self.groups.flush(output);
         Ok(())
     }
+}
+
+/// The type byte of streams in a version.
+pub(crate) fn kind_in(version: u32) -> u8 {
+    if version >= 11 { kind::STREAM_3 } else { kind::STREAM_2 }
 }
 
 /// A node without other limits ends here: servers refuse listpacks of 1 GiB.
@@ -281,7 +297,7 @@ fn push_id(id: StreamId, output: &mut Vec<u8>) {
 }
 
 /// A short string is written as it is.
-fn push_plain_string(bytes: &[u8], output: &mut Vec<u8>) {
+pub(crate) fn push_plain_string(bytes: &[u8], output: &mut Vec<u8>) {
     push_length(bytes.len() as u64, output);
     output.extend_from_slice(bytes);
 }

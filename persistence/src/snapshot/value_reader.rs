@@ -10,7 +10,7 @@ use super::encoding::{Corrupt, Item, Packed, parse_score};
 use super::format::{container, kind};
 use super::source::{Source, Span};
 use super::stream_reader::StreamReader;
-use super::{EventOf, ModuleId, SnapshotError, Vendor};
+use super::{EventOf, ModuleId, PackedShape, SnapshotError, Vendor};
 
 /// An event whose bytes are named, not held.
 pub(crate) type Token = EventOf<Span>;
@@ -66,6 +66,10 @@ enum Stage {
         shape: Shape,
         cursor: Packed,
     },
+    /// Nodes of a list, handed out as they are.
+    Blocks {
+        left: u64,
+    },
     /// Nodes of a list; `with_container` from Redis 7.0 on.
     Nodes {
         with_container: bool,
@@ -83,13 +87,15 @@ pub(crate) struct ValueReader {
     stage: Stage,
     /// Offset of the type byte.
     began_at: u64,
+    /// Collections are handed out in blocks, where they come in blocks of a kind that is still in use.
+    blocks: bool,
     /// The packed collection, or node, being read.
     pub(crate) blob: Vec<u8>,
 }
 
 impl ValueReader {
-    pub(crate) fn new() -> Self {
-        Self { vendor: Vendor::Redis, stage: Stage::End, began_at: 0, blob: Vec::new() }
+    pub(crate) fn new(blocks: bool) -> Self {
+        Self { vendor: Vendor::Redis, stage: Stage::End, began_at: 0, blocks, blob: Vec::new() }
     }
 
     /// Begins a value whose type byte has been read.
@@ -124,6 +130,11 @@ impl ValueReader {
                     None => self.end(),
                 }
             }
+            Stage::Blocks { left: 0 } => self.end(),
+            Stage::Blocks { left } => {
+                *left -= 1;
+                self.list_node(src)
+            }
             Stage::Nodes { .. } => self.list_node_element(src),
             Stage::Stream(stream) => match stream.next(src, &mut self.blob)? {
                 Some(token) => Ok(token),
@@ -154,6 +165,11 @@ impl ValueReader {
     }
 
     fn start<R: Read>(&mut self, code: u8, src: &mut Source<R>) -> Result<Token, SnapshotError> {
+        if self.blocks
+            && let Some(block) = Block::of(code)
+        {
+            return self.block(&block, src);
+        }
         match (self.vendor, code) {
             (_, kind::LIST) => self.plain(Plain::List, "list", src),
             (_, kind::SET) => self.plain(Plain::Set, "set", src),
@@ -271,8 +287,57 @@ impl ValueReader {
         src.reading("list (quicklist)");
         let left = src.length()?;
         src.check_count(left, 1)?;
+        if self.blocks && with_container {
+            self.stage = Stage::Blocks { left };
+            return Ok(Token::ListNodes { nodes: left });
+        }
         self.stage = Stage::Nodes { with_container, left, node: None };
         Ok(Token::ListBegin { len: None })
+    }
+
+    /// Reads a collection of one block, and checks all of it.
+    fn block<R: Read>(
+        &mut self,
+        block: &Block,
+        src: &mut Source<R>,
+    ) -> Result<Token, SnapshotError> {
+        src.reading(block.what);
+        src.string_into(&mut self.blob)?;
+        self.check_blob(block.shape, block.open, src)?;
+        self.stage = Stage::Blocks { left: 0 };
+        Ok(Token::Packed { shape: block.name, bytes: self.whole_blob() })
+    }
+
+    fn check_blob<R: Read>(
+        &self,
+        shape: Shape,
+        open: fn(&[u8]) -> Result<Packed, Corrupt>,
+        src: &mut Source<R>,
+    ) -> Result<(), SnapshotError> {
+        let mut cursor = open(&self.blob).map_err(|corrupt| corrupt_error(src, corrupt))?;
+        while packed_element(shape, &mut cursor, &self.blob, src)?.is_some() {
+            // The text of integers is of no use here.
+            src.begin_event();
+        }
+        Ok(())
+    }
+
+    fn whole_blob(&self) -> Span {
+        Span::Blob { start: 0, len: self.blob.len() }
+    }
+
+    /// Reads a node of a list, and checks all of it.
+    fn list_node<R: Read>(&mut self, src: &mut Source<R>) -> Result<Token, SnapshotError> {
+        src.reading("list node");
+        match src.length()? {
+            container::PLAIN => Ok(Token::ListNode { packed: false, bytes: src.string()? }),
+            container::PACKED => {
+                src.string_into(&mut self.blob)?;
+                self.check_blob(Shape::List, Packed::listpack, src)?;
+                Ok(Token::ListNode { packed: true, bytes: self.whole_blob() })
+            }
+            form => Err(src.malformed(format!("unknown container {form}"))),
+        }
     }
 
     fn list_node_element<R: Read>(&mut self, src: &mut Source<R>) -> Result<Token, SnapshotError> {
@@ -321,6 +386,29 @@ impl ValueReader {
             "The RDB file contains module data I can't load: no matching module type '{name}'"
         );
         Ok(SnapshotError::UnsupportedType { offset: self.began_at, code: kind::MODULE_2, what })
+    }
+}
+
+/// A collection that is one block.
+struct Block {
+    name: PackedShape,
+    shape: Shape,
+    open: fn(&[u8]) -> Result<Packed, Corrupt>,
+    what: &'static str,
+}
+
+impl Block {
+    /// The block that a value of this type consists of.
+    fn of(code: u8) -> Option<Block> {
+        let open = if code == kind::SET_INTSET { Packed::intset } else { Packed::listpack };
+        let (name, shape, what) = match code {
+            kind::SET_INTSET => (PackedShape::Intset, Shape::Set, "set (intset)"),
+            kind::SET_LISTPACK => (PackedShape::Set, Shape::Set, "set (listpack)"),
+            kind::HASH_LISTPACK => (PackedShape::Hash, Shape::Hash, "hash (listpack)"),
+            kind::ZSET_LISTPACK => (PackedShape::Zset, Shape::Zset, "sorted set (listpack)"),
+            _ => return None,
+        };
+        Some(Block { name, shape, open, what })
     }
 }
 

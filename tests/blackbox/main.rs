@@ -16,6 +16,7 @@ mod disk;
 mod files;
 mod limits;
 mod listening;
+mod payloads;
 mod protocol;
 mod pubsub;
 mod replay;

@@ -1,6 +1,8 @@
 //! Values that only payloads hold: clients cannot make them, and stock servers take them with RESTORE.
 
-use highwater_persistence::snapshot::{EncoderOptions, Event, StreamId, StreamMeta, encode_dump};
+use highwater_persistence::snapshot::{
+    EncoderOptions, Event, StreamId, StreamMeta, encode_dump, seal_dump,
+};
 
 use crate::peer::{Request, bulk, words};
 use crate::server::{Server, wait_for};
@@ -79,4 +81,41 @@ fn what_commands_cannot_say_survives_a_rewrite_into_commands() {
         let shown = crate::peer::shown(look);
         assert_eq!(after.escape_ascii().to_string(), before.escape_ascii().to_string(), "{shown}");
     }
+}
+
+/// A small payload may name millions of fields. They are walked over where they lie.
+#[cfg(target_os = "linux")]
+#[test]
+fn millions_of_field_names_take_no_memory_of_their_own() {
+    const NAMES: u32 = 4_000_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &[]);
+    // One entry, none deleted, so many names; the rest is missing.
+    let mut items = vec![1, 1, 0, 1, 0xf3];
+    items.extend_from_slice(&NAMES.to_le_bytes());
+    items.push(5);
+    items.extend((0..NAMES).flat_map(|_| [1, 1]));
+    let total = u32::try_from(6 + items.len() + 1).expect("some megabytes");
+    let node = [&total.to_le_bytes()[..], &[0xff, 0xff], &items, &[0xff]].concat();
+    let mut record = vec![19, 1, 16];
+    record.extend_from_slice(&StreamId::new(1, 1).to_bytes());
+    record.push(0x80);
+    record.extend_from_slice(&total.to_be_bytes());
+    record.extend_from_slice(&node);
+    record.extend_from_slice(&[1, 1, 1, 1, 1, 0, 0, 1, 0]);
+    let payload = seal_dump(record, 10);
+    let restore = [&b"RESTORE"[..], b"s", b"0", &payload].map(<[u8]>::to_vec).to_vec();
+    let before = memory_peak_kb(&server);
+    assert_eq!(server.client().run(&[restore]), [b"-ERR Bad data format\r\n"]);
+    let grown = memory_peak_kb(&server) - before;
+    assert!(grown < 60_000, "{before} kB, then {grown} kB more");
+}
+
+/// The most memory that a server has ever had.
+#[cfg(target_os = "linux")]
+fn memory_peak_kb(server: &Server) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its line");
+    peak.trim().trim_end_matches(" kB").parse().expect("a number")
 }

@@ -113,13 +113,23 @@ impl<'a> DumpReader<'a> {
     /// # Errors
     /// Both kinds of [`DumpError`].
     pub fn new(payload: &'a [u8]) -> Result<Self, DumpError> {
-        let dump = verify_dump(payload)?;
-        Self::open(&dump).map_err(DumpError::BadData)
+        Self::bounded(payload, STRING_BYTES_MAX)
     }
 
-    fn open(dump: &Dump<'a>) -> Result<Self, SnapshotError> {
+    /// As [`DumpReader::new`]. Strings and packed values longer than `string_bytes_max` are refused: compressed ones may claim to be
+    /// eighty times as long as the payload.
+    ///
+    /// # Errors
+    /// Both kinds of [`DumpError`].
+    pub fn bounded(payload: &'a [u8], string_bytes_max: u64) -> Result<Self, DumpError> {
+        let dump = verify_dump(payload)?;
+        let string_bytes_max = string_bytes_max.min(STRING_BYTES_MAX);
+        Self::open(&dump, string_bytes_max).map_err(DumpError::BadData)
+    }
+
+    fn open(dump: &Dump<'a>, string_bytes_max: u64) -> Result<Self, SnapshotError> {
         let total = dump.content.len() as u64;
-        let mut src = Source::new(dump.content, Some(total), STRING_BYTES_MAX, false);
+        let mut src = Source::new(dump.content, Some(total), string_bytes_max, false);
         src.reading("type");
         let mut code = src.byte()?;
         if code == opcode::SLOT_IMPORT_OR_KEY_META && dump.vendor == Vendor::Redis {
@@ -244,6 +254,24 @@ mod tests {
         }
         let longer = seal_dump([content, b"x"].concat(), 10);
         assert!(matches!(decode(&longer), Err(DumpError::BadData(_))));
+    }
+
+    #[test]
+    fn what_a_payload_grows_to_has_a_bound() {
+        let value = vec![b'a'; 5000];
+        let events = [Event::String(&value), Event::ValueEnd];
+        let options = EncoderOptions { compress: true, ..EncoderOptions::default() };
+        let payload = encode_dump(&options, events).unwrap();
+        assert!(payload.len() < 100);
+        let length = |bytes_max| {
+            let mut reader = DumpReader::bounded(&payload, bytes_max)?;
+            match reader.next()? {
+                Some(Event::String(bytes)) => Ok::<_, DumpError>(bytes.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(matches!(length(5000), Ok(5000)));
+        assert!(matches!(length(4999), Err(DumpError::BadData(_))));
     }
 
     #[test]

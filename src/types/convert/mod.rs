@@ -164,11 +164,23 @@ pub fn dump_object(object: &Object, options: &EncoderOptions) -> Result<Vec<u8>,
 /// # Errors
 /// Both kinds of [`DumpError`]; their texts are those that clients match on.
 pub fn restore(payload: &[u8], limits: Limits) -> Result<Built, DumpError> {
+    restore_bounded(payload, limits, u64::MAX)
+}
+
+/// As [`restore`], where no string and no packed part may be longer than `string_bytes_max`, however short it is compressed.
+///
+/// # Errors
+/// Those of [`restore`].
+pub fn restore_bounded(
+    payload: &[u8],
+    limits: Limits,
+    string_bytes_max: u64,
+) -> Result<Built, DumpError> {
     let malformed = |problem: &str| {
         let problem = problem.to_owned();
         DumpError::BadData(SnapshotError::Malformed { offset: 0, reading: "value", problem })
     };
-    let mut reader = DumpReader::new(payload)?;
+    let mut reader = DumpReader::bounded(payload, string_bytes_max)?;
     let mut builder = ValueBuilder::new(0, limits);
     let mut built = None;
     while let Some(event) = reader.next()? {

@@ -528,6 +528,23 @@ fn random_requests_of_the_stream_family() {
     });
 }
 
+/// Errors quote what was sent up to its first zero byte.
+#[test]
+fn a_zero_byte_ends_a_word_that_is_quoted() {
+    Pair::start().check(
+        r#"XADD s 1-1 f v
+        XGROUP CREATE s g 0
+        XCLAIM s g c 0 1-1 "FO\x00O" 1
+        XINFO "STR\x00" s
+        XINFO STREAM s "FU\x00"
+        XGROUP "\x00" s
+        XGROUP SETID s "h\x00h" 0
+        XREADGROUP GROUP "h\x00" c STREAMS s >
+        CLIENT "x\x00y" z
+        "no\x00such" "a\x00b" c"#,
+    );
+}
+
 /// What 7.2 refuses and 7.0 does not: a last id below the highest that was deleted.
 #[test]
 fn the_last_id_stays_above_deleted_ones() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::{DumpError, EncoderOptions, SnapshotError};
 
-use super::arguments::{has_passed, integer, integer_in, is};
+use super::arguments::{has_passed, integer, integer_in, is, string_bytes_max};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::generic_move::as_one_change;
@@ -146,7 +146,8 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(CommandError::new("ERR Invalid TTL value, must be >= 0"));
     }
-    let mut entry = decode(&key, &args[3], ctx.state.keyspace.settings.limits)?;
+    let (limits, bytes_max) = (ctx.state.keyspace.settings.limits, string_bytes_max(ctx));
+    let mut entry = decode(&key, &args[3], limits, bytes_max)?;
     let when_ms = match ttl {
         0 => None,
         moment if options.absolute => Some(moment),
@@ -201,13 +202,19 @@ fn propagate(ctx: &mut Context<'_>, args: Args<'_>, when_ms: i64) {
 }
 
 /// The entry that a payload describes.
-fn decode(key: &KeyRef<'_>, payload: &[u8], limits: Limits) -> Result<Entry, CommandError> {
-    let built = convert::restore(payload, limits).map_err(|error| match error {
-        DumpError::VersionOrChecksum => {
-            CommandError::new("ERR DUMP payload version or checksum are wrong")
-        }
-        DumpError::BadData(_) => CommandError::new("ERR Bad data format"),
-    })?;
+fn decode(
+    key: &KeyRef<'_>,
+    payload: &[u8],
+    limits: Limits,
+    bytes_max: u64,
+) -> Result<Entry, CommandError> {
+    let built =
+        convert::restore_bounded(payload, limits, bytes_max).map_err(|error| match error {
+            DumpError::VersionOrChecksum => {
+                CommandError::new("ERR DUMP payload version or checksum are wrong")
+            }
+            DumpError::BadData(_) => CommandError::new("ERR Bad data format"),
+        })?;
     match built {
         Built::String(bytes) if bytes.len() > EMBEDDED_BYTES_MAX => {
             Ok(Entry::new(key.bytes, Value::Shared(Arc::new(bytes)), None))

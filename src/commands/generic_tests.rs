@@ -1,6 +1,10 @@
 //! Transcripts of the generic family: replies and the log.
 
+use highwater_persistence::snapshot::EncoderOptions;
+
+use crate::keyspace::ExpireMode;
 use crate::node::tests::Bench;
+use crate::types::convert::dump_string;
 
 /// Runs `setup` with nothing recorded, then `lines`, and compares replies and log.
 fn check(setup: &str, lines: &str, replies: &str, log: &str) {
@@ -342,6 +346,26 @@ fn restored_values_are_logged_with_a_moment() {
     assert!(log.starts_with("RESTORE a 1000005000 "), "{log}");
     assert!(log.ends_with(" replace ABSTTL"), "{log}");
     assert_eq!(bench.run("pttl a"), ":5000\r\n");
+}
+
+/// A payload may be compressed to an eightieth. What it becomes is no longer than what could have come as it is, but for what
+/// the log says.
+#[test]
+fn a_payload_grows_to_no_more_than_an_argument_may_have() {
+    let mut bench = Bench::new();
+    let options = EncoderOptions { compress: true, ..EncoderOptions::default() };
+    bench.run("config set proto-max-bulk-len 1mb");
+    for (len, expected) in
+        [(1 << 20, &b"+OK\r\n"[..]), ((1 << 20) + 1, b"-ERR Bad data format\r\n")]
+    {
+        let payload = dump_string(&vec![b'a'; len], &options);
+        assert!(payload.len() < 20_000);
+        assert_eq!(request(&mut bench, &[b"restore", b"k", b"0", &payload, b"replace"]), expected);
+        bench.node.state.keyspace.expire_mode = ExpireMode::Ignore;
+        let obeyed: &[&[u8]] = &[b"restore", b"k", b"0", &payload, b"replace"];
+        assert_eq!(request(&mut bench, obeyed), b"+OK\r\n");
+        bench.node.state.keyspace.expire_mode = ExpireMode::Delete;
+    }
 }
 
 #[test]

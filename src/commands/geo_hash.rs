@@ -33,10 +33,8 @@ impl Place {
     }
 
     /// The place that the score of a member stands for: the middle of its cell.
-    #[expect(clippy::cast_possible_truncation, reason = "scores that name no cell may mean any")]
-    #[expect(clippy::cast_sign_loss, reason = "scores that name no cell may mean any")]
     pub(super) fn of_score(score: f64) -> Place {
-        let area = Cell { bits: score as i64 as u64, steps: STEPS_MAX }.area();
+        let area = Cell { bits: bits_of(score), steps: STEPS_MAX }.area();
         let middle = |from: f64, to: f64, max: f64| ((from + to) / 2.0).clamp(-max, max);
         Place {
             longitude: middle(area.west, area.east, LONGITUDE_MAX),
@@ -178,6 +176,20 @@ impl Cell {
     pub(super) fn scores(self) -> (f64, f64) {
         let shift = 52 - 2 * u32::from(self.steps);
         ((self.bits << shift) as f64, ((self.bits + 1) << shift) as f64)
+    }
+}
+
+/// The number of the cell that a score names. One that names none gives what stock servers make of it on x86.
+#[expect(clippy::cast_possible_truncation, reason = "numbers below -2^63 count as that")]
+#[expect(clippy::cast_sign_loss, reason = "negative numbers wrap")]
+fn bits_of(score: f64) -> u64 {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    if score >= 2.0 * TWO_TO_63 {
+        0
+    } else if score >= TWO_TO_63 {
+        score as u64
+    } else {
+        score as i64 as u64
     }
 }
 

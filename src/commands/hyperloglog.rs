@@ -35,6 +35,25 @@ pub(super) fn registers(value: ValueRef<'_>) -> Result<(&[u8], Encoding), Comman
     }
 }
 
+/// Changes the HyperLogLog of an entry, which counts as changed if that succeeds.
+///
+/// # Errors
+/// Those of `change`, and what [`registers`] says. Nothing has changed then: what is logged must not fail on others.
+fn change(
+    entry: &mut EntryMut<'_>,
+    change: impl FnOnce(&mut Vec<u8>) -> Result<(), Problem>,
+) -> Result<(), CommandError> {
+    let (bytes, _) = registers(entry.value())?;
+    match hyperloglog::draft(bytes).map_err(refused)? {
+        None => change(opened(entry)).map_err(refused),
+        Some(mut draft) => {
+            change(&mut draft).map_err(refused)?;
+            *opened(entry) = draft;
+            Ok(())
+        }
+    }
+}
+
 /// The HyperLogLog of an entry, which counts as changed from now on.
 pub(super) fn opened<'e>(entry: &'e mut EntryMut<'_>) -> &'e mut Vec<u8> {
     entry.string_mut().expect("it was looked at")
@@ -80,7 +99,7 @@ fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Adds the arguments from index 2 on to the HyperLogLog at `key`, and says whether it changed; `None` if there is none.
 ///
 /// # Errors
-/// The value is something else, or corrupt. Elements in front of the one that showed it have been added.
+/// The value is something else, or corrupt. Nothing was added then; stock servers keep what they had added by then to themselves.
 fn add_to_existing(
     ctx: &mut Context<'_>,
     key: &KeyRef<'_>,
@@ -99,11 +118,13 @@ fn add_to_existing(
             break mark;
         }
     };
-    let bytes = opened(&mut entry);
-    for mark in std::iter::once(first).chain(marks) {
-        mark.apply(bytes, bytes_max).map_err(refused)?;
-    }
-    hyperloglog::forget_count(bytes);
+    change(&mut entry, |bytes| {
+        for mark in std::iter::once(first).chain(marks) {
+            mark.apply(bytes, bytes_max)?;
+        }
+        hyperloglog::forget_count(bytes);
+        Ok(())
+    })?;
     Ok(Some(true))
 }
 
@@ -195,7 +216,7 @@ fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key, bytes_max) = (ctx.db(), ctx.key(&args[1]), sparse_bytes_max(ctx));
     let union = union(ctx, args.iter_from(1))?;
     if let Some(mut entry) = ctx.state.keyspace.lookup_mut(db, &key, Access::WRITE) {
-        union.apply(opened(&mut entry), bytes_max).map_err(refused)?;
+        change(&mut entry, |bytes| union.apply(bytes, bytes_max))?;
     } else {
         let mut bytes = hyperloglog::new();
         union.apply(&mut bytes, bytes_max).map_err(refused)?;

@@ -61,8 +61,9 @@ fn positions(find: Find, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::R
         Find::AllBehind { word } => Some(behind(word, args).unwrap_or(0..0).step_by(1)),
         Find::HalfBehind { word, .. } => {
             let all = streams_behind(word, args)?;
-            let is_even = all.len().is_multiple_of(2);
-            (is_even && !all.is_empty()).then(|| (all.start..all.start + all.len() / 2).step_by(1))
+            // Of an odd number the half that is there for certain; the command refuses it.
+            let half = all.len() / 2;
+            (half > 0).then(|| (all.start..all.start + half).step_by(1))
         }
     }
 }
@@ -164,6 +165,8 @@ mod tests {
         reads("xread count 1 block 0 STREAMS a 0", Some(&[6]));
         reads("xreadgroup group streams streams noack streams a >", Some(&[6]));
         reads("xread streams a", None);
+        reads("xread streams a b 0", Some(&[2]));
+        reads("xread streams a b c 0 0", Some(&[2, 3]));
         reads("xread streams", None);
         reads("xread count streams a 0", None);
         let stored = Find::BehindLast { word: "STORE" };

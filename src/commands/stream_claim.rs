@@ -205,12 +205,14 @@ fn claim_one(
         None if claim.force => 1,
         _ => return Claimed::No,
     };
-    let raised = before.wrapping_add(u64::from(!claim.just_id));
-    let pending = Pending {
+    let mut pending = Pending {
         delivered_ms: claim.delivered_ms,
-        deliveries: claim.deliveries.unwrap_or(raised),
+        deliveries: claim.deliveries.unwrap_or(before),
         consumer,
     };
+    if claim.deliveries.is_none() && !claim.just_id {
+        pending.raise();
+    }
     let (_, reading) = stream.get_mut().group_mut(group).expect("the caller has looked");
     reading.deliver(id, pending);
     reading.consumer_mut(consumer).active_ms = Some(claim.now_ms);

@@ -6,7 +6,10 @@ use highwater_persistence::snapshot::StreamId;
 
 use super::context::Context;
 use super::stream_id::IdText;
-use crate::types::{Group, Pending};
+use crate::types::{COUNT_MAX, Group, Pending};
+
+/// Ids of one XCLAIM.
+const IDS_MAX: usize = 1000;
 
 /// An entry whose pending state has changed.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ struct Claimed {
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     claimed: Vec<Claimed>,
+    /// What was claimed had been delivered to its consumer before.
+    repeats: bool,
     /// A consumer that was created.
     created: Option<Arc<[u8]>>,
     /// What the group has read up to, if that changed and no claim says it.
@@ -51,6 +56,11 @@ impl Deliveries {
         self.read = Some((group.last_id, group.entries_read));
     }
 
+    /// Says that the entries go to the consumer that has them already, at one moment.
+    pub(super) fn repeat(&mut self) {
+        self.repeats = true;
+    }
+
     /// Whether an entry was claimed.
     pub(super) fn has_claims(&self) -> bool {
         !self.claimed.is_empty()
@@ -66,6 +76,12 @@ impl Deliveries {
         self.read = None;
     }
 
+    /// Whether one command says both. Deliveries are told one by one, as stock servers tell them; what is repeated they keep to
+    /// themselves, and it may be much.
+    fn is_one_command(&self, one: &Claimed, next: &Claimed) -> bool {
+        self.repeats && one.deliveries == next.deliveries
+    }
+
     /// Hands all of it to the log; nothing else of the request goes there.
     pub(super) fn log(self, ctx: &mut Context<'_>, key: &[u8], group: &[u8]) {
         ctx.no_effect();
@@ -75,29 +91,13 @@ impl Deliveries {
         if let Some(name) = self.created.as_ref().filter(|name| !by_claim(name)) {
             ctx.effect(&[b"XGROUP", b"CREATECONSUMER", key, group, name]);
         }
-        for claimed in &self.claimed {
-            let (mut ms, mut times) = (itoa::Buffer::new(), itoa::Buffer::new());
-            ctx.effect(&[
-                b"XCLAIM",
-                key,
-                group,
-                &claimed.consumer,
-                b"0",
-                IdText::new(claimed.id).as_bytes(),
-                b"TIME",
-                ms.format(claimed.delivered_ms).as_bytes(),
-                b"RETRYCOUNT",
-                times.format(claimed.deliveries).as_bytes(),
-                b"FORCE",
-                b"JUSTID",
-                b"LASTID",
-                IdText::new(claimed.last_id).as_bytes(),
-            ]);
+        for claims in self.claimed.chunk_by(|one, next| self.is_one_command(one, next)) {
+            claims.chunks(IDS_MAX).for_each(|claims| log_claims(ctx, key, group, claims));
         }
         if let Some((last_id, entries_read)) = self.read {
             let mut buffer = itoa::Buffer::new();
             let read: &[u8] = match entries_read {
-                Some(read) => buffer.format(read).as_bytes(),
+                Some(read) => buffer.format(read.min(COUNT_MAX)).as_bytes(),
                 None => b"-1",
             };
             let last_id = IdText::new(last_id);
@@ -112,4 +112,22 @@ impl Deliveries {
             ]);
         }
     }
+}
+
+/// Logs claims that differ in their ids alone.
+fn log_claims(ctx: &mut Context<'_>, key: &[u8], group: &[u8], claims: &[Claimed]) {
+    const WORDS: usize = 13;
+    let Some(claimed) = claims.first() else { return };
+    let (mut ms, mut times) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (ms, times) =
+        (ms.format(claimed.delivered_ms), times.format(claimed.deliveries.min(COUNT_MAX)));
+    let (db, last_id) = (ctx.db(), IdText::new(claimed.last_id));
+    let front: [&[u8]; 5] = [b"XCLAIM", key, group, &claimed.consumer, b"0"];
+    let options = [&b"TIME"[..], ms.as_bytes(), b"RETRYCOUNT", times.as_bytes()];
+    let flags = [&b"FORCE"[..], b"JUSTID", b"LASTID", last_id.as_bytes()];
+    ctx.state.keyspace.effects.push_with(db, WORDS + claims.len(), |words| {
+        front.into_iter().for_each(|word| words.arg(word));
+        claims.iter().for_each(|claimed| words.arg(IdText::new(claimed.id).as_bytes()));
+        options.into_iter().chain(flags).for_each(|word| words.arg(word));
+    });
 }

@@ -357,6 +357,7 @@ fn repeat(
     reply: &mut Reply<'_>,
     deliveries: &mut Deliveries,
 ) {
+    deliveries.repeat();
     let (position, mut count) = (reply.position(), 0);
     let mut start = next_id(after);
     while count < reader.count {
@@ -376,7 +377,7 @@ fn repeat(
         let (_, group) = stream.get_mut().group_mut(reader.group).expect("the caller has looked");
         let mut pending = *group.pending_entry(id).expect("its consumer has it");
         pending.delivered_ms = reader.now_ms;
-        pending.deliveries = pending.deliveries.wrapping_add(1);
+        pending.raise();
         group.deliver(id, pending);
         deliveries.claim(group, id, &pending);
     }

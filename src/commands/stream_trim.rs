@@ -2,7 +2,7 @@
 
 use super::arguments::{integer, is, must_obey};
 use super::context::Context;
-use super::stream_id::{GivenId, IdText, parse_given_id, parse_id};
+use super::stream_id::{GivenId, IdText, parse_given_id, parse_strict_id};
 use crate::resp::{Args, CommandError, errors};
 use crate::types::{Entries, Keep, MAX_ID, Trim};
 
@@ -59,7 +59,7 @@ pub(super) fn parse(
         }
         at += 1;
     }
-    let Some((trim, _)) = &mut options.trim else {
+    if options.trim.is_none() {
         if limit.is_some_and(|limit| limit > 0) {
             return Err(
                 "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
@@ -69,18 +69,21 @@ pub(super) fn parse(
         if !is_xadd {
             return Err("ERR syntax error, XTRIM must be called with a trimming strategy".into());
         }
-        return Ok(options);
-    };
+    }
     // What the log says was decided where it was written.
-    if !must_obey(ctx) {
-        if limit.is_some() && !trim.whole_nodes {
+    if must_obey(ctx) {
+        return Ok(options);
+    }
+    match &mut options.trim {
+        Some((trim, _)) if trim.whole_nodes => {
+            trim.entries_max = limit.unwrap_or_else(|| default_limit(ctx));
+        }
+        _ if limit.is_some() => {
             return Err(
                 "ERR syntax error, LIMIT cannot be used without the special ~ option".into()
             );
         }
-        if trim.whole_nodes {
-            trim.entries_max = limit.unwrap_or_else(|| default_limit(ctx));
-        }
+        _ => {}
     }
     Ok(options)
 }
@@ -98,7 +101,7 @@ fn strategy(args: Args<'_>, at: usize, is_second: bool) -> Result<(Trim, usize),
         let error = CommandError::new("ERR The MAXLEN argument must be >= 0.");
         Keep::Last(u64::try_from(integer(threshold)?).map_err(|_| error)?)
     } else {
-        Keep::From(parse_id(threshold, 0)?)
+        Keep::From(parse_strict_id(threshold, 0)?)
     };
     Ok((Trim { keep, whole_nodes, entries_max: 0 }, threshold_at))
 }

@@ -1,20 +1,22 @@
 //! A base of commands instead of a snapshot (`aof-use-rdb-preamble no`).
 
-use std::convert::Infallible;
 use std::io::{self, Write};
+
+use highwater_persistence::snapshot::EncoderOptions;
 
 use crate::keyspace::{ValueRef, WalkBatch, WalkEntry};
 use crate::node::Begun;
 use crate::resp::inline::encode_into;
 use crate::state::stream::select_command;
-use crate::types::convert::write_commands;
+use crate::types::convert::{dump_object, write_commands};
 
 /// What is written at once, roughly, in bytes.
 const SOME_BYTES: usize = 1 << 20;
 
-/// Writes what a walk gives as commands. `step` fills a batch and says whether the walk has ended.
+/// Writes what a walk gives as commands; `options` are those of payloads, for what no other command says. `step` fills a batch and says whether the walk has ended.
 pub(super) fn write(
     begun: &Begun,
+    options: &EncoderOptions,
     sink: &mut impl Write,
     mut step: impl FnMut(&mut WalkBatch) -> io::Result<bool>,
 ) -> io::Result<()> {
@@ -36,7 +38,7 @@ pub(super) fn write(
                 db = Some(entry.db);
                 out.extend_from_slice(&select_command(entry.db));
             }
-            write_entry(&mut out, &entry);
+            write_entry(&mut out, &entry, options)?;
             if out.len() >= SOME_BYTES {
                 sink.write_all(&out)?;
                 out.clear();
@@ -51,7 +53,11 @@ pub(super) fn write(
     }
 }
 
-fn write_entry(out: &mut Vec<u8>, entry: &WalkEntry<'_>) {
+fn write_entry(
+    out: &mut Vec<u8>,
+    entry: &WalkEntry<'_>,
+    options: &EncoderOptions,
+) -> io::Result<()> {
     match entry.value {
         ValueRef::Str(bytes) => encode_into(out, &[b"SET", entry.key, bytes]),
         ValueRef::Int(number) => {
@@ -59,14 +65,17 @@ fn write_entry(out: &mut Vec<u8>, entry: &WalkEntry<'_>) {
             encode_into(out, &[b"SET", entry.key, digits.as_bytes()]);
         }
         ValueRef::Object(object) => {
-            let Ok(()) = write_commands(object, entry.key, |words| {
-                encode_into(out, words);
-                Ok::<_, Infallible>(())
-            });
+            let start = out.len();
+            if write_commands(object, entry.key, |words| encode_into(out, words)).is_err() {
+                out.truncate(start);
+                let payload = dump_object(object, options).map_err(io::Error::other)?;
+                encode_into(out, &[b"RESTORE", entry.key, b"0", &payload]);
+            }
         }
     }
     if let Some(when) = entry.expiry_ms {
         let digits = when.to_string();
         encode_into(out, &[b"PEXPIREAT", entry.key, digits.as_bytes()]);
     }
+    Ok(())
 }

@@ -386,7 +386,10 @@ fn write_base(
     let mut sink =
         SyncedFile { file: Arc::clone(&file), unsynced: 0, step: sync_step(config, base) };
     if base && !config.aof_use_rdb_preamble {
-        super::resp_base::write(begun, &mut sink, |batch| step(shared, begun, base, batch))?;
+        let options = crate::commands::dump::encoder_options(config);
+        super::resp_base::write(begun, &options, &mut sink, |batch| {
+            step(shared, begun, base, batch)
+        })?;
     } else {
         write_snapshot(shared, config, begun, base, sink).map_err(io::Error::other)?;
     }

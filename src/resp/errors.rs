@@ -142,8 +142,10 @@ pub fn unknown_subcommand(name: &str, subcommand: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR unknown subcommand '{shown}'. Try {name} HELP."))
 }
 
-/// Text of unknown encoding for an error line: line ends become spaces, other bytes stay as they are where they are text.
+/// Text of unknown encoding for an error line: line ends become spaces, other bytes stay as they are where they are text. A zero
+/// byte ends it, as in stock servers.
 pub fn printable(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")
 }
 
@@ -159,6 +161,10 @@ mod tests {
             "ERR unknown command 'foo', with args beginning with: 'a' 'b  c' "
         );
         assert_eq!(error.code(), "ERR");
+        let error = unknown_command(b"a\0b", [&b"\0c"[..], b"d\0"].iter());
+        assert_eq!(error.text(), "ERR unknown command 'a', with args beginning with: '' 'd' ");
+        let error = unknown_subcommand("xinfo", b"a\0b");
+        assert_eq!(error.text(), "ERR unknown subcommand 'a'. Try XINFO HELP.");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use object::Object;
 pub use pages::{Record, fix_order};
 pub use set::{Member, Set, member_bytes};
 pub use stream::{
-    Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range, Refused, Stream,
-    Trim,
+    COUNT_MAX, Consumer, ConsumerNumber, Entries, Entry, Group, Keep, MAX_ID, Pending, Range,
+    Refused, Stream, Trim,
 };
 pub use zset::{Elements, Gathered, LexBound, LexRange, ScoreBound, ScoreRange, Zset};

@@ -17,6 +17,7 @@ mod files;
 mod large_values;
 mod limits;
 mod listening;
+mod payloads;
 mod protocol;
 mod pubsub;
 mod replay;

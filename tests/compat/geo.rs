@@ -221,3 +221,16 @@ fn many_places_are_found_in_the_same_order() {
         );
     });
 }
+
+/// Any score may stand beside those of places.
+#[test]
+fn scores_that_name_no_cell_show_as_in_stock() {
+    Pair::start().check(
+        "ZADD odd 1e20 a inf b -1 c -inf d 18446744073709551615 e 1e19 f -1e30 g 9223372036854775808 h
+         ZADD odd 4503599627370496 i 5e15 j -5.5 k -9.3e18 l 3.7e15 m 9.3e18 n 1.7e19 o
+         GEOPOS odd a b c d e f g h i j k l m n o
+         GEOHASH odd a b c d e f g h i j k l m n o
+         GEODIST odd a m
+         GEODIST odd f h",
+    );
+}

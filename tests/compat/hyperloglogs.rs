@@ -169,6 +169,48 @@ fn settings_and_odd_strings_are_met_as_in_stock() {
     );
 }
 
+/// A request that answers an error changes nothing and is in no log: it would stop replicas.
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let mut pair = Pair::start_with_log();
+    // 64 registers of 16384; all, the last run without its second byte; too many.
+    pair.check(
+        r#"PFADD one e0
+        SET few "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x3f"
+        PFADD few e70 e71
+        PFADD few e71
+        PFADD few
+        PFMERGE few one
+        PFCOUNT few
+        SET half "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x41\xfe\x7e"
+        PFCOUNT half
+        PFADD half e0
+        PFCOUNT half
+        SET half "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x41\xfe\x7e"
+        PFMERGE half one
+        PFCOUNT half
+        PFMERGE half one
+        SET many "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x7f\xff\x7f\xff"
+        PFADD many e0
+        PFMERGE many one
+        PFCOUNT many"#,
+    );
+    let mut lasting = words("PFADD half");
+    lasting.extend((0..40).map(|number: u32| format!("e{number}").into_bytes()));
+    assert_eq!(pair.ours.run(&[lasting, words("PFCOUNT half")]).concat(), b":1\r\n:40\r\n");
+    let few = pair.ours.run(&[words("GET few")]);
+    assert_eq!(crate::peer::bulk(&few[0]), b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x3f");
+    let log = pair.ours.take_log();
+    let mut copy = crate::ours::Ours::start(|_| {});
+    for (request, reply) in log.iter().zip(copy.run(&log)) {
+        assert_ne!(reply[0], b'-', "{} answers {}", shown(request), reply.escape_ascii());
+    }
+    for key in ["few", "half", "many"] {
+        let get = [words(&format!("GET {key}"))];
+        assert_eq!(copy.run(&get), pair.ours.run(&get));
+    }
+}
+
 /// What PFCOUNT stores reaches the log, and only that.
 #[test]
 fn effects_are_those_of_stock() {

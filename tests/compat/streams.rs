@@ -42,6 +42,9 @@ const WRONG: &[&str] = &[
     "XADD s MAXLEN 5 MINID 3 1-* f v",
     "XADD s MAXLEN 5 LIMIT 3 1-* f v",
     "XADD s LIMIT 3 1-* f v",
+    "XADD s LIMIT 0 99-0 f v",
+    "XADD s MINID - 99-0 f v",
+    "XADD s MINID + 99-0 f v",
     "XADD s MINID x 1-* f v",
     "XADD string 1-* f v",
     "XADD nomk NOMKSTREAM 1-* f v",
@@ -52,6 +55,9 @@ const WRONG: &[&str] = &[
     "XTRIM s MAXLEN 5 LIMIT 0",
     "XTRIM s MAXLEN ~ 5 LIMIT -1",
     "XTRIM s MAXLEN ~ 5 LIMIT x",
+    "XTRIM s MINID -",
+    "XTRIM s MINID +",
+    "XTRIM s MINID ~ +",
     "XTRIM s LIMIT 5",
     "XTRIM s LIMIT 0 x",
     "XTRIM s MAXLEN 5 MAXLEN 6",
@@ -520,6 +526,23 @@ fn random_requests_of_the_stream_family() {
         }
         pair.ours.node.state.keyspace.check_invariants();
     });
+}
+
+/// Errors quote what was sent up to its first zero byte.
+#[test]
+fn a_zero_byte_ends_a_word_that_is_quoted() {
+    Pair::start().check(
+        r#"XADD s 1-1 f v
+        XGROUP CREATE s g 0
+        XCLAIM s g c 0 1-1 "FO\x00O" 1
+        XINFO "STR\x00" s
+        XINFO STREAM s "FU\x00"
+        XGROUP "\x00" s
+        XGROUP SETID s "h\x00h" 0
+        XREADGROUP GROUP "h\x00" c STREAMS s >
+        CLIENT "x\x00y" z
+        "no\x00such" "a\x00b" c"#,
+    );
 }
 
 /// What 7.2 refuses and 7.0 does not: a last id below the highest that was deleted.

@@ -161,6 +161,110 @@ fn replaying_the_log_gives_the_same_streams() {
     assert_eq!(seen(&mut copy), seen(&mut ours));
 }
 
+/// Plays what `lines` leave in the log into another node, where nothing may fail; both then look the same.
+fn replays(ours: &mut Ours, lines: &str, looks: &[&str]) {
+    let mut copy = Ours::start(|_| {});
+    let requests: Vec<Request> =
+        lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(words).collect();
+    ours.run(&requests);
+    let log = ours.take_log();
+    for (request, reply) in log.iter().zip(copy.run(&log)) {
+        assert_ne!(reply[0], b'-', "{} answers {}", shown(request), reply.escape_ascii());
+    }
+    let looks: Vec<Request> = looks.iter().map(|look| words(look)).collect();
+    assert_eq!(copy.run(&looks), ours.run(&looks));
+}
+
+/// Commands have no words for counts of 64 bits.
+#[test]
+fn counts_end_where_commands_cannot_tell_them() {
+    let mut ours = Ours::start(|_| {});
+    replays(
+        &mut ours,
+        "XADD s 1-1 a b
+         XADD s 1-2 a b
+         XGROUP CREATE s g 0 ENTRIESREAD 9223372036854775807
+         XREADGROUP GROUP g c COUNT 1 STREAMS s >
+         XREADGROUP GROUP g c NOACK STREAMS s >
+         XCLAIM s g c 0 1-1 RETRYCOUNT 9223372036854775807 JUSTID
+         XREADGROUP GROUP g c STREAMS s 0
+         XCLAIM s g c 0 1-1
+         XAUTOCLAIM s g c 0 0",
+        &["XINFO GROUPS s"],
+    );
+    let found = ours.run(&[words("XPENDING s g - + 9"), words("XINFO GROUPS s")]);
+    assert!(found[0].ends_with(b":9223372036854775807\r\n"), "{}", found[0].escape_ascii());
+}
+
+/// A payload may hold larger ones.
+#[test]
+fn counts_of_payloads_end_there_too() {
+    use highwater_persistence::snapshot::{
+        EncoderOptions, Event, StreamId, StreamMeta, encode_dump,
+    };
+    let (id, last_id) = (StreamId::new(1, 1), StreamId::new(1, 2));
+    let field = Event::StreamField { field: b"f", value: b"v" };
+    let events = [
+        Event::StreamBegin,
+        Event::StreamEntry { id, fields: 1 },
+        field,
+        Event::StreamEntry { id: last_id, fields: 1 },
+        field,
+        Event::StreamMeta(StreamMeta {
+            length: 2,
+            last_id,
+            first_id: id,
+            max_deleted_id: StreamId::ZERO,
+            entries_added: 2,
+        }),
+        Event::StreamGroup { name: b"g", last_id: id, entries_read: Some(1 << 63) },
+        Event::StreamPending { id, delivered_ms: 5, deliveries: u64::MAX },
+        Event::StreamConsumer { name: b"c", seen_ms: 5, active_ms: None },
+        Event::StreamConsumerPending { id },
+        Event::ValueEnd,
+    ];
+    let payload = encode_dump(&EncoderOptions::default(), events).expect("it can be written");
+    let mut ours = Ours::start(|_| {});
+    let restore = [&b"RESTORE"[..], b"s", b"0", &payload].map(<[u8]>::to_vec).to_vec();
+    assert_eq!(ours.run(&[restore]), [b"+OK\r\n"]);
+    replays(
+        &mut ours,
+        "XCLAIM s g c 0 1-1 JUSTID
+         XCLAIM s g c 0 1-9 LASTID 1-1
+         XREADGROUP GROUP g c NOACK STREAMS s >
+         XREADGROUP GROUP g c STREAMS s 0",
+        &["XINFO GROUPS s"],
+    );
+}
+
+/// Each repetition changes times and counts, which stock servers keep to themselves. Here a command tells many of them.
+#[test]
+fn repetitions_are_told_together() {
+    let mut ours = Ours::start(|_| {});
+    let lines: String = (1..=2500).map(|id| format!("XADD s {id}-1 f v\n")).collect();
+    ours.run(&lines.lines().map(words).collect::<Vec<_>>());
+    ours.run(
+        &[
+            "XGROUP CREATE s g 0",
+            "XREADGROUP GROUP g c STREAMS s >",
+            "XREADGROUP GROUP g c COUNT 10 STREAMS s 1200-1",
+        ]
+        .map(words),
+    );
+    let before = ours.take_log();
+    let mut copy = Ours::start(|_| {});
+    copy.run(&before);
+    ours.run(&[words("XREADGROUP GROUP g c STREAMS s 0")]);
+    let log = ours.take_log();
+    let claims: Vec<usize> =
+        log.iter().filter(|request| request[0] == b"XCLAIM").map(Vec::len).collect();
+    assert_eq!(claims, [1000 + 13, 200 + 13, 10 + 13, 1000 + 13, 290 + 13]);
+    copy.run(&log);
+    assert_eq!(seen(&mut copy), seen(&mut ours));
+    let counts = ours.run(&["XPENDING s g 1210 1210 1", "XPENDING s g 1211 1211 1"].map(words));
+    assert!(counts[0].ends_with(b":3\r\n") && counts[1].ends_with(b":2\r\n"));
+}
+
 #[test]
 fn ids_follow_the_time() {
     let mut ours = Ours::start(|_| {});

@@ -2,6 +2,7 @@
 
 use highwater::clock::mono_us;
 use highwater::keyspace::Slot;
+use highwater_persistence::snapshot::{EncoderOptions, Event, StreamId, StreamMeta, encode_dump};
 
 use crate::jobs::{begin, ended, jobs, move_slots, rest, wait_until};
 use crate::member::{Kind, Member};
@@ -67,11 +68,11 @@ fn slots_move_with_all_that_is_in_them() {
     let before = digests(from, &names);
     let job = move_slots(from, RANGE, to);
     assert_eq!(job["operation"], "EXPORT");
-    assert_eq!((job["keys_sent"].as_str(), job["keys_total"].as_str()), ("314", "314"));
+    assert_eq!((job["keys_sent"].as_str(), job["keys_total"].as_str()), ("315", "315"));
     assert_eq!(digests(to, &names), before);
     let ttl: i64 = to.ask(&format!("PTTL {}t", tags[1])).trim_end()[1..].parse().unwrap();
     assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
-    assert_eq!((dbsize(from), dbsize(to)), (0, 314));
+    assert_eq!((dbsize(from), dbsize(to)), (0, 315));
     let tag = &tags[4];
     let pending = to.ask(&format!("XPENDING {tag}stream-20000 g"));
     assert!(pending.starts_with("*4\r\n:7\r\n"), "{pending}");
@@ -139,7 +140,32 @@ fn collections(at: &Member, tag: &str) -> Vec<String> {
         at.ask(&format!("HEXPIREAT {} 9999999999 FIELDS 1 f7", key("hash")));
         names.extend(["list", "set", "hash", "zset", "stream"].map(key));
     }
+    let bare = format!("{tag}bare");
+    let restore = [b"RESTORE", bare.as_bytes(), b"0", &bare_entries()].map(<[u8]>::to_vec).to_vec();
+    assert_eq!(at.client().run(&[restore]), [b"+OK\r\n"]);
+    names.push(bare);
     names
+}
+
+/// The payload of a stream that takes 700 KB, with entries that have no fields: no command makes such.
+fn bare_entries() -> Vec<u8> {
+    const ENTRIES: u64 = 7000;
+    let ids = (1..=ENTRIES).map(|seq| StreamId::new(1, seq));
+    let value = [b'v'; 200];
+    let entries = ids.flat_map(|id| {
+        let fields = id.seq % 2;
+        let field = Event::StreamField { field: b"f", value: &value };
+        std::iter::once(Event::StreamEntry { id, fields }).chain((fields > 0).then_some(field))
+    });
+    let meta = Event::StreamMeta(StreamMeta {
+        length: ENTRIES,
+        last_id: StreamId::new(1, ENTRIES),
+        first_id: StreamId::new(1, 1),
+        max_deleted_id: StreamId::ZERO,
+        entries_added: ENTRIES,
+    });
+    let events = std::iter::once(Event::StreamBegin).chain(entries).chain([meta, Event::ValueEnd]);
+    encode_dump(&EncoderOptions::default(), events).expect("it can be written")
 }
 
 /// Writers that send all they can, without a pause: the target gets all of it, and in time, since they are made to wait for it.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::encoder::{EncoderOptions, ValueEncoder};
 use super::format::{DUMP_FOOTER_BYTES, opcode, vendor_of_version};
-use super::reader::{STRING_BYTES_MAX, skip_key_metadata};
+use super::reader::{ReaderOptions, STRING_BYTES_MAX, skip_key_metadata};
 use super::source::Source;
 use super::value_reader::{Token, ValueReader};
 use super::{Event, SnapshotError, Vendor};
@@ -113,22 +113,23 @@ impl<'a> DumpReader<'a> {
     /// # Errors
     /// Both kinds of [`DumpError`].
     pub fn new(payload: &'a [u8]) -> Result<Self, DumpError> {
-        let dump = verify_dump(payload)?;
-        Self::open(&dump, false).map_err(DumpError::BadData)
+        Self::with_options(payload, &ReaderOptions::default())
     }
 
-    /// As [`DumpReader::new`], for who takes collections in blocks ([`ReaderOptions::blocks`](super::ReaderOptions)).
+    /// As [`DumpReader::new`], with blocks where `options` asks for them. Strings and packed values longer than its
+    /// `string_bytes_max` are refused: compressed ones may claim to be eighty times as long as the payload.
     ///
     /// # Errors
     /// Both kinds of [`DumpError`].
-    pub fn with_blocks(payload: &'a [u8]) -> Result<Self, DumpError> {
+    pub fn with_options(payload: &'a [u8], options: &ReaderOptions) -> Result<Self, DumpError> {
         let dump = verify_dump(payload)?;
-        Self::open(&dump, true).map_err(DumpError::BadData)
+        Self::open(&dump, options).map_err(DumpError::BadData)
     }
 
-    fn open(dump: &Dump<'a>, blocks: bool) -> Result<Self, SnapshotError> {
+    fn open(dump: &Dump<'a>, options: &ReaderOptions) -> Result<Self, SnapshotError> {
+        let string_bytes_max = options.string_bytes_max.min(STRING_BYTES_MAX);
         let total = dump.content.len() as u64;
-        let mut src = Source::new(dump.content, Some(total), STRING_BYTES_MAX, false);
+        let mut src = Source::new(dump.content, Some(total), string_bytes_max, false);
         src.reading("type");
         let mut code = src.byte()?;
         if code == opcode::SLOT_IMPORT_OR_KEY_META && dump.vendor == Vendor::Redis {
@@ -136,7 +137,7 @@ impl<'a> DumpReader<'a> {
             src.reading("type");
             code = src.byte()?;
         }
-        let mut values = ValueReader::new(blocks);
+        let mut values = ValueReader::new(options.blocks);
         values.begin(dump.vendor, code, src.offset() - 1);
         Ok(Self { src, values, done: false })
     }
@@ -253,6 +254,24 @@ mod tests {
         }
         let longer = seal_dump([content, b"x"].concat(), 10);
         assert!(matches!(decode(&longer), Err(DumpError::BadData(_))));
+    }
+
+    #[test]
+    fn what_a_payload_grows_to_has_a_bound() {
+        let value = vec![b'a'; 5000];
+        let events = [Event::String(&value), Event::ValueEnd];
+        let options = EncoderOptions { compress: true, ..EncoderOptions::default() };
+        let payload = encode_dump(&options, events).unwrap();
+        assert!(payload.len() < 100);
+        let length = |bytes_max| {
+            let mut reader = DumpReader::bounded(&payload, bytes_max)?;
+            match reader.next()? {
+                Some(Event::String(bytes)) => Ok::<_, DumpError>(bytes.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(matches!(length(5000), Ok(5000)));
+        assert!(matches!(length(4999), Err(DumpError::BadData(_))));
     }
 
     #[test]

@@ -18,11 +18,11 @@ use super::{SnapshotError, StreamId, StreamMeta};
 
 enum Stage {
     Nodes,
-    /// Fields of an entry are being handed out; `same` says that their names are the master's.
+    /// Fields of an entry are being handed out. Where their names are the master's, `names` walks over these.
     Fields {
         total: u64,
         left: u64,
-        same: bool,
+        names: Option<Listpack>,
     },
     Numbers,
     Groups {
@@ -48,6 +48,10 @@ enum Stage {
 /// An open node.
 struct Node {
     cursor: Listpack,
+    /// Stands at the first field name of the master entry. Names are walked over again and again rather than kept: a small
+    /// payload may claim millions.
+    names: Listpack,
+    name_count: u64,
     id: StreamId,
     live: i64,
     deleted: i64,
@@ -58,8 +62,6 @@ pub(crate) struct StreamReader {
     code: u8,
     nodes_left: u64,
     node: Option<Node>,
-    /// Field names of the node's master entry.
-    names: Vec<Item>,
     stage: Stage,
     /// Of the entries handed out so far.
     first: Option<StreamId>,
@@ -74,7 +76,6 @@ impl StreamReader {
             code,
             nodes_left: nodes,
             node: None,
-            names: Vec::new(),
             stage: Stage::Nodes,
             first: None,
             last: None,
@@ -97,8 +98,8 @@ impl StreamReader {
                     }
                     self.stage = Stage::Numbers;
                 }
-                Stage::Fields { left: 0, total, same } => {
-                    let items = if *same { *total + 3 } else { *total * 2 + 4 };
+                Stage::Fields { left: 0, total, names } => {
+                    let items = if names.is_some() { *total + 3 } else { *total * 2 + 4 };
                     self.stage = Stage::Nodes;
                     self.close_entry(items, src, blob)?;
                 }
@@ -181,15 +182,16 @@ impl StreamReader {
         let mut cursor = Listpack::open(blob).map_err(error)?;
         let live = integer(&mut cursor, blob).map_err(error)?;
         let deleted = integer(&mut cursor, blob).map_err(error)?;
-        let names = integer(&mut cursor, blob).map_err(error)?;
-        self.names.clear();
-        for _ in 0..names {
-            self.names.push(item(&mut cursor, blob).map_err(error)?);
+        let count = integer(&mut cursor, blob).map_err(error)?;
+        let names = cursor.clone();
+        for _ in 0..count {
+            item(&mut cursor, blob).map_err(error)?;
         }
-        if integer(&mut cursor, blob).map_err(error)? != 0 || live < 0 || deleted < 0 || names < 0 {
+        if integer(&mut cursor, blob).map_err(error)? != 0 || live < 0 || deleted < 0 || count < 0 {
             return Err(src.malformed("a node's master entry is wrong"));
         }
-        self.node = Some(Node { cursor, id: StreamId::from_bytes(key), live, deleted });
+        let (name_count, id) = (count.unsigned_abs(), StreamId::from_bytes(key));
+        self.node = Some(Node { cursor, names, name_count, id, live, deleted });
         Ok(())
     }
 
@@ -220,7 +222,7 @@ impl StreamReader {
             );
             let same = flags & stream_flag::SAME_FIELDS != 0;
             let fields = if same {
-                self.names.len() as u64
+                node.name_count
             } else {
                 let fields = integer(&mut node.cursor, blob).map_err(error)?;
                 u64::try_from(fields).map_err(|_| src.malformed("a negative count of fields"))?
@@ -241,24 +243,21 @@ impl StreamReader {
             self.first.get_or_insert(id);
             self.last = Some(id);
             self.entries += 1;
-            self.stage = Stage::Fields { total: fields, left: fields, same };
+            let names = same.then(|| node.names.clone());
+            self.stage = Stage::Fields { total: fields, left: fields, names };
             return Ok(Some(Token::StreamEntry { id, fields }));
         }
     }
 
     fn field<R: Read>(&mut self, src: &mut Source<R>, blob: &[u8]) -> Result<Token, SnapshotError> {
-        let (Stage::Fields { total, left, same }, Some(node)) = (&mut self.stage, &mut self.node)
+        let (Stage::Fields { left, names, .. }, Some(node)) = (&mut self.stage, &mut self.node)
         else {
             return Err(src.malformed("a field outside of an entry"));
         };
+        let error = |corrupt| corrupt_error(src, corrupt);
         let cursor = &mut node.cursor;
-        let name = if *same {
-            let at = usize::try_from(*total - *left).ok().and_then(|at| self.names.get(at));
-            *at.expect("an entry with the master's fields has as many of them")
-        } else {
-            item(cursor, blob).map_err(|corrupt| corrupt_error(src, corrupt))?
-        };
-        let value = item(cursor, blob).map_err(|corrupt| corrupt_error(src, corrupt))?;
+        let name = item(names.as_mut().unwrap_or(cursor), blob).map_err(error)?;
+        let value = item(cursor, blob).map_err(error)?;
         *left -= 1;
         Ok(Token::StreamField { field: item_span(name, src), value: item_span(value, src) })
     }

@@ -1,7 +1,5 @@
 //! Keys of a walk as commands that bring them back.
 
-use std::convert::Infallible;
-
 use highwater_persistence::snapshot::{EncoderOptions, SnapshotError};
 
 use crate::keyspace::{ValueRef, WalkEntry};
@@ -27,19 +25,21 @@ pub(super) async fn entry<E: From<SnapshotError>>(
     let mut number = itoa::Buffer::new();
     let expiry = entry.expiry_ms.map(|when| digits.format(when).as_bytes());
     match entry.value {
-        ValueRef::Object(object) if object.memory_usage() > PIECE_BYTES => {
-            for mut piece in pieces(object, entry.key) {
-                send(out).await?;
-                out.append(&mut piece);
-            }
-            if let Some(expiry) = expiry {
-                encode_into(out, &[b"PEXPIREAT", entry.key, expiry]);
-            }
-        }
         ValueRef::Object(object) => {
-            let payload = dump_object(object, options)?;
-            let expiry = expiry.unwrap_or(b"0");
-            encode_into(out, &[b"RESTORE", entry.key, expiry, &payload, b"ABSTTL"]);
+            let large = object.memory_usage() > PIECE_BYTES;
+            if let Some(pieces) = large.then(|| pieces(object, entry.key)).flatten() {
+                for mut piece in pieces {
+                    send(out).await?;
+                    out.append(&mut piece);
+                }
+                if let Some(expiry) = expiry {
+                    encode_into(out, &[b"PEXPIREAT", entry.key, expiry]);
+                }
+            } else {
+                let payload = dump_object(object, options)?;
+                let expiry = expiry.unwrap_or(b"0");
+                encode_into(out, &[b"RESTORE", entry.key, expiry, &payload, b"ABSTTL"]);
+            }
         }
         ValueRef::Int(value) => set(out, entry.key, number.format(value).as_bytes(), expiry),
         ValueRef::Str(bytes) if bytes.len() <= PIECE_BYTES => set(out, entry.key, bytes, expiry),
@@ -55,19 +55,18 @@ pub(super) async fn entry<E: From<SnapshotError>>(
     Ok(())
 }
 
-/// The commands that make a collection, in pieces.
-fn pieces(object: &Object, key: &[u8]) -> Vec<Vec<u8>> {
+/// The commands that make a collection, in pieces. Nothing: there are none, so that it has to travel as one payload.
+fn pieces(object: &Object, key: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut pieces = vec![Vec::new()];
-    let Ok(()) = write_commands(object, key, |words| {
+    let written = write_commands(object, key, |words| {
         if pieces.last().is_some_and(|piece| piece.len() >= PIECE_BYTES) {
             pieces.push(Vec::new());
         }
         if let Some(piece) = pieces.last_mut() {
             encode_into(piece, words);
         }
-        Ok::<_, Infallible>(())
     });
-    pieces
+    written.ok().map(|()| pieces)
 }
 
 fn set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Option<&[u8]>) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use highwater_persistence::snapshot::{Event, StreamId};
+use highwater_persistence::snapshot::{Event, StreamId, StreamMeta};
 
 use super::write_object;
 use crate::resp::number::{push_f64, push_i64};
@@ -14,18 +14,22 @@ const ELEMENTS_MAX: usize = 64;
 /// A command is ended when its words are this long together.
 const COMMAND_BYTES: usize = 64 * 1024;
 
+/// There is no command for something in a value: only a payload says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unspeakable;
+
 /// Calls `put` with the words of commands that make `object` at `key`, which has to be free. Its expiry is not among them.
 ///
 /// Differs from a snapshot: entries that are pending but were deleted from their stream are left out, and so is when a consumer was
 /// last seen.
 ///
 /// # Errors
-/// What `put` returns.
-pub fn write_commands<E>(
+/// `Unspeakable`: no client makes such a value, but a payload may hold it. The commands so far are of no use then.
+pub fn write_commands(
     object: &Object,
     key: &[u8],
-    put: impl FnMut(&[&[u8]]) -> Result<(), E>,
-) -> Result<(), E> {
+    put: impl FnMut(&[&[u8]]),
+) -> Result<(), Unspeakable> {
     let mut writer = Writer {
         key,
         put,
@@ -90,8 +94,8 @@ struct StreamState {
     pending: HashMap<StreamId, (i64, u64)>,
 }
 
-impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
-    fn take(&mut self, event: Event<'_>) -> Result<(), E> {
+impl<P: FnMut(&[&[u8]])> Writer<'_, P> {
+    fn take(&mut self, event: Event<'_>) -> Result<(), Unspeakable> {
         match event {
             Event::ListBegin { .. } => self.name = "RPUSH",
             Event::SetBegin { .. } => self.name = "SADD",
@@ -99,50 +103,48 @@ impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
             Event::ZsetBegin { .. } => self.name = "ZADD",
             Event::ListItem(word) | Event::SetMember(word) => {
                 self.words.add(word);
-                return self.element();
+                self.element();
             }
             Event::HashField { field, value, expires_ms } => {
                 self.words.add(field);
                 self.words.add(value);
                 self.expiring.extend(expires_ms.map(|when| (field.to_vec(), when)));
-                return self.element();
+                self.element();
             }
             Event::ZsetMember { member, score } => {
                 self.words.with(|bytes| push_f64(bytes, score));
                 self.words.add(member);
-                return self.element();
+                self.element();
             }
-            Event::ValueEnd => return self.flush(),
+            Event::ValueEnd => self.flush(),
             event => return self.stream(event),
         }
         Ok(())
     }
 
     /// An element is complete: the command may be, too.
-    fn element(&mut self) -> Result<(), E> {
+    fn element(&mut self) {
         self.elements += 1;
-        if self.elements < ELEMENTS_MAX && self.words.bytes.len() < COMMAND_BYTES {
-            return Ok(());
+        if self.elements >= ELEMENTS_MAX || self.words.bytes.len() >= COMMAND_BYTES {
+            self.flush();
         }
-        self.flush()
     }
 
-    fn flush(&mut self) -> Result<(), E> {
+    fn flush(&mut self) {
         if self.elements == 0 {
-            return Ok(());
+            return;
         }
         self.elements = 0;
-        self.send()?;
+        self.send();
         let mut when_text = itoa::Buffer::new();
         for (field, when) in std::mem::take(&mut self.expiring) {
             let when = when_text.format(when).as_bytes();
-            (self.put)(&[b"HPEXPIREAT", self.key, when, b"FIELDS", b"1", &field])?;
+            (self.put)(&[b"HPEXPIREAT", self.key, when, b"FIELDS", b"1", &field]);
         }
-        Ok(())
     }
 
     /// Hands over the command of the words gathered, behind name and key.
-    fn send(&mut self) -> Result<(), E> {
+    fn send(&mut self) {
         let mut words: Vec<&[u8]> = Vec::with_capacity(self.words.ends.len() + 2);
         words.push(self.name.as_bytes());
         words.push(self.key);
@@ -151,13 +153,13 @@ impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
             words.push(&self.words.bytes[start..end]);
             start = end;
         }
-        let sent = (self.put)(&words);
+        (self.put)(&words);
         self.words.clear();
-        sent
     }
 
-    fn stream(&mut self, event: Event<'_>) -> Result<(), E> {
+    fn stream(&mut self, event: Event<'_>) -> Result<(), Unspeakable> {
         match event {
+            Event::StreamEntry { fields: 0, .. } => return Err(Unspeakable),
             Event::StreamEntry { id, fields } => {
                 self.name = "XADD";
                 self.words.id(id);
@@ -169,40 +171,44 @@ impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
                 self.words.add(value);
                 self.stream.fields_left = self.stream.fields_left.saturating_sub(1);
                 if self.stream.fields_left == 0 {
-                    return self.send();
+                    self.send();
                 }
             }
-            Event::StreamMeta(meta) => {
-                if !self.stream.has_entries {
-                    // An entry that is trimmed at once makes a stream without any.
-                    let id = if meta.last_id == StreamId::ZERO {
-                        StreamId::new(0, 1)
-                    } else {
-                        meta.last_id
-                    };
-                    self.name = "XADD";
-                    self.words.add(b"MAXLEN");
-                    self.words.add(b"0");
-                    self.words.id(id);
-                    self.words.add(b"x");
-                    self.words.add(b"y");
-                    self.send()?;
-                }
-                self.name = "XSETID";
-                self.words.id(meta.last_id);
-                self.words.add(b"ENTRIESADDED");
-                let added = i64::try_from(meta.entries_added).unwrap_or(i64::MAX);
-                self.words.with(|bytes| push_i64(bytes, added));
-                self.words.add(b"MAXDELETEDID");
-                self.words.id(meta.max_deleted_id);
-                return self.send();
-            }
+            Event::StreamMeta(meta) => return self.numbers(&meta),
             event => return self.group(event),
         }
         Ok(())
     }
 
-    fn group(&mut self, event: Event<'_>) -> Result<(), E> {
+    fn numbers(&mut self, meta: &StreamMeta) -> Result<(), Unspeakable> {
+        let added = i64::try_from(meta.entries_added).map_err(|_| Unspeakable)?;
+        // XSETID refuses these.
+        if meta.max_deleted_id > meta.last_id || meta.entries_added < meta.length {
+            return Err(Unspeakable);
+        }
+        if !self.stream.has_entries {
+            // An entry that is trimmed at once makes a stream without any.
+            let is_new = meta.last_id == StreamId::ZERO;
+            let id = if is_new { StreamId::new(0, 1) } else { meta.last_id };
+            self.name = "XADD";
+            self.words.add(b"MAXLEN");
+            self.words.add(b"0");
+            self.words.id(id);
+            self.words.add(b"x");
+            self.words.add(b"y");
+            self.send();
+        }
+        self.name = "XSETID";
+        self.words.id(meta.last_id);
+        self.words.add(b"ENTRIESADDED");
+        self.words.with(|bytes| push_i64(bytes, added));
+        self.words.add(b"MAXDELETEDID");
+        self.words.id(meta.max_deleted_id);
+        self.send();
+        Ok(())
+    }
+
+    fn group(&mut self, event: Event<'_>) -> Result<(), Unspeakable> {
         let mut numbers = [itoa::Buffer::new(), itoa::Buffer::new()];
         let id_text = |id: StreamId| format!("{}-{}", id.ms, id.seq);
         match event {
@@ -215,15 +221,15 @@ impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
                 let read = numbers[0].format(read).as_bytes();
                 let words = [b"XGROUP", &b"CREATE"[..], self.key, name, last_id.as_bytes()];
                 let words = [&words[..], &[b"ENTRIESREAD", read]].concat();
-                (self.put)(&words)
+                (self.put)(&words);
             }
+            Event::StreamPending { delivered_ms: ..0, .. } => return Err(Unspeakable),
             Event::StreamPending { id, delivered_ms, deliveries } => {
                 self.stream.pending.insert(id, (delivered_ms, deliveries));
-                Ok(())
             }
             Event::StreamConsumer { name, .. } => {
                 self.stream.consumer = name.to_vec();
-                (self.put)(&[b"XGROUP", b"CREATECONSUMER", self.key, &self.stream.group, name])
+                (self.put)(&[b"XGROUP", b"CREATECONSUMER", self.key, &self.stream.group, name]);
             }
             Event::StreamConsumerPending { id } => {
                 let (delivered_ms, deliveries) =
@@ -234,27 +240,28 @@ impl<E, P: FnMut(&[&[u8]]) -> Result<(), E>> Writer<'_, P> {
                 let StreamState { group, consumer, .. } = &self.stream;
                 let words = [&b"XCLAIM"[..], self.key, group, consumer, b"0", id.as_bytes()];
                 let options = [b"TIME", time.as_bytes(), b"RETRYCOUNT", count.as_bytes()];
-                (self.put)(&[&words[..], &options, &[b"JUSTID", b"FORCE"]].concat())
+                (self.put)(&[&words[..], &options, &[b"JUSTID", b"FORCE"]].concat());
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::types::{Hash, Limits, List, Zset};
+    use crate::types::{Group, Hash, Limits, List, Pending, Stream, Zset};
 
     fn commands(object: &Object) -> Vec<String> {
         let mut found = Vec::new();
-        let Ok(()) = write_commands(object, b"k", |words| {
+        let written = write_commands(object, b"k", |words| {
             let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
             found.push(words.join(" "));
-            Ok::<_, Infallible>(())
         });
+        assert_eq!(written, Ok(()));
         found
     }
 
@@ -289,5 +296,37 @@ mod tests {
         zset.insert(b"a", 1.5, &limits);
         zset.insert(b"b", f64::NEG_INFINITY, &limits);
         assert_eq!(commands(&Object::Zset(zset)), ["ZADD k 1.5 a -inf b"]);
+    }
+
+    #[test]
+    fn what_only_payloads_hold_has_no_commands() {
+        let (limits, id) = (Limits::default(), StreamId::new(5, 1));
+        let check = |change: &dyn Fn(&mut Stream), expected| {
+            let mut stream = Stream::default();
+            stream.entries.push(id, [&b"f"[..], b"v"].into_iter(), &limits).unwrap();
+            let mut group = Group::new(id, Some(1));
+            group.create_consumer(b"c", 1).unwrap();
+            stream.create_group(b"g", group);
+            change(&mut stream);
+            let object = Object::Stream(Arc::new(stream));
+            assert_eq!(write_commands(&object, b"k", |_| {}), expected);
+        };
+        check(&|_| {}, Ok(()));
+        check(
+            &|stream| stream.entries.push(StreamId::new(6, 0), [].into_iter(), &limits).unwrap(),
+            Err(Unspeakable),
+        );
+        check(&|stream| stream.entries.max_deleted_id = StreamId::new(5, 2), Err(Unspeakable));
+        check(&|stream| stream.entries.max_deleted_id = id, Ok(()));
+        check(&|stream| stream.entries.added = 0, Err(Unspeakable));
+        check(&|stream| stream.entries.added = 1 << 63, Err(Unspeakable));
+        for (delivered_ms, expected) in [(-1, Err(Unspeakable)), (0, Ok(()))] {
+            let deliver = |stream: &mut Stream| {
+                let (_, group) = stream.group_mut(b"g").unwrap();
+                let consumer = group.consumer_number(b"c").unwrap();
+                group.deliver(id, Pending { delivered_ms, deliveries: 1, consumer });
+            };
+            check(&deliver, expected);
+        }
     }
 }

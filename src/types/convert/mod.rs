@@ -10,11 +10,12 @@ mod zset;
 use std::sync::Arc;
 
 use highwater_persistence::snapshot::{
-    DumpError, DumpReader, EncoderOptions, Event, SnapshotError, ValueEncoder, seal_dump,
+    DumpError, DumpReader, EncoderOptions, Event, ReaderOptions, SnapshotError, ValueEncoder,
+    seal_dump,
 };
 
 use super::{Hash, Limits, List, Object, Set, Zset};
-pub use commands::write_commands;
+pub use commands::{Unspeakable, write_commands};
 use stream::StreamBuilder;
 
 /// A value that has been put together from events.
@@ -164,11 +165,24 @@ pub fn dump_object(object: &Object, options: &EncoderOptions) -> Result<Vec<u8>,
 /// # Errors
 /// Both kinds of [`DumpError`]; their texts are those that clients match on.
 pub fn restore(payload: &[u8], limits: Limits) -> Result<Built, DumpError> {
+    restore_bounded(payload, limits, u64::MAX)
+}
+
+/// As [`restore`], where no string and no packed part may be longer than `string_bytes_max`, however short it is compressed.
+///
+/// # Errors
+/// Those of [`restore`].
+pub fn restore_bounded(
+    payload: &[u8],
+    limits: Limits,
+    string_bytes_max: u64,
+) -> Result<Built, DumpError> {
     let malformed = |problem: &str| {
         let problem = problem.to_owned();
         DumpError::BadData(SnapshotError::Malformed { offset: 0, reading: "value", problem })
     };
-    let mut reader = DumpReader::new(payload)?;
+    let options = ReaderOptions { string_bytes_max, ..ReaderOptions::default() };
+    let mut reader = DumpReader::with_options(payload, &options)?;
     let mut builder = ValueBuilder::new(0, limits);
     let mut built = None;
     while let Some(event) = reader.next()? {

@@ -6,7 +6,7 @@ use highwater_persistence::snapshot::{Event, StreamId};
 
 use super::UNEXPECTED;
 use crate::types::listpack::PackedItem;
-use crate::types::{ConsumerNumber, Group, Limits, Pending, Stream};
+use crate::types::{COUNT_MAX, ConsumerNumber, Group, Limits, Pending, Stream};
 
 /// Hands the events of a stream to `put`, all but the last, `ValueEnd`.
 ///
@@ -99,7 +99,8 @@ impl StreamBuilder {
             Event::StreamGroup { name, last_id, entries_read } => {
                 self.close_group();
                 self.group = Some(name.to_vec());
-                if !self.stream.create_group(name, Group::new(last_id, entries_read)) {
+                let read = entries_read.map(|read| read.min(COUNT_MAX));
+                if !self.stream.create_group(name, Group::new(last_id, read)) {
                     return Err("a group is there twice");
                 }
             }
@@ -115,6 +116,7 @@ impl StreamBuilder {
         let (_, group) = self.stream.group_mut(name).ok_or(UNEXPECTED)?;
         match event {
             Event::StreamPending { id, delivered_ms, deliveries } => {
+                let deliveries = deliveries.min(COUNT_MAX);
                 if self.unclaimed.insert(id, (delivered_ms, deliveries)).is_some() {
                     return Err("a pending entry is there twice");
                 }

@@ -200,6 +200,28 @@ pub fn count(bytes: &[u8]) -> Result<u64, Problem> {
     Ok(histogram.estimate())
 }
 
+/// What is to be changed so that an error leaves `bytes`, a HyperLogLog, as they are: a copy where its registers do not add up,
+/// so that a change may fail half way; nothing where every change succeeds. A last run that lacks its second byte, which
+/// counts as 0, has it in the copy.
+///
+/// # Errors
+/// `NotOne`, or `Corrupt` if it is longer than any can be.
+pub fn draft(bytes: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+    if encoding(bytes)? == Encoding::Dense {
+        return Ok(None);
+    }
+    let stored = &bytes[HEADER_BYTES..];
+    if stored.len() > sparse::BYTES_MAX {
+        return Err(Problem::Corrupt);
+    }
+    let (registers, missing) = sparse::extent(stored);
+    Ok((registers != REGISTERS || missing > 0).then(|| {
+        let mut copy = bytes.to_vec();
+        copy.resize(bytes.len() + missing, 0);
+        copy
+    }))
+}
+
 /// The runs of a sparse HyperLogLog as they are stored.
 pub fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
     sparse::runs(bytes.get(HEADER_BYTES..).unwrap_or_default())

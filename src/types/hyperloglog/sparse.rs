@@ -17,7 +17,7 @@ const VALUE_MAX: u8 = 32;
 /// Runs that are looked at when a change may have made neighbours equal.
 const JOIN_RUNS: usize = 5;
 /// No HyperLogLog has longer registers: two bytes for each. What follows would be moved with each change.
-const BYTES_MAX: usize = 2 * super::REGISTERS;
+pub(super) const BYTES_MAX: usize = 2 * super::REGISTERS;
 
 /// Some registers of the same value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,16 @@ pub(super) fn runs(stored: &[u8]) -> impl Iterator<Item = Run> {
         rest = rest.get(run.bytes()..).unwrap_or_default();
         Some(run)
     })
+}
+
+/// How many registers there are, and how many bytes of the last run are missing.
+pub(super) fn extent(stored: &[u8]) -> (usize, usize) {
+    let (mut registers, mut bytes) = (0, 0);
+    for run in runs(stored) {
+        registers += run.len;
+        bytes += run.bytes();
+    }
+    (registers, bytes - stored.len())
 }
 
 /// The value of a register, if there is such.

@@ -9,6 +9,9 @@ use super::tree::Tree;
 use super::{Entries, MAX_ID};
 use crate::alloc::size_class;
 
+/// How far deliveries, and entries that were read, are counted: commands know numbers of 63 bits, and so do logs.
+pub const COUNT_MAX: u64 = i64::MAX.cast_unsigned();
+
 /// A consumer within its group; good until the consumer is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerNumber(u32);
@@ -18,10 +21,17 @@ pub struct ConsumerNumber(u32);
 pub struct Pending {
     /// Unix time in milliseconds of the last delivery.
     pub delivered_ms: i64,
-    /// How often it was delivered.
+    /// How often it was delivered; at most [`COUNT_MAX`].
     pub deliveries: u64,
     /// Whom it was delivered to.
     pub consumer: ConsumerNumber,
+}
+
+impl Pending {
+    /// Counts a delivery more.
+    pub fn raise(&mut self) {
+        self.deliveries = self.deliveries.saturating_add(1).min(COUNT_MAX);
+    }
 }
 
 /// A consumer of a group.
@@ -84,7 +94,7 @@ impl Consumer {
 pub struct Group {
     /// The last id delivered.
     pub last_id: StreamId,
-    /// How many entries were read, where that is known.
+    /// How many entries were read, where that is known; at most [`COUNT_MAX`].
     pub entries_read: Option<u64>,
     pending: Tree<StreamId, Pending>,
     consumers: Tree<ConsumerNumber, Consumer>,
@@ -254,8 +264,12 @@ impl Group {
             return;
         }
         match &mut self.entries_read {
-            Some(read) if !entries.has_holes_from(id) => *read = read.wrapping_add(1),
-            read if entries.added > 0 => *read = entries.meta().estimate_read(id),
+            Some(read) if !entries.has_holes_from(id) => {
+                *read = read.saturating_add(1).min(COUNT_MAX);
+            }
+            read if entries.added > 0 => {
+                *read = entries.meta().estimate_read(id).map(|read| read.min(COUNT_MAX));
+            }
             _ => {}
         }
         self.last_id = id;

@@ -20,7 +20,7 @@ use crate::alloc::{arc_bytes, size_class};
 use tree::Tree;
 
 pub use entries::{Entries, Keep, MAX_ID, Range, Refused, Trim};
-pub use group::{Consumer, ConsumerNumber, Group, Pending};
+pub use group::{COUNT_MAX, Consumer, ConsumerNumber, Group, Pending};
 pub use node::Entry;
 
 /// A stream. A clone of it costs the same, however large it is.

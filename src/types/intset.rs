@@ -73,6 +73,16 @@ impl Intset {
         set
     }
 
+    /// The set whose block this is; nothing if it is none.
+    pub(super) fn from_block(bytes: &[u8]) -> Option<Self> {
+        let (header, members) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let [width @ (2 | 4 | 8), 0, 0, 0, a, b, c, d] = *header else { return None };
+        let count = u32::from_le_bytes([a, b, c, d]) as usize;
+        let set = Self { bytes: bytes.to_vec() };
+        let fits = members.len() == count.checked_mul(usize::from(width))?;
+        (fits && set.iter().is_sorted_by(|one, next| one < next)).then_some(set)
+    }
+
     /// How many members there are.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -199,6 +199,17 @@ impl List {
             Form::Long(nodes) => arc_bytes::<Quicklist>() + nodes.memory_usage(),
         }
     }
+
+    /// How many blocks it consists of, and each of them from head to tail: a listpack (true) or one item.
+    pub fn blocks(&self) -> (usize, impl Iterator<Item = (bool, Cow<'_, [u8]>)>) {
+        let (short, long) = match &self.form {
+            Form::Short(pack) if pack.is_empty() => (None, None),
+            Form::Short(pack) => (Some((true, Cow::Borrowed(pack.bytes()))), None),
+            Form::Long(nodes) => (None, Some(nodes.blocks())),
+        };
+        let count = short.iter().len() + long.as_ref().map_or(0, ExactSizeIterator::len);
+        (count, short.into_iter().chain(long.into_iter().flatten()))
+    }
 }
 
 /// Changing.
@@ -243,6 +254,31 @@ impl List {
         if let Form::Long(nodes) = &mut self.form {
             Arc::make_mut(nodes).push_loaded(item, limits);
         }
+    }
+
+    /// Adds the node of a snapshot at the tail: a listpack, all of whose items have been checked.
+    ///
+    /// # Errors
+    /// A node would not be kept so. It comes back, and nothing has changed.
+    pub fn push_loaded_node(&mut self, pack: Listpack, limits: &Limits) -> Result<(), Listpack> {
+        let count = pack.len();
+        let fits = count == 1 || limits.list_node_fits(count as u64, pack.bytes().len());
+        if count == 0 || !fits || !pack.is_canonical() {
+            return Err(pack);
+        }
+        if matches!(&self.form, Form::Short(first) if first.is_empty()) {
+            let is_long = !limits.list_node_fits(count as u64, pack.bytes().len());
+            self.form = Form::Short(pack);
+            if is_long {
+                self.become_long();
+            }
+            return Ok(());
+        }
+        self.become_long();
+        if let Form::Long(nodes) = &mut self.form {
+            Arc::make_mut(nodes).push_pack(pack, limits);
+        }
+        Ok(())
     }
 
     /// Takes the item at an end.

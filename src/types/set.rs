@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Limits;
 use super::intset::{Ints, Intset};
-use super::listpack::{Items, Listpack, Needle, PackedItem};
+use super::listpack::{Items, Listpack, Needle, PackedItem, are_different};
 use super::set_table::{SetTable, TableIter};
 use crate::alloc::size_class;
 use crate::resp::number::parse_i64;
@@ -89,6 +89,35 @@ impl Set {
             Encoded::Table(Arc::default())
         };
         Self { members }
+    }
+
+    /// The set whose intset this is, which may be larger than one made here; nothing if it is none.
+    pub fn of_intset(block: &[u8], limits: &Limits) -> Option<Self> {
+        let mut set = Self { members: Encoded::Ints(Intset::from_block(block)?) };
+        set.leave_a_large_intset(limits);
+        Some(set)
+    }
+
+    /// The set whose members are the items of a listpack; nothing if one is there twice.
+    pub fn of_listpack(pack: Listpack, limits: &Limits) -> Option<Self> {
+        let is_kept = wide(pack.len()) <= limits.set_entries_max
+            && pack.iter().all(|item| item.to_bytes().len() <= limits.set_value_bytes_max)
+            && pack.bytes().len() <= LISTPACK_BYTES_MAX
+            && pack.is_canonical();
+        if is_kept {
+            return are_different(pack.iter()).then_some(Self { members: Encoded::Packed(pack) });
+        }
+        let mut set = Self::new_packed();
+        pack.iter().all(|item| set.insert_member(item, limits)).then_some(set)
+    }
+
+    /// The block, and whether it is an intset; nothing where the set is a table.
+    pub fn block(&self) -> Option<(&[u8], bool)> {
+        match &self.members {
+            Encoded::Ints(ints) => Some((ints.bytes(), true)),
+            Encoded::Packed(pack) => Some((pack.bytes(), false)),
+            Encoded::Table(_) => None,
+        }
     }
 
     /// A set without members: a listpack until more come than fit.

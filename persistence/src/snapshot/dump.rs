@@ -264,7 +264,8 @@ mod tests {
         let payload = encode_dump(&options, events).unwrap();
         assert!(payload.len() < 100);
         let length = |bytes_max| {
-            let mut reader = DumpReader::bounded(&payload, bytes_max)?;
+            let options = ReaderOptions { string_bytes_max: bytes_max, ..ReaderOptions::default() };
+            let mut reader = DumpReader::with_options(&payload, &options)?;
             match reader.next()? {
                 Some(Event::String(bytes)) => Ok::<_, DumpError>(bytes.len()),
                 other => panic!("{other:?}"),

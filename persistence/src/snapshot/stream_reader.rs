@@ -12,11 +12,13 @@ use std::io::Read;
 
 use super::encoding::{Corrupt, Item, Listpack};
 use super::format::{kind, stream_flag};
-use super::source::Source;
+use super::source::{Source, Span};
 use super::value_reader::{Token, corrupt_error, item_span};
 use super::{SnapshotError, StreamId, StreamMeta};
 
 enum Stage {
+    /// Nodes that are handed out as they are.
+    Blocks,
     Nodes,
     /// Fields of an entry are being handed out. Where their names are the master's, `names` walks over these.
     Fields {
@@ -71,12 +73,13 @@ pub(crate) struct StreamReader {
 }
 
 impl StreamReader {
-    pub(crate) fn new(code: u8, nodes: u64) -> Self {
+    /// Of a stream with so many nodes, which are handed out as they are, or entry by entry.
+    pub(crate) fn new(code: u8, nodes: u64, blocks: bool) -> Self {
         Self {
             code,
             nodes_left: nodes,
             node: None,
-            stage: Stage::Nodes,
+            stage: if blocks { Stage::Blocks } else { Stage::Nodes },
             first: None,
             last: None,
             entries: 0,
@@ -92,17 +95,15 @@ impl StreamReader {
     ) -> Result<Option<Token>, SnapshotError> {
         loop {
             match &mut self.stage {
+                Stage::Blocks if self.nodes_left == 0 => self.stage = Stage::Numbers,
+                Stage::Blocks => return self.whole_node(src, blob).map(Some),
                 Stage::Nodes => {
                     if let Some(token) = self.entry(src, blob)? {
                         return Ok(Some(token));
                     }
                     self.stage = Stage::Numbers;
                 }
-                Stage::Fields { left: 0, total, names } => {
-                    let items = if names.is_some() { *total + 3 } else { *total * 2 + 4 };
-                    self.stage = Stage::Nodes;
-                    self.close_entry(items, src, blob)?;
-                }
+                Stage::Fields { left: 0, .. } => self.close_entry(src, blob)?,
                 Stage::Fields { .. } => return self.field(src, blob).map(Some),
                 Stage::Numbers => return self.numbers(src).map(Some),
                 Stage::Groups { left: 0 } => self.stage = Stage::Tail,
@@ -166,6 +167,27 @@ impl StreamReader {
             }
             self.node = None;
         }
+    }
+
+    /// The next node, all of whose entries are checked.
+    fn whole_node<R: Read>(
+        &mut self,
+        src: &mut Source<R>,
+        blob: &mut Vec<u8>,
+    ) -> Result<Token, SnapshotError> {
+        self.nodes_left -= 1;
+        self.open_node(src, blob)?;
+        while self.entry_of_node(src, blob)?.is_some() {
+            while matches!(self.stage, Stage::Fields { left: 1.., .. }) {
+                self.field(src, blob)?;
+                // The text of integers is of no use here.
+                src.begin_event();
+            }
+            self.close_entry(src, blob)?;
+        }
+        let base = self.node.take().map(|node| node.id).expect("it has just been opened");
+        self.stage = Stage::Blocks;
+        Ok(Token::StreamNode { base, bytes: Span::Blob { start: 0, len: blob.len() } })
     }
 
     fn open_node<R: Read>(
@@ -262,12 +284,13 @@ impl StreamReader {
         Ok(Token::StreamField { field: item_span(name, src), value: item_span(value, src) })
     }
 
-    fn close_entry<R: Read>(
-        &mut self,
-        items: u64,
-        src: &Source<R>,
-        blob: &[u8],
-    ) -> Result<(), SnapshotError> {
+    /// Reads what stands behind the fields of an entry.
+    fn close_entry<R: Read>(&mut self, src: &Source<R>, blob: &[u8]) -> Result<(), SnapshotError> {
+        let Stage::Fields { total, names, .. } = &self.stage else {
+            return Err(src.malformed("an entry's end outside of an entry"));
+        };
+        let items = if names.is_some() { *total + 3 } else { *total * 2 + 4 };
+        self.stage = Stage::Nodes;
         let node = self.node.as_mut().expect("an entry's node stays open until its end");
         let stated =
             integer(&mut node.cursor, blob).map_err(|corrupt| corrupt_error(src, corrupt))?;

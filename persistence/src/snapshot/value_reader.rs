@@ -205,8 +205,8 @@ impl ValueReader {
                 src.reading("stream");
                 let nodes = src.length()?;
                 src.check_count(nodes, 2)?;
-                self.stage = Stage::Stream(StreamReader::new(code, nodes));
-                Ok(Token::StreamBegin)
+                self.stage = Stage::Stream(StreamReader::new(code, nodes, self.blocks));
+                Ok(if self.blocks { Token::StreamNodes { nodes } } else { Token::StreamBegin })
             }
             (Vendor::Valkey, kind::HASH_22) => self.plain(Plain::HashTtlLast, "hash", src),
             (Vendor::Redis, kind::HASH_22) => {

@@ -71,7 +71,7 @@ impl Plan {
     }
 
     fn options(bytes: &[u8]) -> ReaderOptions {
-        ReaderOptions { total: Some(bytes.len() as u64), ..ReaderOptions::default() }
+        ReaderOptions { total: Some(bytes.len() as u64), blocks: true, ..ReaderOptions::default() }
     }
 
     fn storer<'f>(self, keyspace: &'f mut Keyspace, bytes: &'f [u8]) -> Storer<'f> {

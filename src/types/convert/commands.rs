@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use highwater_persistence::snapshot::{Event, StreamId, StreamMeta};
 
-use super::write_object;
+use super::{By, write};
 use crate::resp::number::{push_f64, push_i64};
 use crate::types::Object;
 
@@ -39,7 +39,7 @@ pub fn write_commands(
         expiring: Vec::new(),
         stream: StreamState::default(),
     };
-    write_object(object, |event| writer.take(event))
+    write(object, By::Element, |event| writer.take(event))
 }
 
 /// Words of a command, one behind the other.

@@ -1,8 +1,8 @@
 //! Hashes from and to events.
 
-use highwater_persistence::snapshot::Event;
+use highwater_persistence::snapshot::{Event, PackedShape};
 
-use super::UNEXPECTED;
+use super::{By, UNEXPECTED};
 use crate::types::{Field, Hash, Limits};
 
 /// Hands the events of a hash to `put`, all but the last, `ValueEnd`.
@@ -11,8 +11,12 @@ use crate::types::{Field, Hash, Limits};
 /// What `put` returns.
 pub(super) fn write<E>(
     hash: &Hash,
+    by: By,
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    if let (By::Block, Some(pack)) = (by, hash.packed()) {
+        return put(Event::Packed { shape: PackedShape::Hash, bytes: pack.bytes() });
+    }
     put(Event::HashBegin { len: Some(hash.len() as u64) })?;
     let mut field = |field: Field<'_>| {
         let (name, value) = (field.name.to_bytes(), field.value.to_bytes());

@@ -3,6 +3,7 @@
 mod commands;
 mod hash;
 mod list;
+mod packed;
 mod set;
 mod stream;
 mod zset;
@@ -29,20 +30,37 @@ pub enum Built {
     Empty,
 }
 
-/// Hands the events of a collection to `put`, `ValueEnd` included.
+/// How a collection is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// In blocks, where it consists of such.
+    Block,
+    /// Element by element.
+    Element,
+}
+
+/// Hands the events of a collection to `put`, `ValueEnd` included: its blocks as they are, where snapshots consist of the same.
 ///
 /// # Errors
 /// What `put` returns.
 pub fn write_object<E>(
     object: &Object,
+    put: impl FnMut(Event<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    write(object, By::Block, put)
+}
+
+fn write<E>(
+    object: &Object,
+    by: By,
     mut put: impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match object {
-        Object::List(list) => list::write(list, &mut put)?,
-        Object::Set(set) => set::write(set, &mut put)?,
-        Object::Hash(hash) => hash::write(hash, &mut put)?,
-        Object::Zset(zset) => zset::write(zset, &mut put)?,
-        Object::Stream(stream) => stream::write(stream, &mut put)?,
+        Object::List(list) => list::write(list, by, &mut put)?,
+        Object::Set(set) => set::write(set, by, &mut put)?,
+        Object::Hash(hash) => hash::write(hash, by, &mut put)?,
+        Object::Zset(zset) => zset::write(zset, by, &mut put)?,
+        Object::Stream(stream) => stream::write(stream, by, &mut put)?,
     }
     put(Event::ValueEnd)
 }
@@ -92,6 +110,11 @@ impl ValueBuilder {
                 Partial::Object(object) => return Ok(Some(Built::Object(object))),
                 _ => Err("it ends before it begins"),
             },
+            (Partial::Nothing, Event::Packed { shape, bytes }) => {
+                packed::object_of(shape, bytes, &self.limits).map(|object| {
+                    self.value = Partial::Object(object);
+                })
+            }
             (Partial::Nothing, event) => match begin(event) {
                 Some(value) => {
                     self.value = value;
@@ -117,16 +140,19 @@ impl ValueBuilder {
     }
 }
 
+const TWICE: &str = "an element is there twice";
 const UNEXPECTED: &str = "an event that does not continue the value";
 
 fn begin(event: Event<'_>) -> Option<Partial> {
     Some(match event {
         Event::String(bytes) => Partial::String(bytes.to_vec()),
-        Event::ListBegin { .. } => Partial::Object(Object::List(List::new())),
+        Event::ListBegin { .. } | Event::ListNodes { .. } => {
+            Partial::Object(Object::List(List::new()))
+        }
         Event::SetBegin { .. } => Partial::Object(Object::Set(Set::new())),
         Event::HashBegin { .. } => Partial::Object(Object::Hash(Hash::new())),
         Event::ZsetBegin { .. } => Partial::Object(Object::Zset(Zset::new())),
-        Event::StreamBegin => Partial::Stream(Box::default()),
+        Event::StreamBegin | Event::StreamNodes { .. } => Partial::Stream(Box::default()),
         _ => return None,
     })
 }
@@ -140,7 +166,7 @@ fn add(object: &mut Object, event: Event<'_>, limits: &Limits) -> Result<(), &'s
         (Object::Zset(zset), event) => zset::add(zset, event, limits)?,
         (Object::Stream(_), _) => return Err(UNEXPECTED),
     };
-    if new { Ok(()) } else { Err("an element is there twice") }
+    if new { Ok(()) } else { Err(TWICE) }
 }
 
 /// The payload that DUMP answers for a string.
@@ -181,7 +207,7 @@ pub fn restore_bounded(
         let problem = problem.to_owned();
         DumpError::BadData(SnapshotError::Malformed { offset: 0, reading: "value", problem })
     };
-    let options = ReaderOptions { string_bytes_max, ..ReaderOptions::default() };
+    let options = ReaderOptions { string_bytes_max, blocks: true, ..ReaderOptions::default() };
     let mut reader = DumpReader::with_options(payload, &options)?;
     let mut builder = ValueBuilder::new(0, limits);
     let mut built = None;

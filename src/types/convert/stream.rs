@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use highwater_persistence::snapshot::{Event, StreamId};
 
-use super::UNEXPECTED;
-use crate::types::listpack::PackedItem;
-use crate::types::{COUNT_MAX, ConsumerNumber, Group, Limits, Pending, Stream};
+use super::{By, UNEXPECTED};
+use crate::types::listpack::Listpack;
+use crate::types::{COUNT_MAX, ConsumerNumber, Group, Limits, Pending, Stream, member_bytes};
 
 /// Hands the events of a stream to `put`, all but the last, `ValueEnd`.
 ///
@@ -14,16 +14,12 @@ use crate::types::{COUNT_MAX, ConsumerNumber, Group, Limits, Pending, Stream};
 /// What `put` returns.
 pub(super) fn write<E>(
     stream: &Stream,
+    by: By,
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    put(Event::StreamBegin)?;
-    for entry in stream.entries.iter() {
-        put(Event::StreamEntry { id: entry.id, fields: entry.len() as u64 })?;
-        for (field, value) in entry.fields() {
-            let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
-            let (field, value) = (text(field, &mut first), text(value, &mut second));
-            put(Event::StreamField { field, value })?;
-        }
+    match by {
+        By::Block => write_nodes(stream, put)?,
+        By::Element => write_entries(stream, put)?,
     }
     put(Event::StreamMeta(stream.meta()))?;
     for (name, group) in stream.groups() {
@@ -43,12 +39,28 @@ pub(super) fn write<E>(
     Ok(())
 }
 
-/// The bytes of an item.
-fn text<'a>(item: PackedItem<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
-    match item {
-        PackedItem::Int(number) => buffer.format(number).as_bytes(),
-        PackedItem::Bytes(bytes) => bytes,
+fn write_nodes<E>(
+    stream: &Stream,
+    put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    put(Event::StreamNodes { nodes: stream.entries.node_count() as u64 })?;
+    stream.entries.blocks().try_for_each(|(base, bytes)| put(Event::StreamNode { base, bytes }))
+}
+
+fn write_entries<E>(
+    stream: &Stream,
+    put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    put(Event::StreamBegin)?;
+    for entry in stream.entries.iter() {
+        put(Event::StreamEntry { id: entry.id, fields: entry.len() as u64 })?;
+        for (field, value) in entry.fields() {
+            let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let field = member_bytes(field, &mut first);
+            put(Event::StreamField { field, value: member_bytes(value, &mut second) })?;
+        }
     }
+    Ok(())
 }
 
 /// An entry whose fields are coming in.
@@ -59,6 +71,8 @@ struct Open {
     /// Where each name and each value ends in `bytes`.
     ends: Vec<usize>,
 }
+
+const NOT_ABOVE: &str = "an entry is not above the one before it, or too large";
 
 /// Puts a stream together. Pending entries come first; whose they are follows with the consumers.
 #[derive(Debug, Default)]
@@ -88,6 +102,10 @@ impl StreamBuilder {
                     bytes.extend_from_slice(item);
                     ends.push(bytes.len());
                 }
+            }
+            Event::StreamNode { base, bytes } => {
+                let pack = Listpack::from_bytes(bytes.to_vec()).map_err(|(_, what)| what)?;
+                self.stream.entries.push_node(base, pack, limits).map_err(|_| NOT_ABOVE)?;
             }
             Event::StreamMeta(meta) => {
                 self.close_entry(limits)?;
@@ -149,7 +167,7 @@ impl StreamBuilder {
             &bytes[start..ends[at]]
         });
         let pushed = self.stream.entries.push(id, items, limits);
-        pushed.map_err(|_| "an entry is not above the one before it, or too large")
+        pushed.map_err(|_| NOT_ABOVE)
     }
 
     fn close_group(&mut self) {

@@ -1,8 +1,8 @@
 //! Sorted sets from and to events.
 
-use highwater_persistence::snapshot::Event;
+use highwater_persistence::snapshot::{Event, PackedShape};
 
-use super::UNEXPECTED;
+use super::{By, UNEXPECTED};
 use crate::types::{Limits, Zset};
 
 /// Hands the events of a sorted set to `put`, all but the last, `ValueEnd`.
@@ -11,8 +11,12 @@ use crate::types::{Limits, Zset};
 /// What `put` returns.
 pub(super) fn write<E>(
     zset: &Zset,
+    by: By,
     put: &mut impl FnMut(Event<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    if let (By::Block, Some(bytes)) = (by, zset.block()) {
+        return put(Event::Packed { shape: PackedShape::Zset, bytes });
+    }
     put(Event::ZsetBegin { len: Some(zset.len() as u64) })?;
     // Highest first: that is the order in which servers load a large one fastest.
     for (member, score) in zset.range(0..zset.len(), true) {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::listpack::{Listpack, Needle, PackedItem, Place, listpack_item_bytes};
+use super::listpack::{Listpack, Needle, PackedItem, Place, are_different, listpack_item_bytes};
 use super::pages::Pages;
 use super::{Limits, Record};
 use crate::alloc::{arc_bytes, size_class};
@@ -70,6 +70,21 @@ impl Hash {
     /// A hash without fields.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The hash whose fields and values are the items of a listpack in turn; nothing if a field is there twice.
+    pub fn of_listpack(pack: Listpack, limits: &Limits) -> Option<Self> {
+        let is_kept = (pack.len() / 2) as u64 <= limits.hash_entries_max
+            && pack.iter().all(|item| item.to_bytes().len() <= limits.hash_value_bytes_max)
+            && pack.bytes().len() <= PACK_BYTES_MAX
+            && pack.is_canonical();
+        if is_kept {
+            return are_different(pack.iter().step_by(2)).then_some(Self(Form::Packed(pack)));
+        }
+        let packed = Self(Form::Packed(pack));
+        let mut hash = Self::new();
+        let mut fields = packed.iter();
+        fields.all(|(name, value)| hash.set(&name, &value.bytes, limits)).then_some(hash)
     }
 
     /// How many fields there are, those included whose time has passed and that have not been removed yet.

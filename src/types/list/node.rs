@@ -70,6 +70,16 @@ impl Node {
         }
     }
 
+    /// Its listpack (true) or its one item, uncompressed.
+    pub(super) fn block(&self) -> (bool, Cow<'_, [u8]>) {
+        match self {
+            Self::Packed { pack, .. } => (true, Cow::Borrowed(pack.bytes())),
+            Self::Plain(item) => (false, Cow::Borrowed(item)),
+            Self::Compressed { pack, .. } => (true, Cow::Owned(pack.raw())),
+            Self::CompressedPlain(item) => (false, Cow::Owned(item.raw())),
+        }
+    }
+
     /// Bytes of its listpack or item, uncompressed.
     pub(super) fn raw_bytes(&self) -> usize {
         match self {

@@ -3,6 +3,7 @@
 //! What is inside a node is shared with copies of the list until it changes, so a copy costs a reference per node. Inner nodes,
 //! those further from both ends than `list-compress-depth`, are compressed. The first and the last node never are.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -148,6 +149,17 @@ impl Quicklist {
             Some(node) if node.has_exact_room(item, limits) => node.push(End::Tail, item),
             _ => self.push_node(End::Tail, Node::of_item(item, limits), limits),
         }
+    }
+
+    /// Adds a node of items that are within the limits at the tail.
+    pub(super) fn push_pack(&mut self, pack: Listpack, limits: &Limits) {
+        self.len += pack.len();
+        self.push_node(End::Tail, Node::of_pack(pack), limits);
+    }
+
+    /// The blocks of its nodes, from head to tail.
+    pub(super) fn blocks(&self) -> impl ExactSizeIterator<Item = (bool, Cow<'_, [u8]>)> {
+        self.nodes.iter().map(Node::block)
     }
 
     fn push_node(&mut self, end: End, node: Node, limits: &Limits) {

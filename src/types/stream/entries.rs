@@ -124,6 +124,11 @@ impl Entries {
             && from <= self.max_deleted_id
     }
 
+    /// The blocks of its nodes, each with the id from which it counts.
+    pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &[u8])> {
+        self.nodes.iter().map(|(base, node)| (*base, node.block()))
+    }
+
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
@@ -186,6 +191,38 @@ impl Entries {
         self.len += 1;
         self.added = self.added.wrapping_add(1);
         self.last_id = id;
+        Ok(())
+    }
+
+    /// Adds the node of a snapshot at the end, as it is, or entry by entry where nodes written here would be others. Whoever
+    /// calls has checked that its entries are whole.
+    ///
+    /// # Errors
+    /// Those of [`Entries::push`], with a part of the entries added.
+    pub fn push_node(
+        &mut self,
+        base: StreamId,
+        pack: Listpack,
+        limits: &Limits,
+    ) -> Result<(), Refused> {
+        let node = Node::of_listpack(pack);
+        let is_above = self.nodes.last().is_none_or(|_| base > self.last_id);
+        if !is_above || !node.is_sound(base) {
+            return node.live_entries(base).try_for_each(|entry| {
+                let items: Vec<_> =
+                    entry.fields().flat_map(|(field, value)| [field, value]).collect();
+                let items: Vec<_> = items.iter().map(|item| item.to_bytes()).collect();
+                self.push(entry.id, items.iter().map(|item| &item[..]), limits)
+            });
+        }
+        let last = node.back().map_or(base, |at| node.entry(base, at).id);
+        self.block_bytes += node.heap_bytes();
+        let (len, live) = (self.len, node.live() as u64);
+        self.nodes.insert(base, Arc::new(node));
+        (self.len, self.last_id) = (len + live, last);
+        if len == 0 {
+            self.find_first();
+        }
         Ok(())
     }
 

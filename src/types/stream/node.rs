@@ -42,6 +42,44 @@ impl Node {
         Self { pack }
     }
 
+    /// The node with this block, whose entries are whole.
+    pub(super) fn of_listpack(pack: Listpack) -> Self {
+        Self { pack }
+    }
+
+    /// Whether it is as nodes are that were written here, with an entry that is not deleted.
+    pub(super) fn is_sound(&self, base: StreamId) -> bool {
+        let (mut cursor, mut last, mut live, mut deleted) = (self.front(), None, 0, 0);
+        while let Some(at) = cursor {
+            let entry = self.entry(base, at);
+            let is_next = last.map_or(entry.id == base, |last| last < entry.id);
+            let count = if entry.same { entry.len + 3 } else { 2 * entry.len + 4 };
+            if !is_next || entry.stated_items() != Some(count) {
+                return false;
+            }
+            last = Some(entry.id);
+            if entry.deleted {
+                deleted += 1;
+            } else {
+                live += 1;
+            }
+            cursor = entry.behind();
+        }
+        live > 0 && (live, deleted) == (self.live(), self.deleted()) && self.pack.is_canonical()
+    }
+
+    /// The entries that are not deleted.
+    pub(super) fn live_entries(&self, base: StreamId) -> impl Iterator<Item = Entry<'_>> {
+        let first = self.front().map(|at| self.entry(base, at));
+        let next = move |entry: &Entry<'_>| entry.behind().map(|at| self.entry(base, at));
+        std::iter::successors(first, next).filter(|entry| !entry.deleted)
+    }
+
+    /// The whole block.
+    pub(super) fn block(&self) -> &[u8] {
+        self.pack.bytes()
+    }
+
     /// Bytes of the block.
     pub(super) fn bytes(&self) -> usize {
         self.pack.bytes().len()
@@ -231,6 +269,15 @@ impl<'a> Entry<'a> {
             let name = names.as_mut().map_or_else(|| items.next(), Iterator::next)?;
             Some((name, items.next()?))
         })
+    }
+
+    /// How many items stand in front of its last one, as that says.
+    fn stated_items(&self) -> Option<usize> {
+        let mut items = self.items.clone();
+        match items.nth(if self.same { self.len } else { 2 * self.len })? {
+            PackedItem::Int(count) => usize::try_from(count).ok(),
+            PackedItem::Bytes(_) => None,
+        }
     }
 
     /// Where the entry behind it stands.

@@ -1,8 +1,7 @@
 //! Members with scores that are gathered from several collections, and then put in order at once: a result of many members
 //! costs less so than if each were put where it belongs among those before it.
 
-use super::order::Key;
-use super::small::with;
+use super::small::{self, with};
 use crate::types::Member;
 use crate::types::pages;
 use crate::types::set::canonical;
@@ -44,13 +43,8 @@ impl<'k> Gathered<'k> {
 
     /// The members in the order of a sorted set.
     pub fn ordered(mut self) -> Vec<(Member<'k>, f64)> {
-        self.members.sort_by(|&(member, score), &(other, other_score)| {
-            if score == other_score {
-                return with(member, |member| {
-                    with(other, |other| Key { score, member }.order(&Key { score, member: other }))
-                });
-            }
-            score.total_cmp(&other_score)
+        self.members.sort_by(|&one, &other| {
+            if one.1 == other.1 { small::order(one, other) } else { one.1.total_cmp(&other.1) }
         });
         self.members
     }

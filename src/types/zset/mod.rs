@@ -21,7 +21,7 @@ pub use gather::Gathered;
 pub use order::{LexBound, LexRange, ScoreBound, ScoreRange};
 
 use super::Limits;
-use super::listpack::PackedItem;
+use super::listpack::{Listpack, PackedItem, are_different};
 use crate::alloc::{arc_bytes, size_class};
 use order::{Bounds, Key, ranks};
 use small::Small;
@@ -66,6 +66,41 @@ impl Zset {
     /// A set without members.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The set whose members and scores are the items of a listpack in turn; nothing if a member is there twice.
+    pub fn of_listpack(pack: Listpack, limits: &Limits) -> Option<Self> {
+        let is_written_so = pack.bytes().len() <= LISTPACK_BYTES_MAX && pack.is_canonical();
+        let small = Small::of_listpack(pack);
+        let members: Vec<(PackedItem<'_>, f64)> = small.walk(0..small.len(), false).collect();
+        if members.iter().any(|(_, score)| score.is_nan())
+            || !are_different(members.iter().map(|(member, _)| *member))
+        {
+            return None;
+        }
+        let is_kept = is_written_so
+            && members.len() as u64 <= limits.zset_entries_max
+            && members.iter().all(|&(member, _)| {
+                small::with(member, <[u8]>::len) <= limits.zset_value_bytes_max
+            })
+            && members.is_sorted_by(|&one, &next| small::order(one, next).is_lt());
+        if is_kept {
+            drop(members);
+            return Some(Self(Form::Small(small)));
+        }
+        let mut zset = Self::new();
+        let mut insert = |(member, score): &(PackedItem<'_>, f64)| {
+            small::with(*member, |member| zset.insert(member, *score, limits).is_none())
+        };
+        members.iter().all(&mut insert).then_some(zset)
+    }
+
+    /// The listpack of a small set.
+    pub fn block(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Small(small) => Some(small.listpack()),
+            Form::Large(_) => None,
+        }
     }
 
     /// How many members there are.

@@ -1,5 +1,6 @@
 //! Small sorted sets: one listpack of members and scores in turn, in order.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::order::{Bounds, Key, ranks};
@@ -21,6 +22,16 @@ pub(super) struct Found {
 impl Small {
     pub(super) fn len(&self) -> usize {
         self.0.len() / 2
+    }
+
+    /// Of members and scores in turn, which are in order.
+    pub(super) fn of_listpack(pack: Listpack) -> Self {
+        Self(pack)
+    }
+
+    /// The whole block.
+    pub(super) fn listpack(&self) -> &[u8] {
+        self.0.bytes()
     }
 
     /// Bytes of memory reserved.
@@ -156,6 +167,16 @@ pub(super) fn with<R>(item: PackedItem<'_>, look: impl FnOnce(&[u8]) -> R) -> R 
         PackedItem::Int(number) => look(itoa::Buffer::new().format(number).as_bytes()),
         PackedItem::Bytes(bytes) => look(bytes),
     }
+}
+
+/// How a member with its score stands to another.
+pub(super) fn order(
+    (member, score): (PackedItem<'_>, f64),
+    (other, other_score): (PackedItem<'_>, f64),
+) -> Ordering {
+    with(member, |member| {
+        with(other, |other| Key { score, member }.order(&Key { score: other_score, member: other }))
+    })
 }
 
 /// A score as it stands in a listpack.

@@ -116,6 +116,24 @@ impl EditableListpack {
         Ok(Self { bytes: bytes.into_boxed_slice() })
     }
 
+    /// Whether each item stands in it as it would be written here: what is equal has the same bytes then. Others may have written
+    /// integers as text, or longer than need be.
+    #[must_use]
+    pub fn is_canonical(&self) -> bool {
+        let mut at = HEADER_BYTES;
+        while self.bytes[at] != END {
+            let head = match self.get(Place(at)) {
+                PackedItem::Int(number) => format::Head::of_integer(number),
+                PackedItem::Bytes(bytes) => format::head(bytes),
+            };
+            if !self.bytes[at..].starts_with(&head.bytes[..head.len]) {
+                return false;
+            }
+            at = self.behind(at);
+        }
+        true
+    }
+
     /// The whole of it, header and end mark included.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -159,6 +159,12 @@ impl<'a> DumpReader<'a> {
         Ok(Some(token.map(|span| src.bytes(span, &values.blob))))
     }
 
+    /// Whether the stream entry that came last has the field names of the one before it, by the payload's own word: both refer to
+    /// one list of names. They need not be looked at, which for a few long ones and many entries makes all the difference.
+    pub fn repeats_names(&self) -> bool {
+        self.values.repeats_names()
+    }
+
     fn step(&mut self) -> Result<Token, SnapshotError> {
         self.src.begin_event();
         let token = self.values.next(&mut self.src)?;

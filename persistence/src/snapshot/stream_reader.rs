@@ -55,6 +55,8 @@ struct Node {
     id: StreamId,
     live: i64,
     deleted: i64,
+    /// The last entry that was handed out has the names of the master.
+    has_names: bool,
 }
 
 /// Reads one stream.
@@ -67,6 +69,8 @@ pub(crate) struct StreamReader {
     first: Option<StreamId>,
     last: Option<StreamId>,
     entries: u64,
+    /// See [`StreamReader::repeats_names`].
+    repeats_names: bool,
     meta: StreamMeta,
 }
 
@@ -80,8 +84,15 @@ impl StreamReader {
             first: None,
             last: None,
             entries: 0,
+            repeats_names: false,
             meta: StreamMeta::default(),
         }
+    }
+
+    /// Whether the entry that was handed out last has the names of the one before it, since both have those of their node. A small
+    /// payload may give many entries the same large names, so whoever keeps entries need not look at these again.
+    pub(crate) fn repeats_names(&self) -> bool {
+        self.repeats_names
     }
 
     /// The next event, or none when the stream is complete.
@@ -191,7 +202,8 @@ impl StreamReader {
             return Err(src.malformed("a node's master entry is wrong"));
         }
         let (name_count, id) = (count.unsigned_abs(), StreamId::from_bytes(key));
-        self.node = Some(Node { cursor, names, name_count, id, live, deleted });
+        let has_names = false;
+        self.node = Some(Node { cursor, names, name_count, id, live, deleted, has_names });
         Ok(())
     }
 
@@ -243,6 +255,7 @@ impl StreamReader {
             self.first.get_or_insert(id);
             self.last = Some(id);
             self.entries += 1;
+            self.repeats_names = same && std::mem::replace(&mut node.has_names, same);
             let names = same.then(|| node.names.clone());
             self.stage = Stage::Fields { total: fields, left: fields, names };
             return Ok(Some(Token::StreamEntry { id, fields }));

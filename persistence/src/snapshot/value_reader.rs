@@ -132,6 +132,11 @@ impl ValueReader {
         }
     }
 
+    /// See [`StreamReader::repeats_names`].
+    pub(crate) fn repeats_names(&self) -> bool {
+        matches!(&self.stage, Stage::Stream(stream) if stream.repeats_names())
+    }
+
     /// Nothing of the value is left but its end.
     pub(crate) fn pass(&mut self) {
         self.stage = Stage::End;

@@ -72,6 +72,14 @@ impl ValueBuilder {
         Self { offset, limits, value: Partial::Nothing }
     }
 
+    /// Says that the stream entry that has just begun has the field names of the one before it: what the events of its fields say of
+    /// names is not looked at.
+    pub fn names_repeat(&mut self) {
+        if let Partial::Stream(stream) = &mut self.value {
+            stream.names_repeat();
+        }
+    }
+
     /// Takes the next event. With `ValueEnd` the value is returned, and the builder waits for another one.
     ///
     /// # Errors
@@ -185,6 +193,9 @@ pub fn restore_bounded(
     let mut built = None;
     while let Some(event) = reader.next()? {
         built = builder.put(event).map_err(DumpError::BadData)?;
+        if reader.repeats_names() {
+            builder.names_repeat();
+        }
     }
     match built {
         Some(Built::Empty) => Err(malformed("a collection without elements")),
@@ -264,5 +275,27 @@ mod tests {
         let built = build(&with(&[skipped, Event::ValueEnd]));
         let Ok(Built::Object(Object::Stream(stream))) = built else { panic!("{built:?}") };
         assert_eq!(stream.group(b"g").map(crate::types::Group::pending_len), Some(0));
+    }
+
+    /// A payload says names once for many entries. They are not multiplied: a few kilobytes would take gigabytes.
+    #[test]
+    fn names_that_entries_share_stay_shared_through_payloads() {
+        let limits = Limits { stream_node_bytes_max: 4096, ..Limits::default() };
+        let mut stream = crate::types::Stream::default();
+        let name = [b'n'; 20_000];
+        for seq in 1..=500 {
+            let (id, fields) = (StreamId::new(1, seq), [&name[..], b"v"].into_iter());
+            match seq {
+                1 => stream.entries.push(id, fields, &limits).unwrap(),
+                _ => stream.entries.push_alike(id, fields, &limits).unwrap(),
+            }
+        }
+        let stream = Object::Stream(Arc::new(stream));
+        let options = EncoderOptions { compress: false, ..EncoderOptions::default() };
+        let payload = dump_object(&stream, &options).unwrap();
+        assert!(payload.len() < 60_000, "{}", payload.len());
+        let Ok(Built::Object(restored)) = restore(&payload, limits) else { panic!("it is whole") };
+        assert!(restored.memory_usage() < 80_000, "{}", restored.memory_usage());
+        assert!(dump_object(&restored, &options).unwrap() == payload);
     }
 }

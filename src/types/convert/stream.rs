@@ -51,13 +51,37 @@ fn text<'a>(item: PackedItem<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
     }
 }
 
+/// Words, one behind the other. The memory is used again for the next entry.
+#[derive(Debug, Default)]
+struct Words {
+    bytes: Vec<u8>,
+    /// Where each one ends.
+    ends: Vec<usize>,
+}
+
+impl Words {
+    fn push(&mut self, word: &[u8]) {
+        self.bytes.extend_from_slice(word);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn get(&self, at: usize) -> &[u8] {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.bytes[start..self.ends[at]]
+    }
+}
+
 /// An entry whose fields are coming in.
 #[derive(Debug)]
 struct Open {
     id: StreamId,
-    bytes: Vec<u8>,
-    /// Where each name and each value ends in `bytes`.
-    ends: Vec<usize>,
+    /// It has the names of the entry before it, which are there.
+    repeats_names: bool,
 }
 
 /// Puts a stream together. Pending entries come first; whose they are follows with the consumers.
@@ -65,6 +89,9 @@ struct Open {
 pub(super) struct StreamBuilder {
     stream: Stream,
     entry: Option<Open>,
+    /// Those of the open entry, or of the last one that has any.
+    names: Words,
+    values: Words,
     group: Option<Vec<u8>>,
     consumer: Option<ConsumerNumber>,
     /// Pending entries of the group that no consumer has claimed yet: when and how often they were delivered.
@@ -76,18 +103,29 @@ pub(super) struct StreamBuilder {
 }
 
 impl StreamBuilder {
+    /// The open entry has the names of the one before it.
+    pub(super) fn names_repeat(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.repeats_names = true;
+        }
+    }
+
     pub(super) fn put(&mut self, event: Event<'_>, limits: &Limits) -> Result<(), &'static str> {
         match event {
             Event::StreamEntry { id, .. } => {
                 self.close_entry(limits)?;
-                self.entry = Some(Open { id, bytes: Vec::new(), ends: Vec::new() });
+                self.entry = Some(Open { id, repeats_names: false });
+                self.values.clear();
             }
             Event::StreamField { field, value } => {
-                let Open { bytes, ends, .. } = self.entry.as_mut().ok_or(UNEXPECTED)?;
-                for item in [field, value] {
-                    bytes.extend_from_slice(item);
-                    ends.push(bytes.len());
+                let entry = self.entry.as_ref().ok_or(UNEXPECTED)?;
+                if !entry.repeats_names {
+                    if self.values.ends.is_empty() {
+                        self.names.clear();
+                    }
+                    self.names.push(field);
                 }
+                self.values.push(value);
             }
             Event::StreamMeta(meta) => {
                 self.close_entry(limits)?;
@@ -143,12 +181,16 @@ impl StreamBuilder {
     }
 
     fn close_entry(&mut self, limits: &Limits) -> Result<(), &'static str> {
-        let Some(Open { id, bytes, ends }) = self.entry.take() else { return Ok(()) };
-        let items = (0..ends.len()).map(|at| {
-            let start = if at == 0 { 0 } else { ends[at - 1] };
-            &bytes[start..ends[at]]
-        });
-        let pushed = self.stream.entries.push(id, items, limits);
+        let Some(Open { id, repeats_names }) = self.entry.take() else { return Ok(()) };
+        let (names, values) = (&self.names, &self.values);
+        let items = (0..2 * values.ends.len())
+            .map(|at| if at % 2 == 0 { names.get(at / 2) } else { values.get(at / 2) });
+        let entries = &mut self.stream.entries;
+        let pushed = if repeats_names {
+            entries.push_alike(id, items, limits)
+        } else {
+            entries.push(id, items, limits)
+        };
         pushed.map_err(|_| "an entry is not above the one before it, or too large")
     }
 

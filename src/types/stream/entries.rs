@@ -173,20 +173,55 @@ impl Entries {
         self.check(id, fields.clone())?;
         let bytes: usize = fields.clone().map(<[u8]>::len).sum();
         let tail = self.nodes.last().filter(|(_, node)| has_room(node, bytes, limits));
-        let base = tail.map(|(base, _)| *base).unwrap_or_else(|| {
+        let base = tail.map(|(base, _)| *base);
+        self.push_into(base, id, fields, false);
+        Ok(())
+    }
+
+    /// As [`Entries::push`], of an entry that has the names of the last one. They are neither compared nor stored once more while
+    /// the entries that share them take less than they do: many entries may come in a payload with few, but large names.
+    ///
+    /// # Errors
+    /// See [`Refused`]; nothing has changed then.
+    pub fn push_alike<'f>(
+        &mut self,
+        id: StreamId,
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+        limits: &Limits,
+    ) -> Result<(), Refused> {
+        self.check(id, fields.clone())?;
+        let bytes: usize = fields.clone().map(<[u8]>::len).sum();
+        let names_bytes: usize = fields.clone().step_by(2).map(<[u8]>::len).sum();
+        let goes_on = |node: &Node| {
+            let is_small = node.bytes() < (2 * names_bytes).min(NODE_BYTES_MAX);
+            node.ends_with_names() && (is_small || has_room(node, bytes, limits))
+        };
+        let base = self.nodes.last().filter(|(_, node)| goes_on(node)).map(|(base, _)| *base);
+        self.push_into(base, id, fields, true);
+        Ok(())
+    }
+
+    /// Adds an entry that fits to the node that begins with `base`, or to a new one.
+    fn push_into<'f>(
+        &mut self,
+        base: Option<StreamId>,
+        id: StreamId,
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+        is_alike: bool,
+    ) {
+        let base = base.unwrap_or_else(|| {
             let node = Node::new(fields.clone());
             self.block_bytes += node.heap_bytes();
             self.nodes.insert(id, Arc::new(node));
             id
         });
-        self.change_node(base, |node| node.push(base, id, fields));
+        self.change_node(base, |node| node.push(base, id, fields, is_alike));
         if self.len == 0 {
             self.first_id = id;
         }
         self.len += 1;
         self.added = self.added.wrapping_add(1);
         self.last_id = id;
-        Ok(())
     }
 
     /// Whether an entry could be added.

@@ -80,17 +80,25 @@ impl Node {
         (items, usize::try_from(fields).unwrap_or(0))
     }
 
-    /// Adds an entry behind the last. Whoever calls has seen to it that `id` is above all others.
+    /// Whether the names of the last entry are the master's; also where there is none yet.
+    pub(super) fn ends_with_names(&self) -> bool {
+        self.back().is_none_or(|at| number(self.pack.get(at)) & SAME_FIELDS != 0)
+    }
+
+    /// Adds an entry behind the last. Whoever calls has seen to it that `id` is above all others, and, where the entry `is_alike`,
+    /// that it has the master's names.
     pub(super) fn push<'f>(
         &mut self,
         base: StreamId,
         id: StreamId,
         fields: impl Iterator<Item = &'f [u8]> + Clone,
+        is_alike: bool,
     ) {
         let len = fields.clone().count() / 2;
         let (names, names_len) = self.names();
-        let same = len == names_len
-            && fields.clone().step_by(2).zip(names).all(|(name, item)| is(item, name));
+        let is_same = |(name, item)| is(item, name);
+        let same =
+            len == names_len && (is_alike || fields.clone().step_by(2).zip(names).all(is_same));
         let pack = &mut self.pack;
         pack.push_integer(if same { SAME_FIELDS } else { 0 });
         pack.push_integer(id.ms.wrapping_sub(base.ms).cast_signed());

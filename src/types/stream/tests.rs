@@ -260,3 +260,61 @@ fn small_entries_take_no_more_memory_than_in_stock() {
     }
     assert!(group.memory_usage() < 6_000_000, "{}", group.memory_usage());
 }
+
+#[test]
+fn names_that_repeat_are_stored_once_for_as_many_bytes_of_entries() {
+    let limits = Limits { stream_node_bytes_max: 4096, ..Limits::default() };
+    let name = [b'n'; 20_000];
+    let mut entries = Entries::default();
+    for seq in 1..=500 {
+        let (id, fields) = (StreamId::new(1, seq), [&name[..], b"v"].into_iter());
+        match seq {
+            1 => entries.push(id, fields, &limits).unwrap(),
+            _ => entries.push_alike(id, fields, &limits).unwrap(),
+        }
+    }
+    entries.check_invariants();
+    assert_eq!((entries.len(), entries.node_count()), (500, 1));
+    assert!(entries.memory_usage() < 60_000);
+    assert!(entries.iter().all(|entry| entry.fields().count() == 1));
+}
+
+/// What repeats is told or is not: the entries are the same.
+#[test]
+fn entries_are_the_same_whether_it_is_told_that_their_names_repeat() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for round in 0..200 {
+        let limits = Limits {
+            stream_node_entries_max: [0, 1, 3, 100][round % 4],
+            stream_node_bytes_max: [0, 60, 4096][round % 3],
+            ..Limits::default()
+        };
+        let (mut told, mut plain) = (Entries::default(), Entries::default());
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for seq in 1..100 {
+            let repeats = seq > 1 && random.u8(..3) > 0;
+            if !repeats {
+                let count = random.usize(..3);
+                let name = |_| vec![b'a' + random.u8(..2); random.usize(..40)];
+                names = (0..count).map(name).collect();
+            }
+            let value = seq.to_string().into_bytes();
+            let fields = names.iter().flat_map(|name| [&name[..], &value]);
+            let id = StreamId::new(1, seq);
+            plain.push(id, fields.clone(), &limits).unwrap();
+            match repeats {
+                true => told.push_alike(id, fields, &limits).unwrap(),
+                false => told.push(id, fields, &limits).unwrap(),
+            }
+        }
+        told.check_invariants();
+        let shown = |entries: &Entries| -> Vec<String> {
+            entries
+                .iter()
+                .map(|entry| format!("{} {:?}", entry.id, entry.fields().collect::<Vec<_>>()))
+                .collect()
+        };
+        assert_eq!(shown(&told), shown(&plain));
+        assert_eq!(told.meta(), plain.meta());
+    }
+}

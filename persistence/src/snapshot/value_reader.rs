@@ -72,7 +72,7 @@ enum Stage {
         left: u64,
         node: Option<Packed>,
     },
-    Stream(StreamReader),
+    Stream(Box<StreamReader>),
     /// All is read; `ValueEnd` is due.
     End,
 }
@@ -194,7 +194,7 @@ impl ValueReader {
                 src.reading("stream");
                 let nodes = src.length()?;
                 src.check_count(nodes, 2)?;
-                self.stage = Stage::Stream(StreamReader::new(code, nodes));
+                self.stage = Stage::Stream(Box::new(StreamReader::new(code, nodes)));
                 Ok(Token::StreamBegin)
             }
             (Vendor::Valkey, kind::HASH_22) => self.plain(Plain::HashTtlLast, "hash", src),

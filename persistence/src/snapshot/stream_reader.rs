@@ -255,7 +255,7 @@ impl StreamReader {
             self.first.get_or_insert(id);
             self.last = Some(id);
             self.entries += 1;
-            self.repeats_names = same && std::mem::replace(&mut node.has_names, same);
+            self.repeats_names = std::mem::replace(&mut node.has_names, same) && same;
             let names = same.then(|| node.names.clone());
             self.stage = Stage::Fields { total: fields, left: fields, names };
             return Ok(Some(Token::StreamEntry { id, fields }));

@@ -326,6 +326,12 @@ pub(super) fn call(
     let (then, given) = (ctx.then, ctx.effect_given);
     state.publish_key_events();
     let changed = state.keyspace.dirty != dirty;
+    // The request would be logged, and fail again wherever it is played: replicas stop there.
+    debug_assert!(
+        !(failed && changed),
+        "'{}' has changed something and answers an error",
+        entry.full_name
+    );
     state.persistence.dirty += state.keyspace.dirty - dirty;
     let forced = state.keyspace.effects.take_verbatim();
     Called { then, own_effect: forced || (changed && !given), failed }

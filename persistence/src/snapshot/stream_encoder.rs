@@ -206,8 +206,13 @@ impl StreamEncoder {
         Ok(())
     }
 
+    /// Whether the next entry begins another node. Names are not repeated before the entries take as much as they do.
     fn is_full(&self, node: &Node) -> bool {
         let limits = &self.thresholds;
+        let names_bytes: usize = node.names.iter().map(Vec::len).sum();
+        if node.body.bytes() < names_bytes {
+            return false;
+        }
         (limits.stream_node_entries_max > 0 && node.entries >= limits.stream_node_entries_max)
             || (limits.stream_node_bytes_max > 0
                 && node.body.bytes() >= limits.stream_node_bytes_max)

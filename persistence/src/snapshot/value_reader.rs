@@ -76,7 +76,7 @@ enum Stage {
         left: u64,
         node: Option<Packed>,
     },
-    Stream(StreamReader),
+    Stream(Box<StreamReader>),
     /// All is read; `ValueEnd` is due.
     End,
 }
@@ -205,7 +205,8 @@ impl ValueReader {
                 src.reading("stream");
                 let nodes = src.length()?;
                 src.check_count(nodes, 2)?;
-                self.stage = Stage::Stream(StreamReader::new(code, nodes, self.blocks));
+                let stream = StreamReader::new(code, nodes, self.blocks);
+                self.stage = Stage::Stream(Box::new(stream));
                 Ok(if self.blocks { Token::StreamNodes { nodes } } else { Token::StreamBegin })
             }
             (Vendor::Valkey, kind::HASH_22) => self.plain(Plain::HashTtlLast, "hash", src),

@@ -293,4 +293,48 @@ mod tests {
         let Ok(Built::Object(Object::Stream(stream))) = built else { panic!("{built:?}") };
         assert_eq!(stream.group(b"g").map(crate::types::Group::pending_len), Some(0));
     }
+
+    /// A payload says names once for many entries. They are not multiplied: a few kilobytes would take gigabytes.
+    #[test]
+    fn names_that_entries_share_stay_shared_through_payloads() {
+        let limits = Limits { stream_node_bytes_max: 4096, ..Limits::default() };
+        let endless = Limits { stream_node_bytes_max: 0, stream_node_entries_max: 0, ..limits };
+        let mut stream = crate::types::Stream::default();
+        let name = [b'n'; 20_000];
+        for seq in 1..=500 {
+            let fields = [&name[..], b"v"].into_iter();
+            stream.entries.push(StreamId::new(1, seq), fields, &endless).unwrap();
+        }
+        let stream = Object::Stream(Arc::new(stream));
+        let options = EncoderOptions { compress: false, ..EncoderOptions::default() };
+        let payload = dump_object(&stream, &options).unwrap();
+        assert!(payload.len() < 60_000, "{}", payload.len());
+        let Ok(Built::Object(restored)) = restore(&payload, limits) else { panic!("it is whole") };
+        assert!(restored.memory_usage() < 80_000, "{}", restored.memory_usage());
+        assert!(dump_object(&restored, &options).unwrap() == payload);
+    }
+
+    /// Entries with the names of their node, and others between them.
+    #[test]
+    fn entries_keep_their_own_names_through_payloads() {
+        let (limits, mut random) = (Limits::default(), fastrand::Rng::with_seed(8));
+        for _ in 0..200 {
+            let mut stream = crate::types::Stream::default();
+            for seq in 1..=20 {
+                let fields = [["a", "1"], ["b", "2"], ["ab", "3"]][random.usize(..3)];
+                let fields = fields.iter().cycle().take(2 * random.usize(1..3));
+                let fields = fields.map(|word| word.as_bytes());
+                stream.entries.push(StreamId::new(1, seq), fields, &limits).unwrap();
+            }
+            let shown = |object: &Object| {
+                let Object::Stream(stream) = object else { panic!("{object:?}") };
+                let fields = stream.entries.iter().map(|entry| entry.fields().collect::<Vec<_>>());
+                format!("{:?}", fields.collect::<Vec<_>>())
+            };
+            let object = Object::Stream(Arc::new(stream));
+            let payload = dump_object(&object, &EncoderOptions::default()).unwrap();
+            let Ok(Built::Object(restored)) = restore(&payload, limits) else { panic!("whole") };
+            assert_eq!(shown(&restored), shown(&object));
+        }
+    }
 }

@@ -105,7 +105,7 @@ impl StreamBuilder {
             }
             Event::StreamNode { base, bytes } => {
                 let pack = Listpack::from_bytes(bytes.to_vec()).map_err(|(_, what)| what)?;
-                self.stream.entries.push_node(base, pack, limits).map_err(|_| NOT_ABOVE)?;
+                self.stream.entries.push_node(base, pack).map_err(|_| NOT_ABOVE)?;
             }
             Event::StreamMeta(meta) => {
                 self.close_entry(limits)?;

@@ -178,7 +178,8 @@ impl Entries {
         self.check(id, fields.clone())?;
         let bytes: usize = fields.clone().map(<[u8]>::len).sum();
         let tail = self.nodes.last().filter(|(_, node)| has_room(node, bytes, limits));
-        let base = tail.map(|(base, _)| *base).unwrap_or_else(|| {
+        let base = tail.map(|(base, _)| *base);
+        let base = base.unwrap_or_else(|| {
             let node = Node::new(fields.clone());
             self.block_bytes += node.heap_bytes();
             self.nodes.insert(id, Arc::new(node));
@@ -194,26 +195,24 @@ impl Entries {
         Ok(())
     }
 
-    /// Adds the node of a snapshot at the end, as it is, or entry by entry where nodes written here would be others. Whoever
-    /// calls has checked that its entries are whole.
+    /// Adds the node of a snapshot at the end: as it is, or anew where one written here would be another. Whoever calls has checked
+    /// that its entries are whole.
     ///
     /// # Errors
-    /// Those of [`Entries::push`], with a part of the entries added.
-    pub fn push_node(
-        &mut self,
-        base: StreamId,
-        pack: Listpack,
-        limits: &Limits,
-    ) -> Result<(), Refused> {
+    /// Its entries do not ascend from the last one on; nothing has changed then.
+    pub fn push_node(&mut self, base: StreamId, pack: Listpack) -> Result<(), Refused> {
         let node = Node::of_listpack(pack);
-        let is_above = self.nodes.last().is_none_or(|_| base > self.last_id);
-        if !is_above || !node.is_sound(base) {
-            return node.live_entries(base).try_for_each(|entry| {
-                let items: Vec<_> =
-                    entry.fields().flat_map(|(field, value)| [field, value]).collect();
-                let items: Vec<_> = items.iter().map(|item| item.to_bytes()).collect();
-                self.push(entry.id, items.iter().map(|item| &item[..]), limits)
-            });
+        let (base, node) = if node.is_sound(base) {
+            (base, node)
+        } else {
+            match node.rebuilt(base)? {
+                Some(rebuilt) => rebuilt,
+                // All are deleted.
+                None => return Ok(()),
+            }
+        };
+        if self.nodes.last().is_some() && base <= self.last_id {
+            return Err(Refused::IdNotAbove);
         }
         let last = node.back().map_or(base, |at| node.entry(base, at).id);
         self.block_bytes += node.heap_bytes();

@@ -13,6 +13,7 @@
 
 use highwater_persistence::snapshot::StreamId;
 
+use super::entries::Refused;
 use crate::alloc::size_class;
 use crate::types::listpack::{Items, Listpack, PackedItem, Place};
 
@@ -68,11 +69,37 @@ impl Node {
         live > 0 && (live, deleted) == (self.live(), self.deleted()) && self.pack.is_canonical()
     }
 
-    /// The entries that are not deleted.
-    pub(super) fn live_entries(&self, base: StreamId) -> impl Iterator<Item = Entry<'_>> {
-        let first = self.front().map(|at| self.entry(base, at));
-        let next = move |entry: &Entry<'_>| entry.behind().map(|at| self.entry(base, at));
-        std::iter::successors(first, next).filter(|entry| !entry.deleted)
+    /// The same entries, without deleted ones, in a node as it would be written here, with the id from which it counts: nothing
+    /// where all are deleted.
+    ///
+    /// # Errors
+    /// Its entries do not ascend.
+    pub(super) fn rebuilt(&self, base: StreamId) -> Result<Option<(StreamId, Self)>, Refused> {
+        let mut rebuilt: Option<(StreamId, Self)> = None;
+        let (mut cursor, mut last) = (self.front(), None);
+        while let Some(at) = cursor {
+            let entry = self.entry(base, at);
+            cursor = entry.behind();
+            if entry.deleted {
+                continue;
+            }
+            if last.is_some_and(|last| last >= entry.id) {
+                return Err(Refused::IdNotAbove);
+            }
+            last = Some(entry.id);
+            let (names, count) = self.names();
+            let (first, node) = rebuilt.get_or_insert_with(|| {
+                let names: Vec<_> = names.take(count).map(PackedItem::to_bytes).collect();
+                // Names come with values.
+                let fields = names.iter().flat_map(|name| [&name[..], b""]);
+                (entry.id, Self::new(fields))
+            });
+            let items =
+                entry.fields().flat_map(|(name, value)| [name.to_bytes(), value.to_bytes()]);
+            let items: Vec<_> = items.collect();
+            node.push(*first, entry.id, items.iter().map(|item| &item[..]));
+        }
+        Ok(rebuilt)
     }
 
     /// The whole block.

@@ -4,6 +4,7 @@ use highwater_persistence::snapshot::StreamId;
 
 use super::*;
 use crate::types::Limits;
+use crate::types::listpack::Listpack;
 
 type Items = Vec<Vec<u8>>;
 
@@ -259,4 +260,40 @@ fn small_entries_take_no_more_memory_than_in_stock() {
         group.deliver(id(number), Pending { delivered_ms: 1, deliveries: 1, consumer });
     }
     assert!(group.memory_usage() < 6_000_000, "{}", group.memory_usage());
+}
+
+/// A node that others wrote in a way of their own is written anew, with its names.
+#[test]
+fn nodes_of_others_become_nodes_as_they_are_written_here() {
+    let limits = Limits { stream_node_bytes_max: 4096, ..Limits::default() };
+    let endless = Limits { stream_node_bytes_max: 0, stream_node_entries_max: 0, ..limits };
+    let name = [b'n'; 20_000];
+    let mut entries = Entries::default();
+    for seq in 1..=500 {
+        let own = [b"own".as_slice(), b"v", b"b", b"c"];
+        let fields = if seq % 7 == 1 { &own[..] } else { &[&name[..], b"v"] };
+        let fields = if seq == 1 { &[&name[..], b"v"] } else { fields };
+        entries.push(StreamId::new(1, seq), fields.iter().copied(), &endless).unwrap();
+    }
+    assert!(entries.remove(StreamId::new(1, 1)) && entries.remove(StreamId::new(1, 90)));
+    let shown = |entries: &Entries| {
+        let fields =
+            |entry: Entry<'_>| format!("{} {:?}", entry.id, entry.fields().collect::<Vec<_>>());
+        entries.iter().map(fields).collect::<Vec<_>>()
+    };
+    let (base, block) = entries.blocks().next().unwrap();
+    let sound = Listpack::from_bytes(block.to_vec()).unwrap();
+    // A count of deleted entries that is wrong.
+    let mut odd = sound.clone();
+    odd.replace_integer(odd.at(1).unwrap(), 77);
+    for (pack, is_kept) in [(sound, true), (odd, false)] {
+        let mut taken = Entries::default();
+        taken.push_node(base, pack).unwrap();
+        taken.check_invariants();
+        assert_eq!(taken.blocks().next().unwrap().1 == block, is_kept);
+        assert_eq!(shown(&taken), shown(&entries));
+        assert!(taken.memory_usage() < 60_000, "{}", taken.memory_usage());
+        let again = Listpack::from_bytes(block.to_vec()).unwrap();
+        assert_eq!(taken.push_node(base, again), Err(Refused::IdNotAbove));
+    }
 }

@@ -407,15 +407,16 @@ impl EditableListpack {
     /// Notes in the header that `less` items go and `more` come; called before they do.
     fn change_count(&mut self, less: usize, more: usize) {
         let before = u16::from_le_bytes([self.bytes[4], self.bytes[5]]);
-        // Once it is unknown it is found out again only where it may have become known.
-        let before = if before == COUNT_UNKNOWN && less == 0 {
+        // Once it is unknown it is found out again only where it may have become known: what changes numbers in a long one, as each
+        // entry of a stream does, must not walk over all of it.
+        let before = if before == COUNT_UNKNOWN && less <= more {
             usize::from(COUNT_UNKNOWN)
         } else if before == COUNT_UNKNOWN {
             self.len()
         } else {
             usize::from(before)
         };
-        let count = u16::try_from(before - less + more).unwrap_or(COUNT_UNKNOWN);
+        let count = u16::try_from(before + more - less).unwrap_or(COUNT_UNKNOWN);
         self.bytes[4..6].copy_from_slice(&count.to_le_bytes());
     }
 

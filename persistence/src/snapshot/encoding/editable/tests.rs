@@ -111,6 +111,22 @@ fn more_items_than_the_header_can_count_are_counted_by_walking() {
     assert_eq!((pack.len(), &pack.bytes()[4..6]), (65_533, &[0xfd, 0xff][..]));
 }
 
+/// A stream counts in its nodes with each entry: that must cost the same, however many there are.
+#[test]
+fn a_number_of_items_that_is_not_known_is_not_found_out_by_replacing_one() {
+    let mut pack = EditableListpack::new();
+    (0..3).for_each(|number| pack.push_integer(number));
+    let mut bytes = pack.bytes().to_vec();
+    bytes[4..6].copy_from_slice(&[0xff, 0xff]);
+    let mut pack = EditableListpack::from_bytes(bytes).unwrap();
+    pack.replace_integer(pack.first().unwrap(), 1000);
+    assert_eq!((pack.len(), &pack.bytes()[4..6]), (3, &[0xff, 0xff][..]));
+    pack.push(b"x");
+    assert_eq!((pack.len(), &pack.bytes()[4..6]), (4, &[0xff, 0xff][..]));
+    pack.remove(pack.first().unwrap(), 1);
+    assert_eq!((pack.len(), &pack.bytes()[4..6]), (3, &[3, 0][..]));
+}
+
 #[test]
 fn corrupt_bytes_are_refused() {
     let mut pack = EditableListpack::new();

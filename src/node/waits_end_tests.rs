@@ -1,0 +1,128 @@
+//! Waits for keys that end otherwise than by being served: by time, by others, with the connection, with the role.
+
+use super::tests::Bench;
+use super::waits_tests::{connect, told, waiter};
+use crate::config::PrimaryAddress;
+use crate::state::{ClientId, Output};
+
+/// Runs lines as another client.
+fn run_as(bench: &mut Bench, id: ClientId, lines: &str) -> String {
+    let own = std::mem::replace(&mut bench.client, id);
+    let replies = bench.run(lines);
+    bench.client = own;
+    replies
+}
+
+fn unblocked(how: &str) -> String {
+    format!("-UNBLOCKED {how}\r\n")
+}
+
+#[test]
+fn waits_end_at_their_very_moment() {
+    let mut bench = Bench::new();
+    let long = waiter(&mut bench, "blpop a 0.0105");
+    let short = waiter(&mut bench, "blmove a b left left 0.002");
+    waiter(&mut bench, "blpop a 0");
+    let deadlines = bench.node.take_outputs();
+    assert_eq!(deadlines, [Output::Deadline, Output::Deadline], "each is sooner than the last");
+    let start_ms = bench.clock.0.unix_ms();
+    assert_eq!(bench.node.end_due_waits(&mut bench.clock), Some(start_ms + 2));
+    bench.clock.advance_ms(2);
+    assert_eq!(bench.node.end_due_waits(&mut bench.clock), Some(start_ms + 11));
+    assert_eq!(told(&mut bench), [(short, "*-1\r\n".to_owned())]);
+    bench.clock.advance_ms(9);
+    assert_eq!(bench.node.end_due_waits(&mut bench.clock), None);
+    assert_eq!(told(&mut bench), [(long, "*-1\r\n".to_owned())]);
+    let stats = bench.run("info commandstats");
+    assert!(stats.contains("cmdstat_blpop:calls=1,"), "{stats}");
+    for (timeout, error) in [
+        ("-1", "timeout is negative"),
+        ("x", "timeout is not a float or out of range"),
+        ("1e300", "timeout is out of range"),
+    ] {
+        assert_eq!(bench.run(&format!("blpop a {timeout}")), format!("-ERR {error}\r\n"));
+    }
+}
+
+#[test]
+fn a_wait_in_vain_is_an_array_but_inside_of_exec() {
+    let mut bench = Bench::new();
+    let requests = ["blmove a b left left", "brpoplpush a b", "blpop a", "bzpopmin a"];
+    for (hello, alone, nil) in [(2, "*-1\r\n", "$-1\r\n"), (3, "_\r\n", "_\r\n")] {
+        bench.run(&format!("hello {hello}"));
+        for request in requests {
+            let id = connect(&mut bench);
+            run_as(&mut bench, id, &format!("hello {hello}"));
+            assert_eq!(run_as(&mut bench, id, &format!("{request} 0.001")), "");
+            bench.clock.advance_ms(1);
+            bench.node.end_due_waits(&mut bench.clock);
+            assert_eq!(told(&mut bench), [(id, alone.to_owned())], "{request}");
+        }
+        let in_exec = bench.run("multi\nblmove a b left left 0\nbrpoplpush a b 0\nblpop a 0\nexec");
+        let (_, replies) = in_exec.split_once("*3\r\n").expect("three replies");
+        assert_eq!(replies, format!("{nil}{nil}{alone}"));
+    }
+}
+
+#[test]
+fn a_wait_can_be_broken_off() {
+    let mut bench = Bench::new();
+    let one = waiter(&mut bench, "blpop a 0");
+    let two = waiter(&mut bench, "blpop a 0");
+    let three = waiter(&mut bench, "blpop a 0");
+    assert!(bench.run("info clients").contains("blocked_clients:3\r\n"));
+    assert_eq!(bench.run(&format!("client unblock {}", one.0)), ":1\r\n");
+    assert_eq!(bench.run(&format!("client unblock {} error", two.0)), ":1\r\n");
+    assert_eq!(bench.run(&format!("client unblock {}", one.0)), ":0\r\n");
+    let error = unblocked("client unblocked via CLIENT UNBLOCK");
+    assert_eq!(told(&mut bench), [(one, "*-1\r\n".to_owned()), (two, error)]);
+    bench.node.disconnect(three);
+    bench.run("rpush a 1");
+    assert_eq!((told(&mut bench), bench.run("llen a")), (Vec::new(), ":1\r\n".to_owned()));
+}
+
+#[test]
+fn a_client_that_waits_is_shown_with_its_command() {
+    let mut bench = Bench::new();
+    let id = waiter(&mut bench, "blpop a 0");
+    let shown = bench.run(&format!("client list id {}", id.0));
+    assert!(shown.contains(" cmd=blpop ") && shown.contains(" flags=b "), "{shown}");
+}
+
+#[test]
+fn the_memory_of_a_wait_is_its_clients() {
+    let mut bench = Bench::new();
+    let keys: String = (0..1000).map(|key| format!("{key:0100} ")).collect();
+    let blpop = waiter(&mut bench, &format!("blpop {keys} 0"));
+    let ids = "0 ".repeat(1000);
+    let xread = waiter(&mut bench, &format!("xread block 0 streams {keys} {ids}"));
+    for id in [blpop, xread] {
+        let shown = bench.run(&format!("client list id {}", id.0));
+        let field = |name: &str| {
+            let found = shown.split(' ').find_map(|word| word.strip_prefix(name));
+            found.and_then(|value| value.parse::<usize>().ok()).expect("a number")
+        };
+        assert!((200_000..600_000).contains(&field("tot-mem=")), "{shown}");
+    }
+    let usage = |bench: &Bench| bench.node.state.clients.get(xread).map(|one| one.memory_usage());
+    let before = usage(&bench);
+    bench.node.state.break_key_wait(xread, None);
+    assert!(usage(&bench) < before.map(|bytes| bytes - 200_000));
+    bench.run("config set maxmemory-clients 100kb");
+    bench.node.take_outputs();
+    bench.node.tick(bench.clock.0);
+    let outputs = bench.node.take_outputs();
+    assert!(outputs.contains(&Output::Close { client: blpop }), "{outputs:?}");
+}
+
+#[test]
+fn a_node_that_becomes_a_replica_lets_nobody_wait() {
+    let mut bench = Bench::new();
+    let one = waiter(&mut bench, "blpop a 0");
+    bench.node.take_outputs();
+    let address = PrimaryAddress { host: "h".to_owned(), port: 1 };
+    bench.node.state.set_primary(Some(address));
+    let told = told(&mut bench);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].0 == one && told[0].1.starts_with("-UNBLOCKED "), "{told:?}");
+}

@@ -177,7 +177,11 @@ impl Connection {
             if next == Next::Blocked {
                 next = match self.wait_blocked(&mut reader, &shared, &mut input).await {
                     Next::Read => self.go_on(&shared, &mut input),
-                    next => next,
+                    next => {
+                        // Its last replies may take a while, or never leave.
+                        shared.node.lock().waits_no_more(self.id);
+                        next
+                    }
                 };
                 continue;
             }

@@ -59,6 +59,10 @@ impl Node {
     ) -> Outcome {
         let closed = Outcome { status: Status::Close, ..Outcome::default() };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
+        if client.killed {
+            self.state.clients.put(client);
+            return closed;
+        }
         // What was published before these requests run is told before their replies.
         let mut observed = self.own_mail(&mut client, out);
         self.state.time = clock.now();

@@ -35,6 +35,12 @@ impl Node {
         let request = Arc::clone(&wait.request);
         // It is not there while it executes itself: then it began to wait after the change.
         let Some(mut client) = state.clients.take(id) else { return };
+        if client.killed {
+            // It can be told nothing any more: what has come is for others.
+            state.clients.put(client);
+            state.end_key_wait(id);
+            return;
+        }
         let args = request.args();
         let entry = resolve_effect(&state.command_names, args)
             .expect("a request that waits was resolved when it came");
@@ -65,6 +71,11 @@ impl Node {
             state.outputs.push(Output::Answer { client: id, bytes: out, hold });
         }
         state.outputs.push(Output::Resume { client: id });
+    }
+
+    /// A client's connection is about to be closed, and may only send what is left: what its command waits for is for others.
+    pub fn waits_no_more(&mut self, id: ClientId) {
+        self.state.end_key_wait(id);
     }
 
     /// Answers the clients that wait for keys of slots which are served elsewhere, or nowhere, by now.

@@ -1,7 +1,7 @@
 //! Waits for keys that end otherwise than by being served: by time, by others, with the connection, with the role.
 
 use super::tests::Bench;
-use super::waits_tests::{connect, told, waiter};
+use super::waits_tests::{connect, popped, told, waiter};
 use crate::config::PrimaryAddress;
 use crate::state::{ClientId, Output};
 
@@ -125,4 +125,57 @@ fn a_node_that_becomes_a_replica_lets_nobody_wait() {
     let told = told(&mut bench);
     assert_eq!(told.len(), 1);
     assert!(told[0].0 == one && told[0].1.starts_with("-UNBLOCKED "), "{told:?}");
+}
+
+#[test]
+fn what_comes_after_a_kill_is_for_others() {
+    for [before, after] in [["", ""], ["multi\n", "\nexec"]] {
+        let mut bench = Bench::new();
+        let ids: Vec<ClientId> = (0..3).map(|_| waiter(&mut bench, "blpop l 0")).collect();
+        let listener = waiter(&mut bench, "xread block 0 streams s $");
+        bench.node.take_outputs();
+        let pushes = "client kill type normal\nrpush l x\nrpush l x\nrpush l x\nllen l";
+        let replies = bench.run(&format!("{before}{pushes}{after}"));
+        assert!(replies.ends_with(":4\r\n:1\r\n:2\r\n:3\r\n:3\r\n"), "{replies}");
+        let closed: Vec<Output> = [&ids[..], &[listener]]
+            .concat()
+            .iter()
+            .map(|&client| Output::Close { client })
+            .collect();
+        assert_eq!(bench.node.take_outputs(), closed);
+        assert!(bench.node.state.key_waits.is_empty());
+        assert!(bench.run("info clients").contains("blocked_clients:0\r\n"));
+        // What it has sent before it hears of its end is not executed.
+        assert_eq!(run_as(&mut bench, ids[0], "blpop nothing 0\nset k v"), "");
+        assert_eq!(bench.run("exists k"), ":0\r\n");
+        assert!(bench.node.state.key_waits.is_empty());
+    }
+}
+
+#[test]
+fn clients_closed_for_their_size_wait_no_more() {
+    let mut bench = Bench::new();
+    bench.run("config set client-output-buffer-limit \"normal 1mb 0 0\"");
+    let slow = waiter(&mut bench, "blpop l 0");
+    bench.node.output_has_grown(slow, 1 << 20);
+    assert_eq!(bench.run("rpush l x\nllen l\ndel l"), ":1\r\n:1\r\n:1\r\n");
+    bench.run("config set maxmemory-clients 4mb");
+    let large = waiter(&mut bench, "blpop l 0");
+    bench.node.state.clients.get_mut(large).expect("it is connected").output_bytes = 5 << 20;
+    bench.run("config set client-output-buffer-limit \"normal 0 0 0\"");
+    bench.node.tick(bench.clock.0);
+    assert_eq!(bench.run("rpush l x\nllen l\ndel l"), ":1\r\n:1\r\n:1\r\n");
+    let endless = waiter(&mut bench, "blpop l 0");
+    bench.node.output_is_endless(endless);
+    assert_eq!(bench.run("rpush l x\nllen l"), ":1\r\n:1\r\n");
+}
+
+#[test]
+fn a_connection_that_only_sends_what_is_left_waits_for_nothing() {
+    let mut bench = Bench::new();
+    let one = waiter(&mut bench, "blpop l 0");
+    let two = waiter(&mut bench, "blpop l 0");
+    bench.node.waits_no_more(one);
+    bench.run("rpush l x");
+    assert_eq!(told(&mut bench), [(two, popped("l", "x"))]);
 }

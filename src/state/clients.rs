@@ -187,4 +187,12 @@ impl State {
         self.outputs.push(Output::Resume { client: id });
         true
     }
+
+    /// Has a client's connection closed at once, unsent output and all. What it waits for comes to others.
+    pub fn kill(&mut self, id: ClientId) {
+        self.end_key_wait(id);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.killed = true;
+        self.outputs.push(Output::Close { client: id });
+    }
 }

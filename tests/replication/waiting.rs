@@ -1,9 +1,9 @@
-//! Clients that wait for replicas, and primaries that want some.
+//! Clients that wait for replicas or keys, and primaries that want some.
 
 use highwater::clock::mono_us;
 
 use crate::node::{Kind, Node, settle};
-use crate::peer::words;
+use crate::peer::{Client, encode, words};
 use crate::server::wait_for;
 
 use Kind::{Ours, Stock};
@@ -97,5 +97,28 @@ fn writes_are_refused_while_too_few_replicas_keep_up() {
         assert_eq!(primary.info("min_slaves_good_slaves"), "1");
         replica.kill();
         wait_for("a refusal", || refused("SET a 2").then_some(()));
+    }
+}
+
+/// A client that has sent `line`, which makes it wait.
+fn waiter(node: &Node, line: &str) -> Client {
+    let before = node.count("blocked_clients");
+    let mut client = node.client();
+    client.send(&encode(&words(line))).unwrap();
+    wait_for("one more that waits", || (node.count("blocked_clients") > before).then_some(()));
+    client
+}
+
+#[test]
+fn what_is_pushed_after_a_kill_stays() {
+    for kind in [Stock, Ours] {
+        let node = Node::start(kind, None, &LOG);
+        for [before, after] in [["", ""], ["MULTI\n", "\nEXEC"]] {
+            let _waiters: Vec<Client> = (0..3).map(|_| waiter(&node, "BLPOP L 0")).collect();
+            let pushes = "CLIENT KILL TYPE normal\nRPUSH L x\nRPUSH L x\nRPUSH L x\nLLEN L";
+            let replies = last(&node, &format!("{before}{pushes}{after}"));
+            assert!(replies.ends_with(":3\r\n"), "{kind:?}: {replies}");
+            assert_eq!(node.ask("DEL L"), ":1\r\n");
+        }
     }
 }

@@ -278,6 +278,12 @@ impl Keyspace {
     pub fn waited_keys(&self) -> usize {
         self.waits.len()
     }
+
+    /// Who waits for keys of `old`, in whose place this one comes, waits for the same keys here: all of them may have changed.
+    pub fn take_waits(&mut self, old: &mut Keyspace) {
+        self.waits = std::mem::take(&mut old.waits);
+        (0..self.db_count()).for_each(|db| self.waits.signal_all(db));
+    }
 }
 
 /// WATCH.

@@ -13,6 +13,14 @@ use super::dispatch::{account, call, resolve_effect};
 use super::{Node, propagate};
 
 impl Node {
+    /// Serves those whose keys other data have come to, after [`Node::replace_data`].
+    pub fn serve_ready(&mut self, clock: &mut dyn Clock) {
+        self.state.time = clock.now();
+        if self.state.keyspace.has_ready() {
+            self.serve_waiting(clock);
+        }
+    }
+
     /// Serves the clients that wait for keys which have changed, in the order in which the keys changed and the clients came,
     /// each in a unit of its own. What one leaves behind may serve the next.
     pub(super) fn serve_waiting(&mut self, clock: &mut dyn Clock) {

@@ -3,7 +3,9 @@
 use super::cluster_tests::node;
 use super::tests::Bench;
 use crate::clock::mono_us;
+use crate::keyspace::{HashKey, Keyspace};
 use crate::state::client::Peer;
+use crate::state::persistence::Beside;
 use crate::state::{ClientId, Output};
 
 pub(super) fn connect(bench: &mut Bench) -> ClientId {
@@ -206,4 +208,33 @@ fn a_group_that_goes_ends_its_waits_among_those_of_others() {
     assert_eq!(names(&mut bench), [of_h]);
     bench.run("sadd s x\ndel s\nxadd s * f v");
     assert_eq!(names(&mut bench), [plain]);
+}
+
+fn empty() -> Keyspace {
+    Keyspace::new(16, HashKey::from_seed(2), 2)
+}
+
+#[test]
+fn waits_outlive_the_data() {
+    let mut bench = Bench::new();
+    let reader = waiter(&mut bench, "xread block 0 streams s 5-5");
+    let one = waiter(&mut bench, "blpop f 0");
+    let two = waiter(&mut bench, "blpop f 0");
+    let hurried = waiter(&mut bench, "blpop f 0.001");
+    bench.node.take_outputs();
+    bench.node.make_room_for_data(empty());
+    bench.clock.advance_ms(1);
+    bench.node.end_due_waits(&mut bench.clock);
+    assert_eq!(told(&mut bench), [(hurried, "*-1\r\n".to_owned())]);
+    let mut other = Bench::new();
+    other.run("rpush f 1\nxadd s 5-6 a b\nselect 1\nrpush f other");
+    let loaded = std::mem::replace(&mut other.node.state.keyspace, empty());
+    bench.node.replace_data(loaded, Beside::default());
+    bench.node.serve_ready(&mut bench.clock);
+    let served = told(&mut bench);
+    assert!(served[0].0 == reader && served[0].1.contains("5-6"), "{served:?}");
+    assert_eq!(served[1..], [(one, popped("f", "1"))]);
+    bench.run("rpush f 2");
+    assert_eq!(told(&mut bench), [(two, popped("f", "2"))]);
+    assert_eq!(bench.node.state.keyspace.waited_keys(), 0);
 }

@@ -122,3 +122,40 @@ fn what_is_pushed_after_a_kill_stays() {
         }
     }
 }
+
+#[test]
+fn who_waits_for_keys_is_served_after_a_reload() {
+    for kind in [Stock, Ours] {
+        let node = Node::start(kind, None, &LOG);
+        for command in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+            let mut client = waiter(&node, "BLPOP f 0");
+            assert_eq!(node.ask(command), "+OK\r\n");
+            assert_eq!(node.ask("RPUSH f 1"), ":1\r\n");
+            let reply = client.reply().unwrap();
+            assert_eq!(reply, b"*2\r\n$1\r\nf\r\n$1\r\n1\r\n", "{kind:?} {command}");
+        }
+    }
+}
+
+#[test]
+fn readers_of_a_replica_are_served_when_other_data_arrive() {
+    let primary = Node::start(Ours, None, &LOG);
+    let other = Node::start(Ours, None, &LOG);
+    primary.play("XADD s 1-1 f v");
+    other.play("XADD s 5-6 f v");
+    for (kind, load) in [(Stock, "disabled"), (Ours, "disabled"), (Ours, "swapdb")] {
+        let settings = [&LOG[..], &["--repl-diskless-load", load]].concat();
+        primary.front.retarget(primary.port);
+        let replica = Node::start(kind, Some(&primary), &settings);
+        settle(&primary, &replica);
+        let mut now = waiter(&replica, "XREAD BLOCK 0 STREAMS s 5-5");
+        let mut later = waiter(&replica, "XREAD BLOCK 0 STREAMS t $");
+        primary.front.retarget(other.port);
+        primary.front.cut();
+        settle(&other, &replica);
+        assert!(now.reply().unwrap().ends_with(b"v\r\n"), "{kind:?} {load}");
+        other.play("XADD t * f w");
+        assert!(later.reply().unwrap().ends_with(b"w\r\n"), "{kind:?} {load}");
+        other.play("DEL t");
+    }
+}

@@ -137,7 +137,9 @@ impl Node {
         if !asks_on && client.transaction.is_none() {
             client.asking = false;
         }
-        silence(client, out, position);
+        if ran != Ran::Postponed {
+            silence(client, out, position);
+        }
         // What a request publishes to its own client follows the reply, whatever it holds back of that.
         self.own_mail(client, out);
         ran
@@ -396,7 +398,10 @@ fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
         }
         ReplyMode::SkipThis => {
             out.truncate(position);
-            client.reply_mode = ReplyMode::On;
+            // A command that waits is answered later.
+            if client.blocked.is_none() {
+                client.reply_mode = ReplyMode::On;
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::clock::Time;
 use crate::keyspace::{Keyspace, WalkBatch, WalkBudget, WalkId, WalkProgress};
-use crate::state::client::{Blocked, ReplyMode};
+use crate::state::client::Blocked;
 use crate::state::persistence::{Beside, Job};
 use crate::state::stream::Cut;
-use crate::state::{ClientId, Output, State};
+use crate::state::{ClientId, State};
 
 use super::Node;
 
@@ -169,10 +169,7 @@ impl Node {
             return;
         }
         client.blocked = None;
-        if client.reply_mode != ReplyMode::Off {
-            self.state.outputs.push(Output::Push { client: id, bytes: reply });
-        }
-        self.state.outputs.push(Output::Resume { client: id });
+        self.state.answer_waiting(id, reply);
     }
 }
 

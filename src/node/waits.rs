@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::cluster::redirect::{self, Asked, Rules};
 use crate::keyspace::{Entry, Waiter};
-use crate::state::client::{Blocked, ReplyMode};
+use crate::state::client::Blocked;
 use crate::state::key_waits::Found;
 use crate::state::{ClientId, Output, State};
 
@@ -72,7 +72,7 @@ impl Node {
         }
         let elapsed_us = clock.mono_us().saturating_sub(started_us);
         account(state, &mut client, entry, args, &ran, elapsed_us, true);
-        let is_told = client.reply_mode != ReplyMode::Off;
+        let is_told = client.wants_reply();
         state.clients.put(client);
         state.end_key_wait(id);
         if is_told {

@@ -76,6 +76,10 @@ fn a_wait_can_be_broken_off() {
     assert_eq!(bench.run(&format!("client unblock {}", one.0)), ":0\r\n");
     let error = unblocked("client unblocked via CLIENT UNBLOCK");
     assert_eq!(told(&mut bench), [(one, "*-1\r\n".to_owned()), (two, error)]);
+    let stats = bench.run("info all");
+    assert!(stats.contains("errorstat_UNBLOCKED:count=1\r\n"), "{stats}");
+    let of_command = stats.lines().find(|line| line.starts_with("cmdstat_blpop:calls=2,"));
+    assert!(of_command.is_some_and(|line| line.contains("failed_calls=1")), "{of_command:?}");
     bench.node.disconnect(three);
     bench.run("rpush a 1");
     assert_eq!((told(&mut bench), bench.run("llen a")), (Vec::new(), ":1\r\n".to_owned()));
@@ -178,4 +182,38 @@ fn a_connection_that_only_sends_what_is_left_waits_for_nothing() {
     bench.node.waits_no_more(one);
     bench.run("rpush l x");
     assert_eq!(told(&mut bench), [(two, popped("l", "x"))]);
+}
+
+#[test]
+fn a_command_whose_reply_is_skipped_is_skipped_when_it_has_waited() {
+    let mut bench = Bench::new();
+    let id = connect(&mut bench);
+    let skip = |bench: &mut Bench, line: &str| {
+        assert_eq!(run_as(bench, id, &format!("client reply skip\n{line}")), "", "{line} waits");
+        bench.node.take_outputs();
+    };
+    let resumed = [Output::Resume { client: id }];
+    skip(&mut bench, "blpop l 0");
+    bench.run("rpush l a");
+    assert_eq!(bench.node.take_outputs(), resumed, "it is served in silence");
+    assert_eq!(run_as(&mut bench, id, "ping"), "+PONG\r\n");
+    for line in ["blpop l 0.005", "wait 1 5"] {
+        skip(&mut bench, line);
+        bench.clock.advance_ms(5);
+        bench.node.end_due_waits(&mut bench.clock);
+        assert_eq!(bench.node.take_outputs(), resumed, "{line}");
+        assert_eq!(run_as(&mut bench, id, "ping"), "+PONG\r\n");
+    }
+    skip(&mut bench, "blpop l 0");
+    bench.run(&format!("client unblock {}", id.0));
+    assert_eq!(bench.node.take_outputs(), resumed);
+    skip(&mut bench, "debug reload");
+    bench.node.answer_job(id, b"+OK\r\n".to_vec());
+    assert_eq!(bench.node.take_outputs(), resumed);
+    // A request that is tried again later is still the one that is skipped.
+    bench.run("client pause 10 write");
+    skip(&mut bench, "set k v");
+    bench.clock.advance_ms(11);
+    bench.node.tick(bench.clock.0);
+    assert_eq!(run_as(&mut bench, id, "set k v\nping"), "+PONG\r\n");
 }

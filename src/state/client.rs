@@ -20,7 +20,7 @@ pub enum ReplyMode {
     Off,
     /// Not that of the next command.
     SkipNext,
-    /// Not that of the command running now.
+    /// Not that of the command running now, or waiting.
     SkipThis,
 }
 
@@ -264,6 +264,15 @@ impl Client {
             net_out: 0,
             soft_limit_since_ms: None,
         }
+    }
+
+    /// The command that has waited is to be answered now: whether its client wants that.
+    pub fn wants_reply(&mut self) -> bool {
+        let mode = self.reply_mode;
+        if mode == ReplyMode::SkipThis {
+            self.reply_mode = ReplyMode::On;
+        }
+        mode == ReplyMode::On
     }
 
     /// Bytes of memory that the connection takes: itself, its buffers, its queue, its subscriptions,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::StreamId;
 
-use super::client::{Blocked, ClientId, Queued, ReplyMode};
+use super::client::{Blocked, ClientId, Queued};
 use super::{Output, State};
 use crate::keyspace::{Awaited, Slot, ValueRef, WAIT_BYTES, Waiter};
 use crate::types::{Object, Stream};
@@ -211,13 +211,13 @@ impl State {
         /// An array that is nothing, in RESP2 and RESP3: whatever the command answers where it may not wait.
         const EMPTY: [&[u8]; 2] = [b"*-1\r\n", b"_\r\n"];
         let Some(wait) = self.end_key_wait(id) else { return false };
-        self.stats.command(wait.command).calls += 1;
+        self.stats.commands += 1;
+        let stats = self.stats.command(wait.command);
+        stats.calls += 1;
+        stats.failed += u64::from(reply.is_some());
         let Some(client) = self.clients.get(id) else { return true };
         let bytes = reply.unwrap_or(EMPTY[usize::from(client.resp3)]).to_vec();
-        if client.reply_mode != ReplyMode::Off {
-            self.outputs.push(Output::Push { client: id, bytes });
-        }
-        self.outputs.push(Output::Resume { client: id });
+        self.answer_waiting(id, bytes);
         true
     }
 

@@ -363,6 +363,15 @@ fn clients_that_wait_in_vain_are_answered_as_by_stock() {
 }
 
 #[test]
+fn clients_that_want_no_reply_and_wait_get_none_as_from_stock() {
+    let mut several = Several::start(3);
+    several.steps("1: CLIENT REPLY SKIP\n1: BLPOP a 0\n0: RPUSH a x\n1: PING\n0: LLEN a");
+    several.steps("1: CLIENT REPLY SKIP\n1: BLPOP a 0.2");
+    several.let_time_pass();
+    several.steps("1: PING\n1: CLIENT REPLY SKIP\n1: BLMOVE a b LEFT LEFT 0\n2: BLPOP b 0\n0: RPUSH a x\n1: PING");
+}
+
+#[test]
 fn random_clients_that_wait_for_lists_are_served_as_by_stock() {
     with_seed("random_clients_that_wait_for_lists", 9, |seed| {
         let mut random = fastrand::Rng::with_seed(seed);

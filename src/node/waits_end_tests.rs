@@ -17,6 +17,9 @@ fn unblocked(how: &str) -> String {
     format!("-UNBLOCKED {how}\r\n")
 }
 
+const CHANGED: &str =
+    "force unblock from blocking operation, instance state changed (master -> replica?)";
+
 #[test]
 fn waits_end_at_their_very_moment() {
     let mut bench = Bench::new();
@@ -94,44 +97,6 @@ fn a_client_that_waits_is_shown_with_its_command() {
 }
 
 #[test]
-fn the_memory_of_a_wait_is_its_clients() {
-    let mut bench = Bench::new();
-    let keys: String = (0..1000).map(|key| format!("{key:0100} ")).collect();
-    let blpop = waiter(&mut bench, &format!("blpop {keys} 0"));
-    let ids = "0 ".repeat(1000);
-    let xread = waiter(&mut bench, &format!("xread block 0 streams {keys} {ids}"));
-    for id in [blpop, xread] {
-        let shown = bench.run(&format!("client list id {}", id.0));
-        let field = |name: &str| {
-            let found = shown.split(' ').find_map(|word| word.strip_prefix(name));
-            found.and_then(|value| value.parse::<usize>().ok()).expect("a number")
-        };
-        assert!((200_000..600_000).contains(&field("tot-mem=")), "{shown}");
-    }
-    let usage = |bench: &Bench| bench.node.state.clients.get(xread).map(|one| one.memory_usage());
-    let before = usage(&bench);
-    bench.node.state.break_key_wait(xread, None);
-    assert!(usage(&bench) < before.map(|bytes| bytes - 200_000));
-    bench.run("config set maxmemory-clients 100kb");
-    bench.node.take_outputs();
-    bench.node.tick(bench.clock.0);
-    let outputs = bench.node.take_outputs();
-    assert!(outputs.contains(&Output::Close { client: blpop }), "{outputs:?}");
-}
-
-#[test]
-fn a_node_that_becomes_a_replica_lets_nobody_wait() {
-    let mut bench = Bench::new();
-    let one = waiter(&mut bench, "blpop a 0");
-    bench.node.take_outputs();
-    let address = PrimaryAddress { host: "h".to_owned(), port: 1 };
-    bench.node.state.set_primary(Some(address));
-    let told = told(&mut bench);
-    assert_eq!(told.len(), 1);
-    assert!(told[0].0 == one && told[0].1.starts_with("-UNBLOCKED "), "{told:?}");
-}
-
-#[test]
 fn what_comes_after_a_kill_is_for_others() {
     for [before, after] in [["", ""], ["multi\n", "\nexec"]] {
         let mut bench = Bench::new();
@@ -185,6 +150,32 @@ fn a_connection_that_only_sends_what_is_left_waits_for_nothing() {
 }
 
 #[test]
+fn the_memory_of_a_wait_is_its_clients() {
+    let mut bench = Bench::new();
+    let keys: String = (0..1000).map(|key| format!("{key:0100} ")).collect();
+    let blpop = waiter(&mut bench, &format!("blpop {keys} 0"));
+    let ids = "0 ".repeat(1000);
+    let xread = waiter(&mut bench, &format!("xread block 0 streams {keys} {ids}"));
+    for id in [blpop, xread] {
+        let shown = bench.run(&format!("client list id {}", id.0));
+        let field = |name: &str| {
+            let found = shown.split(' ').find_map(|word| word.strip_prefix(name));
+            found.and_then(|value| value.parse::<usize>().ok()).expect("a number")
+        };
+        assert!((200_000..600_000).contains(&field("tot-mem=")), "{shown}");
+    }
+    let usage = |bench: &Bench| bench.node.state.clients.get(xread).map(|one| one.memory_usage());
+    let before = usage(&bench);
+    bench.node.state.break_key_wait(xread, None);
+    assert!(usage(&bench) < before.map(|bytes| bytes - 200_000));
+    bench.run("config set maxmemory-clients 100kb");
+    bench.node.take_outputs();
+    bench.node.tick(bench.clock.0);
+    let outputs = bench.node.take_outputs();
+    assert!(outputs.contains(&Output::Close { client: blpop }), "{outputs:?}");
+}
+
+#[test]
 fn a_command_whose_reply_is_skipped_is_skipped_when_it_has_waited() {
     let mut bench = Bench::new();
     let id = connect(&mut bench);
@@ -216,4 +207,47 @@ fn a_command_whose_reply_is_skipped_is_skipped_when_it_has_waited() {
     bench.clock.advance_ms(11);
     bench.node.tick(bench.clock.0);
     assert_eq!(run_as(&mut bench, id, "set k v\nping"), "+PONG\r\n");
+}
+
+#[test]
+fn who_waits_is_sent_away_when_the_node_gets_another_primary() {
+    let mut bench = Bench::new();
+    let address = |port| Some(PrimaryAddress { host: "h".to_owned(), port });
+    let one = waiter(&mut bench, "blpop a 0");
+    let two = waiter(&mut bench, "wait 1 0");
+    let silent = connect(&mut bench);
+    run_as(&mut bench, silent, "client reply off\nblpop a 0");
+    let check = |bench: &mut Bench, expected: &[(ClientId, bool)]| {
+        let outputs = bench.node.take_outputs();
+        let of = |id: ClientId| -> Vec<&Output> {
+            let is_its = |output: &&Output| match output {
+                Output::Push { client, .. }
+                | Output::Finish { client }
+                | Output::Resume { client } => *client == id,
+                _ => false,
+            };
+            outputs.iter().filter(is_its).collect()
+        };
+        for &(client, is_told) in expected {
+            let bytes = unblocked(CHANGED).into_bytes();
+            let push = Output::Push { client, bytes };
+            let finish = Output::Finish { client };
+            let all = [&push, &finish];
+            assert_eq!(of(client), if is_told { &all[..] } else { &all[1..] });
+            assert_eq!(run_as(bench, client, "ping"), "", "it is about to be closed");
+        }
+    };
+    bench.node.take_outputs();
+    bench.node.state.set_primary(address(1));
+    check(&mut bench, &[(one, true), (two, true), (silent, false)]);
+    assert!(bench.run("info errorstats").contains("errorstat_UNBLOCKED:count=3\r\n"));
+    assert_eq!(bench.run("ping"), "+PONG\r\n", "who did not wait stays");
+    let reader = waiter(&mut bench, "xread block 0 streams s $");
+    bench.node.take_outputs();
+    bench.node.state.set_primary(address(2));
+    check(&mut bench, &[(reader, true)]);
+    let reader = waiter(&mut bench, "xread block 0 streams s $");
+    bench.node.take_outputs();
+    bench.node.state.set_primary(None);
+    assert!(bench.node.state.key_waits.get(reader).is_some(), "a promotion ends no waits");
 }

@@ -159,3 +159,30 @@ fn readers_of_a_replica_are_served_when_other_data_arrive() {
         other.play("DEL t");
     }
 }
+
+#[test]
+fn who_waits_is_sent_away_when_the_node_gets_another_primary() {
+    for kind in [Stock, Ours] {
+        let (primary, other) = (Node::start(kind, None, &LOG), Node::start(kind, None, &LOG));
+        let mut node = Node::start(kind, None, &LOG);
+        let is_sent_away = |mut client: Client, line: &str| {
+            let reply = client.reply().unwrap();
+            let expected = b"-UNBLOCKED force unblock from blocking operation, instance state";
+            assert!(reply.starts_with(expected), "{kind:?} {line}: {}", reply.escape_ascii());
+            client.reply().expect_err("its connection is closed");
+        };
+        let lines = ["BLPOP l 0", "BZPOPMIN z 0", "XREAD BLOCK 0 STREAMS s $", "WAIT 1 0"];
+        let clients = lines.map(|line| (waiter(&node, line), line));
+        node.follow(&primary);
+        clients.into_iter().for_each(|(client, line)| is_sent_away(client, line));
+        settle(&primary, &node);
+        let reader = waiter(&node, "XREAD BLOCK 0 STREAMS s $");
+        node.follow(&other);
+        is_sent_away(reader, "XREAD");
+        settle(&other, &node);
+        let mut reader = waiter(&node, "XREAD BLOCK 0 STREAMS s $");
+        node.lead();
+        node.play("XADD s * f v");
+        assert!(reader.reply().unwrap().ends_with(b"v\r\n"), "{kind:?}");
+    }
+}

@@ -68,8 +68,9 @@ impl Waits {
         !self.ready.is_empty()
     }
 
-    /// Puts `waiter` behind all who wait for `key`; nothing happens if it waits for it already.
-    pub(super) fn wait(&mut self, db: u32, key: &[u8], waiter: Waiter) {
+    /// Puts `waiter` behind all who wait for `key`; nothing happens if it waits for it already. Returns by which index it is
+    /// known there.
+    pub(super) fn wait(&mut self, db: u32, key: &[u8], waiter: Waiter) -> u32 {
         let keys = self.queues.entry(db).or_default();
         let queue = match keys.get_mut(key) {
             Some(queue) => queue,
@@ -78,12 +79,15 @@ impl Waits {
                 ..Queue::default()
             }),
         };
-        let last = queue.waiters.back().map_or(0, |last| last.ticket);
-        debug_assert!(last <= waiter.ticket, "tickets grow");
-        if last < waiter.ticket {
-            queue.groups += u32::from(waiter.awaited == Awaited::Group);
-            queue.waiters.push_back(waiter);
+        if let Some(last) = queue.waiters.back() {
+            debug_assert!(last.ticket <= waiter.ticket, "tickets grow");
+            if last.ticket == waiter.ticket {
+                return last.index;
+            }
         }
+        queue.groups += u32::from(waiter.awaited == Awaited::Group);
+        queue.waiters.push_back(waiter);
+        waiter.index
     }
 
     /// Who has `ticket` does not wait for `key` any more.
@@ -199,7 +203,9 @@ mod tests {
     #[test]
     fn where_only_losses_count_nobody_is_looked_at_in_vain() {
         let mut waits = Waits::default();
-        (1..=3).for_each(|ticket| waits.wait(0, b"s", waiter(ticket, Awaited::Stream)));
+        for ticket in 1..=3 {
+            waits.wait(0, b"s", waiter(ticket, Awaited::Stream));
+        }
         assert!(behind(&waits, "s", 0, true).is_empty());
         waits.wait(0, b"s", waiter(4, Awaited::Group));
         assert_eq!(behind(&waits, "s", 0, true), [1, 2, 3, 4]);

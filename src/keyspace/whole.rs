@@ -241,9 +241,10 @@ impl Keyspace {
 
 /// Commands that wait for keys.
 impl Keyspace {
-    /// `waiter` waits for `key` from now on, behind all who do already.
-    pub fn wait_for(&mut self, db: u32, key: &[u8], waiter: Waiter) {
-        self.waits.wait(db, key, waiter);
+    /// `waiter` waits for `key` from now on, behind all who do already. Returns the index of the key by which it is known
+    /// there: where it names a key more than once, the first.
+    pub fn wait_for(&mut self, db: u32, key: &[u8], waiter: Waiter) -> u32 {
+        self.waits.wait(db, key, waiter)
     }
 
     /// Who has `ticket` does not wait for `key` any more.

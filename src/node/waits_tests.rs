@@ -195,6 +195,17 @@ fn a_request_is_not_run_again_for_nothing() {
 }
 
 #[test]
+fn a_stream_named_twice_is_waited_for_from_the_lower_id() {
+    let mut bench = Bench::new();
+    for ids in ["9-9 1-1", "1-1 9-9"] {
+        let id = waiter(&mut bench, &format!("xread block 0 streams s s {ids}"));
+        bench.run("xadd s 1-2 f v");
+        assert_eq!(told(&mut bench).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id], "{ids}");
+        bench.run("del s");
+    }
+}
+
+#[test]
 fn a_group_that_goes_ends_its_waits_among_those_of_others() {
     let mut bench = Bench::new();
     bench.run("xgroup create s g $ mkstream\nxgroup create s h $");

@@ -179,9 +179,16 @@ impl State {
         self.key_waits.last_ticket += 1;
         wait.ticket = self.key_waits.last_ticket;
         let (session, ticket, awaited) = (id.0, wait.ticket, wait.wanted.awaited());
-        for (index, key) in (0..).zip(wait.keys()) {
+        let request = Arc::clone(&wait.request);
+        let keys = request.args().iter_from(wait.keys.start).take(wait.keys.len());
+        for (index, key) in (0..).zip(keys) {
             let waiter = Waiter { ticket, session, index, awaited };
-            self.keyspace.wait_for(wait.db, key, waiter);
+            let known = self.keyspace.wait_for(wait.db, key, waiter);
+            if known != index
+                && let Wanted::Entries(ids) = &mut wait.wanted
+            {
+                ids[known as usize] = ids[known as usize].min(ids[index as usize]);
+            }
         }
         if wait.until_ms != 0 {
             self.key_waits.due.insert((wait.until_ms, id));

@@ -140,6 +140,20 @@ fn clients_closed_for_their_size_wait_no_more() {
 }
 
 #[test]
+fn an_idle_client_that_is_being_closed_begins_no_wait() {
+    let mut bench = Bench::new();
+    bench.run("config set timeout 1");
+    let idle = connect(&mut bench);
+    bench.clock.advance_ms(2000);
+    bench.run("ping");
+    bench.node.take_outputs();
+    bench.node.tick(bench.clock.0);
+    assert_eq!(bench.node.take_outputs(), [Output::Close { client: idle }]);
+    run_as(&mut bench, idle, "blpop l 0");
+    assert_eq!(bench.run("rpush l x\nllen l"), ":1\r\n:1\r\n");
+}
+
+#[test]
 fn a_connection_that_only_sends_what_is_left_waits_for_nothing() {
     let mut bench = Bench::new();
     let one = waiter(&mut bench, "blpop l 0");

@@ -52,7 +52,7 @@ pub use slot::{SlotCounters, SlotStore};
 pub use slot_set::SlotSet;
 pub use split::part_of;
 pub use value::{Value, ValueRef};
-pub use wait::{Awaited, WAIT_BYTES, Waiter};
+pub use wait::{Awaited, Joined, Waiter};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 

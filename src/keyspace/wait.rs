@@ -52,8 +52,17 @@ impl Queue {
     }
 }
 
-/// Bytes that one key takes which a session waits for, beside the key itself.
-pub const WAIT_BYTES: usize = size_of::<(Box<[u8]>, Queue)>() * 3 / 2 + size_of::<Waiter>();
+/// Where one has taken its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// By which index it is known there: the first of those of this key.
+    pub index: u32,
+    /// Bytes of memory that this takes: the place, and where nobody waited for the key before, its queue.
+    pub bytes: usize,
+}
+
+/// What a queue takes beside its key and its places, with a map's room to spare.
+const QUEUE_BYTES: usize = size_of::<(Box<[u8]>, Queue)>() * 3 / 2;
 
 impl Waits {
     /// Whether nobody waits.
@@ -68,9 +77,8 @@ impl Waits {
         !self.ready.is_empty()
     }
 
-    /// Puts `waiter` behind all who wait for `key`; nothing happens if it waits for it already. Returns by which index it is
-    /// known there.
-    pub(super) fn wait(&mut self, db: u32, key: &[u8], waiter: Waiter) -> u32 {
+    /// Puts `waiter` behind all who wait for `key`; nothing happens if it waits for it already.
+    pub(super) fn wait(&mut self, db: u32, key: &[u8], waiter: Waiter) -> Joined {
         let keys = self.queues.entry(db).or_default();
         let queue = match keys.get_mut(key) {
             Some(queue) => queue,
@@ -82,12 +90,14 @@ impl Waits {
         if let Some(last) = queue.waiters.back() {
             debug_assert!(last.ticket <= waiter.ticket, "tickets grow");
             if last.ticket == waiter.ticket {
-                return last.index;
+                return Joined { index: last.index, bytes: 0 };
             }
         }
+        let is_first = queue.waiters.is_empty();
         queue.groups += u32::from(waiter.awaited == Awaited::Group);
         queue.waiters.push_back(waiter);
-        waiter.index
+        let for_queue = if is_first { QUEUE_BYTES + key.len() } else { 0 };
+        Joined { index: waiter.index, bytes: size_of::<Waiter>() + for_queue }
     }
 
     /// Who has `ticket` does not wait for `key` any more.

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::garbage::Garbage;
 use super::key::{KeyRef, SLOT_COUNT, Slot};
 use super::table::position;
-use super::wait::Waiter;
+use super::wait::{Joined, Waiter};
 use super::walk::{WalkBudget, WalkId, WalkProgress};
 use super::walk_batch::WalkBatch;
 use super::{ExpireMode, Keyspace};
@@ -241,9 +241,8 @@ impl Keyspace {
 
 /// Commands that wait for keys.
 impl Keyspace {
-    /// `waiter` waits for `key` from now on, behind all who do already. Returns the index of the key by which it is known
-    /// there: where it names a key more than once, the first.
-    pub fn wait_for(&mut self, db: u32, key: &[u8], waiter: Waiter) -> u32 {
+    /// `waiter` waits for `key` from now on, behind all who do already.
+    pub fn wait_for(&mut self, db: u32, key: &[u8], waiter: Waiter) -> Joined {
         self.waits.wait(db, key, waiter)
     }
 

@@ -11,7 +11,7 @@ use highwater_persistence::snapshot::StreamId;
 
 use super::client::{Blocked, ClientId, Queued};
 use super::{Output, State};
-use crate::keyspace::{Awaited, Slot, ValueRef, WAIT_BYTES, Waiter};
+use crate::keyspace::{Awaited, Slot, ValueRef, Waiter};
 use crate::types::{Object, Stream};
 
 /// What a command waits for.
@@ -97,14 +97,13 @@ impl KeyWait {
         self.request.args().iter_from(self.keys.start).take(self.keys.len())
     }
 
-    /// Bytes of memory that it takes.
-    pub fn memory_usage(&self) -> usize {
+    /// Bytes of memory that it takes, its places in the queues of its keys aside.
+    fn memory_usage(&self) -> usize {
         let ids = match &self.wanted {
             Wanted::Entries(ids) => size_of_val::<[StreamId]>(ids),
             _ => 0,
         };
-        let keys: usize = self.keys().map(|key| key.len() + WAIT_BYTES).sum();
-        size_of::<Self>() + self.request.memory_usage() + ids + keys
+        size_of::<Self>() + self.request.memory_usage() + ids
     }
 }
 
@@ -179,22 +178,24 @@ impl State {
         self.key_waits.last_ticket += 1;
         wait.ticket = self.key_waits.last_ticket;
         let (session, ticket, awaited) = (id.0, wait.ticket, wait.wanted.awaited());
+        let mut bytes = wait.memory_usage();
         let request = Arc::clone(&wait.request);
         let keys = request.args().iter_from(wait.keys.start).take(wait.keys.len());
         for (index, key) in (0..).zip(keys) {
             let waiter = Waiter { ticket, session, index, awaited };
-            let known = self.keyspace.wait_for(wait.db, key, waiter);
-            if known != index
+            let joined = self.keyspace.wait_for(wait.db, key, waiter);
+            bytes += joined.bytes;
+            if joined.index != index
                 && let Wanted::Entries(ids) = &mut wait.wanted
             {
-                ids[known as usize] = ids[known as usize].min(ids[index as usize]);
+                let first = joined.index as usize;
+                ids[first] = ids[first].min(ids[index as usize]);
             }
         }
         if wait.until_ms != 0 {
             self.key_waits.due.insert((wait.until_ms, id));
         }
         self.note_deadline(wait.until_ms);
-        let bytes = wait.memory_usage();
         self.key_waits.by_client.insert(id, wait);
         bytes
     }

@@ -75,12 +75,40 @@ pub fn route<'k>(
     } else {
         found = look(slot, first, keys, is_missing)?;
     }
+    serves(cluster, rules, asked, (slot, owner), movement, found).map(|()| Some(slot))
+}
+
+/// As [`route`], for a request that has been let in: whether it would be today. Which of its keys are here is no matter.
+///
+/// # Errors
+/// As with [`route`].
+pub fn route_slot(
+    cluster: &Cluster,
+    rules: Rules,
+    asked: Asked,
+    slot: Slot,
+) -> Result<(), CommandError> {
+    let Some(owner) = cluster.slots().owner(slot) else { return Err(errors::SLOT_NOT_SERVED) };
+    let movement = Movement::of(cluster, slot, owner);
+    serves(cluster, rules, asked, (slot, owner), movement, Found::default())
+}
+
+/// Whether this node serves a request for a slot.
+#[inline]
+fn serves(
+    cluster: &Cluster,
+    rules: Rules,
+    asked: Asked,
+    (slot, owner): (Slot, PeerIx),
+    movement: Movement,
+    found: Found,
+) -> Result<(), CommandError> {
     if !cluster.is_ok() {
         may_run_when_down(rules, asked)?;
     }
     let simple = movement == Movement::None && owner == PeerIx::ME;
     if simple || decide(cluster, rules, asked, (slot, owner), movement, found)? {
-        return Ok(Some(slot));
+        return Ok(());
     }
     Err(redirection("MOVED", slot, &cluster.peers()[owner], rules.endpoint))
 }

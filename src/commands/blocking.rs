@@ -1,16 +1,19 @@
 //! Commands that wait for keys.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use rustc_apfloat::{Float, Round};
 
 use super::arguments::must_obey;
 use super::client_control::parse_timeout;
-use super::command::CommandResult;
+use super::command::{CommandResult, Flag};
 use super::context::Context;
 use super::extended;
 use crate::resp::CommandError;
 use crate::state::client::{Blocked, Queued};
 use crate::state::key_waits::KeyWait;
-pub(super) use crate::state::key_waits::{Empty, Woken};
+pub(super) use crate::state::key_waits::Wanted;
 
 /// The moment that a timeout in seconds, with a fraction, sets: milliseconds since 1970, rounded up; 0: none.
 ///
@@ -41,37 +44,51 @@ pub(super) fn timeout_ms(ctx: &Context<'_>, bytes: &[u8]) -> Result<u64, Command
     parse_timeout(bytes, ctx.now_ms())
 }
 
-/// Has the client wait for one of `keys`: `request` is run again for it when one of them changes. To be called last, where
-/// there was nothing to serve. A client that may not wait is answered at once. If the request is being run again and
-/// still finds nothing, its place among those who wait and its deadline stay what they were.
+/// What a command that would wait is answered where it may not: inside of EXEC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Empty {
+    /// Nothing.
+    Nil,
+    /// An array that is nothing.
+    NilArray,
+}
+
+/// Has the client wait for one of the keys at `keys` in `request`, which is run again for it when one of them changes. To be
+/// called last, where there was nothing to serve. A client that may not wait is answered at once. If the request is being run
+/// again and still finds nothing, its place among those who wait and its deadline stay what they were.
 ///
 /// # Errors
 /// None; the result is that of the command.
 pub(super) fn wait_for_keys(
     ctx: &mut Context<'_>,
     request: &[&[u8]],
-    keys: &[&[u8]],
+    keys: Range<usize>,
     until_ms: u64,
     empty: Empty,
-    woken: Woken,
+    wanted: Wanted,
 ) -> CommandResult {
     if ctx.client.in_exec || must_obey(ctx) {
-        let resp3 = ctx.reply.is_resp3();
-        ctx.reply.raw(empty.reply(resp3));
+        match empty {
+            Empty::Nil => ctx.reply.nil(),
+            Empty::NilArray => ctx.reply.nil_array(),
+        }
         return Ok(());
     }
     ctx.client.blocked = Some(Blocked::OnKeys);
+    ctx.client.last_command = &ctx.entry.full_name;
     if ctx.state.key_waits.get(ctx.client.id).is_none() {
         let wait = KeyWait {
+            ticket: 0,
             db: ctx.client.db,
-            keys: keys.iter().map(|key| (*key).into()).collect(),
-            request: Queued::of(request),
-            woken,
+            request: Arc::new(Queued::of(request)),
+            keys,
+            wanted,
             until_ms,
-            empty,
             command: ctx.entry.id,
+            slot: ctx.client.slot,
+            writes: ctx.entry.flags.has(Flag::Write),
         };
-        ctx.state.begin_key_wait(ctx.client.id, wait);
+        ctx.client.waiting_bytes = ctx.state.begin_key_wait(ctx.client.id, wait);
     }
     Ok(())
 }

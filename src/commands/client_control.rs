@@ -5,8 +5,8 @@ use super::client_list::{ClientType, client_type};
 use super::command::{Arity, Command, CommandResult};
 use super::context::Context;
 use crate::resp::{Args, CommandError, errors, number};
+use crate::state::Pause;
 use crate::state::client::{Blocked, Client, ClientId};
-use crate::state::{Output, Pause};
 
 pub(super) const KILL: Command = Command {
     name: "kill",
@@ -49,10 +49,11 @@ fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else {
         parse_filter(args)?
     };
+    let taken = ctx.state.clients.iter().filter(|client| filter.takes(client));
+    let taken: Vec<ClientId> = taken.map(|client| client.id).collect();
     let mut killed: i64 = 0;
-    for client in ctx.state.clients.iter_mut().filter(|client| filter.takes(client)) {
-        client.killed = true;
-        ctx.state.outputs.push(Output::Close { client: client.id });
+    for id in taken {
+        ctx.state.kill(id);
         killed += 1;
     }
     if !filter.keep_self && filter.takes(ctx.client) {

@@ -1,9 +1,11 @@
 //! INFO: the sections server, clients, replication, cpu, cluster and keyspace.
 
+use std::collections::HashSet;
+
 use super::info::{Source, fields};
 use crate::config::choices::Supervision;
 use crate::state::client::Blocked;
-use crate::state::key_waits::Woken;
+use crate::state::key_waits::{KeyWait, Wanted};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -79,9 +81,9 @@ pub(super) fn clients(source: &Source<'_>, out: &mut String) {
         });
         counted.count()
     };
-    let with_loss = state.key_waits.clients().filter(|(_, wait)| wait.woken == Woken::AlsoByLoss);
-    let keys_with_loss =
-        with_loss.flat_map(|(_, wait)| &wait.keys).collect::<std::collections::HashSet<_>>().len();
+    let for_group = |wait: &&KeyWait| matches!(wait.wanted, Wanted::Group { .. });
+    let with_loss = state.key_waits.clients().map(|(_, wait)| wait).filter(for_group);
+    let keys_with_loss = with_loss.flat_map(KeyWait::keys).collect::<HashSet<_>>().len();
     let input = state.clients.iter().map(|client| client.query_bytes).max().unwrap_or(0);
     let output = state.clients.iter().map(|client| client.output_bytes).max().unwrap_or(0);
     fields!(out,

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::blocking::{self, Empty, Woken};
+use super::blocking::{self, Empty, Wanted};
 use super::collections::{write, write_or_new};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, KeySpec, key};
 use super::context::Context;
@@ -95,7 +95,7 @@ fn brpoplpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn wait(ctx: &mut Context<'_>, args: Args<'_>, until_ms: u64) -> CommandResult {
     let request: SmallVec<[&[u8]; 8]> = args.iter().collect();
-    blocking::wait_for_keys(ctx, &request, &request[1..2], until_ms, Empty::Nil, Woken::ByData)
+    blocking::wait_for_keys(ctx, &request, 1..2, until_ms, Empty::Nil, Wanted::List)
 }
 
 /// Moves an item from the list at the first key to that at the second and replies with it. False: there is nothing to move.

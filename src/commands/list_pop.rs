@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::arguments::{integer_in, is};
-use super::blocking::{self, Empty, Woken};
+use super::blocking::{self, Empty, Wanted};
 use super::collections::write;
 use super::command::{
     Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec, key, keys,
@@ -169,8 +169,7 @@ fn pop_or_wait(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult
         }
     }
     let request: SmallVec<[&[u8]; 8]> = args.iter().collect();
-    let (empty, woken) = (Empty::NilArray, Woken::ByData);
-    blocking::wait_for_keys(ctx, &request, &request[1..last], until_ms, empty, woken)
+    blocking::wait_for_keys(ctx, &request, 1..last, until_ms, Empty::NilArray, Wanted::List)
 }
 
 const LMPOP: Command = Command {
@@ -219,8 +218,8 @@ fn blmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     let request: SmallVec<[&[u8]; 8]> = args.iter().collect();
-    let keys = &request[options.first..options.first + options.keys];
-    blocking::wait_for_keys(ctx, &request, keys, until_ms, Empty::NilArray, Woken::ByData)
+    let keys = options.first..options.first + options.keys;
+    blocking::wait_for_keys(ctx, &request, keys, until_ms, Empty::NilArray, Wanted::List)
 }
 
 /// What LMPOP is told.

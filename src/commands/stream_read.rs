@@ -3,7 +3,7 @@
 use highwater_persistence::snapshot::StreamId;
 
 use super::arguments::{integer, is};
-use super::blocking::{Empty, Woken, timeout_ms, wait_for_keys};
+use super::blocking::{self, Empty, timeout_ms, wait_for_keys};
 use super::collections::{Opened, read, write};
 use super::command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
 use super::context::Context;
@@ -133,7 +133,7 @@ fn nothing(
     args: Args<'_>,
     options: &Options,
     resolved: &[(usize, IdText)],
-    woken: Woken,
+    wanted: blocking::Wanted,
 ) -> CommandResult {
     let Some(until_ms) = options.until_ms else {
         ctx.reply.nil_array();
@@ -143,8 +143,8 @@ fn nothing(
     for (at, id) in resolved {
         request[*at] = id.as_bytes();
     }
-    let keys: Vec<&[u8]> = args.iter_from(options.keys_at).take(options.keys).collect();
-    wait_for_keys(ctx, &request, &keys, until_ms, Empty::NilArray, woken)
+    let keys = options.keys_at..options.keys_at + options.keys;
+    wait_for_keys(ctx, &request, keys, until_ms, Empty::NilArray, wanted)
 }
 
 /// Answers the name of a stream, in front of its entries. In RESP3 they form a map.
@@ -190,7 +190,7 @@ fn xread(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let position = ctx.reply.position();
     let mut served = 0;
-    for (at, id) in (options.keys_at..).zip(starts) {
+    for (at, id) in (options.keys_at..).zip(starts.iter().copied()) {
         let key = ctx.key(&args[at]);
         let Some(stream) = read::<Stream>(&mut ctx.state.keyspace, db, &key)? else { continue };
         let mut entries = above(&stream.entries, id).take(options.count).peekable();
@@ -201,7 +201,8 @@ fn xread(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
     }
     if served == 0 {
-        return nothing(ctx, args, &options, &resolved, Woken::ByData);
+        let wanted = blocking::Wanted::Entries(starts.into());
+        return nothing(ctx, args, &options, &resolved, wanted);
     }
     end_streams(&mut ctx.reply, position, served);
     Ok(())
@@ -263,7 +264,8 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         deliveries.log(ctx, &args[at], reader.group);
     }
     if served == 0 {
-        return nothing(ctx, args, &options, &[], Woken::AlsoByLoss);
+        let wanted = blocking::Wanted::Group { name_at: group_at };
+        return nothing(ctx, args, &options, &[], wanted);
     }
     end_streams(&mut ctx.reply, position, served);
     Ok(())

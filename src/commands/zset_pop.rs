@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::arguments::is;
-use super::blocking::{Empty, Woken, timeout, wait_for_keys};
+use super::blocking::{Empty, Wanted, timeout, wait_for_keys};
 use super::collections::write;
 use super::command::{Arity, Command, CommandResult, Find, Flag, KeyFlag, KeySpec, key, keys};
 use super::context::Context;
@@ -236,7 +236,8 @@ fn pop_or_wait(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult
         }
     }
     let request: SmallVec<[&[u8]; 8]> = args.iter().collect();
-    wait_for_keys(ctx, &request, &names, until_ms, Empty::NilArray, Woken::ByData)
+    let keys = 1..request.len() - 1;
+    wait_for_keys(ctx, &request, keys, until_ms, Empty::NilArray, Wanted::SortedSet)
 }
 
 const BZMPOP: Command = Command {
@@ -257,7 +258,8 @@ fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     let words: SmallVec<[&[u8]; 8]> = args.iter().collect();
-    wait_for_keys(ctx, &words, &request.names, until_ms, Empty::NilArray, Woken::ByData)
+    let keys = 3..3 + request.names.len();
+    wait_for_keys(ctx, &words, keys, until_ms, Empty::NilArray, Wanted::SortedSet)
 }
 
 /// Taking members at either end.

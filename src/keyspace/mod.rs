@@ -52,6 +52,7 @@ pub use slot::{SlotCounters, SlotStore};
 pub use slot_set::SlotSet;
 pub use split::part_of;
 pub use value::{Value, ValueRef};
+pub use wait::{Awaited, Joined, Waiter};
 pub use walk::{WALKS_MAX, WalkBudget, WalkId, WalkProgress};
 pub use walk_batch::{WalkBatch, WalkEntry};
 
@@ -195,13 +196,14 @@ impl Keyspace {
     }
 
     /// Goes on in the place of `old`, with data as of the log offset `stamp`: every reader waits for that. No walk gets
-    /// a number that one of `old` had. Slots that were hidden there are hidden here.
-    pub fn succeed(&mut self, old: &Keyspace, stamp: u64) {
+    /// a number that one of `old` had. Slots that were hidden there are hidden here, and who waited for keys there waits here.
+    pub fn succeed(&mut self, old: &mut Keyspace, stamp: u64) {
         self.floor_stamp = self.floor_stamp.max(stamp);
         self.latest_stamp = self.latest_stamp.max(stamp);
         self.walks.number_after(&old.walks);
         self.stats = old.stats;
         old.hidden().for_each(|slot| self.hide(slot));
+        self.take_waits(old);
     }
 
     /// The unit's time, in milliseconds since 1970.

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::garbage::Garbage;
 use super::key::{KeyRef, SLOT_COUNT, Slot};
 use super::table::position;
+use super::wait::{Joined, Waiter};
 use super::walk::{WalkBudget, WalkId, WalkProgress};
 use super::walk_batch::WalkBatch;
 use super::{ExpireMode, Keyspace};
@@ -240,14 +241,14 @@ impl Keyspace {
 
 /// Commands that wait for keys.
 impl Keyspace {
-    /// `session` waits for `key` from now on, behind all who do already.
-    pub fn wait_for(&mut self, db: u32, key: &[u8], session: u64) {
-        self.waits.wait(db, key, session);
+    /// `waiter` waits for `key` from now on, behind all who do already.
+    pub fn wait_for(&mut self, db: u32, key: &[u8], waiter: Waiter) -> Joined {
+        self.waits.wait(db, key, waiter)
     }
 
-    /// `session` does not wait for `key` any more.
-    pub fn leave_wait(&mut self, db: u32, key: &[u8], session: u64) {
-        self.waits.leave(db, key, session);
+    /// Who has `ticket` does not wait for `key` any more.
+    pub fn leave_wait(&mut self, db: u32, key: &[u8], ticket: u64) {
+        self.waits.leave(db, key, ticket);
     }
 
     /// Whether a key that is waited for has come, changed or gone.
@@ -256,14 +257,32 @@ impl Keyspace {
         self.waits.has_ready()
     }
 
-    /// The key that did so first of those not taken yet, with the sessions that wait for it, in order.
-    pub fn take_ready(&mut self) -> Option<(u32, Box<[u8]>, Vec<u64>)> {
+    /// The key that did so first of those not taken yet.
+    pub fn take_ready(&mut self) -> Option<(u32, Box<[u8]>)> {
         self.waits.take_ready()
+    }
+
+    /// Those who wait for `key` behind `ticket`, in the order in which they came. With `only_groups` nobody where no group is
+    /// waited for.
+    pub fn waiters(
+        &self,
+        db: u32,
+        key: &[u8],
+        ticket: u64,
+        only_groups: bool,
+    ) -> impl Iterator<Item = &Waiter> {
+        self.waits.behind(db, key, ticket, only_groups)
     }
 
     /// How many keys are waited for.
     pub fn waited_keys(&self) -> usize {
         self.waits.len()
+    }
+
+    /// Who waits for keys of `old`, in whose place this one comes, waits for the same keys here: all of them may have changed.
+    pub fn take_waits(&mut self, old: &mut Keyspace) {
+        self.waits = std::mem::take(&mut old.waits);
+        (0..self.db_count()).for_each(|db| self.waits.signal_all(db));
     }
 }
 

@@ -96,6 +96,8 @@ pub(super) struct Connection {
     /// Notified when the connection has been ended, for the task that feeds a replica.
     left: Notify,
     closing: AtomicBool,
+    /// Nothing more is executed; it is closed once the replies are out.
+    finishing: AtomicBool,
     /// It is a replica's, and gets the stream.
     fed: AtomicBool,
     /// The log offset that the last reply waits for.
@@ -157,6 +159,7 @@ impl Connection {
             resume: Notify::new(),
             left: Notify::new(),
             closing: AtomicBool::new(false),
+            finishing: AtomicBool::new(false),
             fed: AtomicBool::new(false),
             held_to: AtomicU64::new(0),
             waits_full: AtomicBool::new(false),
@@ -177,7 +180,11 @@ impl Connection {
             if next == Next::Blocked {
                 next = match self.wait_blocked(&mut reader, &shared, &mut input).await {
                     Next::Read => self.go_on(&shared, &mut input),
-                    next => next,
+                    next => {
+                        // Its last replies may take a while, or never leave.
+                        shared.node.lock().waits_no_more(self.id);
+                        next
+                    }
                 };
                 continue;
             }
@@ -286,7 +293,7 @@ impl Connection {
 
     /// Goes on with requests that waited.
     fn go_on(self: &Arc<Self>, shared: &Arc<Shared>, input: &mut Input) -> Next {
-        if self.closing.load(Ordering::SeqCst) {
+        if self.closing.load(Ordering::SeqCst) || self.finishing.load(Ordering::SeqCst) {
             return Next::Close;
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -702,6 +709,12 @@ impl Connection {
 
     /// A blocked client goes on.
     pub(super) fn resume(&self) {
+        self.resume.notify_one();
+    }
+
+    /// A blocked client does not go on: its connection ends when its replies are out.
+    pub(super) fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
         self.resume.notify_one();
     }
 

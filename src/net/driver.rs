@@ -62,6 +62,11 @@ pub(super) fn carry_out(shared: &Arc<Shared>, extra: Extra) {
                     connection.resume();
                 }
             }
+            Output::Finish { client } => {
+                if let Some(connection) = shared.connections.lock().get(&client) {
+                    connection.finish();
+                }
+            }
             Output::Close { client } => {
                 if let Some(connection) = shared.connections.lock().get(&client) {
                     connection.close();

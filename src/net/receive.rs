@@ -15,7 +15,7 @@ use super::driver::with_node;
 use super::load::{self, SnapshotFacts};
 use super::shared::Shared;
 use super::walks;
-use crate::clock;
+use crate::clock::{self, SystemClock};
 use crate::config::Config;
 use crate::config::choices::DisklessLoad;
 use crate::keyspace::Keyspace;
@@ -189,7 +189,10 @@ impl Work<'_> {
         if result.is_err() && self.flushed.get() {
             self.restore(&config);
         }
-        self.shared.node.lock().state.persistence.loading = None;
+        with_node(self.shared, |node| {
+            node.state.persistence.loading = None;
+            node.serve_ready(&mut SystemClock);
+        });
         result
     }
 
@@ -262,9 +265,8 @@ impl Work<'_> {
         let old = (!keeps_old(config)).then(|| {
             tracing::info!("MASTER <-> REPLICA sync: Flushing old data");
             self.flushed.set(true);
-            let mut node = self.shared.node.lock();
             let empty = load::empty_keyspace(config);
-            std::mem::replace(&mut node.state.keyspace, empty)
+            self.shared.node.lock().make_room_for_data(empty)
         });
         drop(old);
         tracing::info!("MASTER <-> REPLICA sync: Loading DB in memory");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::driver::with_node;
 use super::shared::Shared;
 use super::{load, walks};
+use crate::clock::SystemClock;
 use crate::state::persistence::Loading;
 use crate::state::{ClientId, State};
 
@@ -29,7 +30,10 @@ fn reload(shared: &Arc<Shared>, log: bool, save: bool) -> Result<(), String> {
         std::thread::sleep(walks::JOB_POLL);
     }
     let result = exchange(shared, log, save);
-    shared.node.lock().state.persistence.loading = None;
+    with_node(shared, |node| {
+        node.state.persistence.loading = None;
+        node.serve_ready(&mut SystemClock);
+    });
     result
 }
 

@@ -59,6 +59,10 @@ impl Node {
     ) -> Outcome {
         let closed = Outcome { status: Status::Close, ..Outcome::default() };
         let Some(mut client) = self.state.clients.take(id) else { return closed };
+        if client.killed {
+            self.state.clients.put(client);
+            return closed;
+        }
         // What was published before these requests run is told before their replies.
         let mut observed = self.own_mail(&mut client, out);
         self.state.time = clock.now();
@@ -132,7 +136,9 @@ impl Node {
         if !asks_on && client.transaction.is_none() {
             client.asking = false;
         }
-        silence(client, out, position);
+        if ran != Ran::Postponed {
+            silence(client, out, position);
+        }
         // What a request publishes to its own client follows the reply, whatever it holds back of that.
         self.own_mail(client, out);
         ran
@@ -406,7 +412,10 @@ fn silence(client: &mut Client, out: &mut Vec<u8>, position: usize) {
         }
         ReplyMode::SkipThis => {
             out.truncate(position);
-            client.reply_mode = ReplyMode::On;
+            // A command that waits is answered later.
+            if client.blocked.is_none() {
+                client.reply_mode = ReplyMode::On;
+            }
         }
     }
 }

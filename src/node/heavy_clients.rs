@@ -3,7 +3,7 @@
 
 use crate::commands::describe_client;
 use crate::state::output_limit::OutputVerdict;
-use crate::state::{Client, ClientId, Output, State};
+use crate::state::{Client, ClientId, State};
 
 use super::{Node, note, warning};
 
@@ -56,13 +56,12 @@ fn close_if_past_limit(state: &mut State, id: ClientId, bytes: u64, how: &str) {
 
 fn close_for_output(state: &mut State, id: ClientId, how: &str) {
     let now = state.time;
-    let Some(client) = state.clients.get_mut(id) else { return };
-    client.killed = true;
+    let Some(client) = state.clients.get(id) else { return };
     let line = describe_client(client, now);
     state
         .outputs
         .push(warning(format!("Client {line} {how} for overcoming of output buffer limits.")));
-    state.outputs.push(Output::Close { client: id });
+    state.kill(id);
 }
 
 /// Closes the largest clients until all together are within `maxmemory-clients`.
@@ -84,12 +83,11 @@ fn evict(state: &mut State) {
         && let Some((bytes, id)) = sizes.pop()
     {
         sum -= bytes as u64;
-        if let Some(client) = state.clients.get_mut(id) {
-            client.killed = true;
+        if let Some(client) = state.clients.get(id) {
             let line = format!("Evicting client: {}", describe_client(client, state.time));
             state.stats.evicted_clients += 1;
             state.outputs.push(note(line));
-            state.outputs.push(Output::Close { client: id });
+            state.kill(id);
         }
     }
 }

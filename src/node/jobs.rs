@@ -2,10 +2,10 @@
 
 use crate::clock::Time;
 use crate::keyspace::{Keyspace, WalkBatch, WalkBudget, WalkId, WalkProgress};
-use crate::state::client::{Blocked, ReplyMode};
+use crate::state::client::Blocked;
 use crate::state::persistence::{Beside, Job};
 use crate::state::stream::Cut;
-use crate::state::{ClientId, Output, State};
+use crate::state::{ClientId, State};
 
 use super::Node;
 
@@ -136,15 +136,24 @@ impl Node {
         }
     }
 
-    /// Puts other data in the place of all there are, which are returned to be freed outside of the lock.
+    /// Puts an empty keyspace in the place of all data, which are returned to be freed outside of the lock: other data are
+    /// being loaded and need the room.
+    pub fn make_room_for_data(&mut self, empty: Keyspace) -> Keyspace {
+        let mut old = std::mem::replace(&mut self.state.keyspace, empty);
+        self.state.keyspace.take_waits(&mut old);
+        old
+    }
+
+    /// Puts other data in the place of all there are, which are returned to be freed outside of the lock. Who waits for keys
+    /// goes on waiting; [`Node::serve_ready`] looks what the new data have for them.
     pub fn replace_data(&mut self, keyspace: Keyspace, beside: Beside) -> Keyspace {
         self.state
             .break_off_moves("ERR The dataset has been replaced while keys were on their way");
         let state = &mut self.state;
         let end = state.stream.end;
-        let old = std::mem::replace(&mut state.keyspace, keyspace);
+        let mut old = std::mem::replace(&mut state.keyspace, keyspace);
         // Replies that show the new data wait for as much of the log as those before.
-        state.keyspace.succeed(&old, end);
+        state.keyspace.succeed(&mut old, end);
         for client in state.clients.iter_mut().filter(|client| client.watching) {
             client.watch_broken = true;
         }
@@ -160,10 +169,7 @@ impl Node {
             return;
         }
         client.blocked = None;
-        if client.reply_mode != ReplyMode::Off {
-            self.state.outputs.push(Output::Push { client: id, bytes: reply });
-        }
-        self.state.outputs.push(Output::Resume { client: id });
+        self.state.answer_waiting(id, reply);
     }
 }
 

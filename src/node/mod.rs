@@ -26,6 +26,8 @@ mod transactions;
 mod trimming;
 mod waits;
 #[cfg(test)]
+mod waits_end_tests;
+#[cfg(test)]
 mod waits_tests;
 
 use crate::clock::Time;

@@ -1,7 +1,7 @@
 //! What happens by itself: pauses that end, expiry, rates, save points, automatic rewrites, idle clients.
 
 use crate::clock::Time;
-use crate::state::{Client, Output, State};
+use crate::state::{Client, ClientId};
 
 use super::{Node, propagate};
 
@@ -75,17 +75,16 @@ impl Node {
         if timeout_us == 0 {
             return;
         }
-        let State { clients, outputs, .. } = &mut self.state;
         // Those who only listen have nothing to say.
         let listens = |client: &Client| client.monitor || client.subscriptions.any();
-        for client in clients
-            .iter()
-            .filter(|client| client.blocked.is_none() && !listens(client) && !client.is_replica)
-        {
-            if time.mono_us.saturating_sub(client.last_interaction.mono_us) > timeout_us {
-                outputs.push(Output::Close { client: client.id });
-            }
-        }
+        let is_idle = |client: &&Client| {
+            let idle_us = time.mono_us.saturating_sub(client.last_interaction.mono_us);
+            let may_close = client.blocked.is_none() && !listens(client) && !client.is_replica;
+            may_close && !client.killed && idle_us > timeout_us
+        };
+        let idle: Vec<ClientId> =
+            self.state.clients.iter().filter(is_idle).map(|client| client.id).collect();
+        idle.into_iter().for_each(|id| self.state.kill(id));
     }
 
     /// Starts snapshots and rewrites that are due.

@@ -20,7 +20,7 @@ pub enum ReplyMode {
     Off,
     /// Not that of the next command.
     SkipNext,
-    /// Not that of the command running now.
+    /// Not that of the command running now, or waiting.
     SkipThis,
 }
 
@@ -105,6 +105,11 @@ impl Queued {
         let raw = self.canonical.then(|| (0, u32::try_from(self.bytes.len()).unwrap_or(0)));
         Args::new(&self.bytes, &self.ranges, raw)
     }
+
+    /// Bytes of memory that it takes.
+    pub fn memory_usage(&self) -> usize {
+        self.bytes.len() + self.ranges.len() * size_of::<(u32, u32)>()
+    }
 }
 
 /// A transaction being queued.
@@ -186,6 +191,8 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// Why its next request waits.
     pub blocked: Option<Blocked>,
+    /// Bytes that its command takes while it waits for keys.
+    pub waiting_bytes: usize,
     /// Log offset behind its last write.
     pub write_offset: u64,
     /// What it says of itself as a replica.
@@ -241,6 +248,7 @@ impl Client {
             slot: None,
             reply_mode: ReplyMode::On,
             blocked: None,
+            waiting_bytes: 0,
             write_offset: 0,
             announced: None,
             is_replica: false,
@@ -258,21 +266,28 @@ impl Client {
         }
     }
 
-    /// Bytes of memory that the connection takes: itself, its buffers, its queue, its subscriptions.
+    /// The command that has waited is to be answered now: whether its client wants that.
+    pub fn wants_reply(&mut self) -> bool {
+        let mode = self.reply_mode;
+        if mode == ReplyMode::SkipThis {
+            self.reply_mode = ReplyMode::On;
+        }
+        mode == ReplyMode::On
+    }
+
+    /// Bytes of memory that the connection takes: itself, its buffers, its queue, its subscriptions,
+    /// the command that waits for keys.
     pub fn memory_usage(&self) -> usize {
         /// What both sides keep of one subscription, but for the name, which others may share.
         const SUBSCRIPTION_BYTES: usize = 64;
-        let queue = self.transaction.as_ref().map_or(0, |transaction| {
-            transaction
-                .queue
-                .iter()
-                .map(|queued| queued.bytes.len() + queued.ranges.len() * 8)
-                .sum()
-        });
+        let queue = self
+            .transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.queue.iter().map(Queued::memory_usage).sum());
         let texts = self.name.len() + self.lib_name.len() + self.lib_ver.len();
         let addresses = self.peer.address.len() + self.peer.local_address.len();
         let subscriptions = self.subscriptions.total() * SUBSCRIPTION_BYTES;
-        let buffers = self.query_bytes + self.output_bytes;
+        let buffers = self.query_bytes + self.output_bytes + self.waiting_bytes;
         size_of::<Self>() + queue + texts + addresses + subscriptions + buffers
     }
 }

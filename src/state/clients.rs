@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Blocked, Client, ClientId, Peer, ReplyMode, Timeout};
+use super::client::{Blocked, Client, ClientId, Peer, Timeout};
 use super::messages::Mailbox;
 use super::{Output, State};
 use crate::clock::Time;
@@ -181,10 +181,30 @@ impl State {
             return false;
         }
         client.blocked = None;
-        if client.reply_mode != ReplyMode::Off {
-            self.outputs.push(Output::Push { client: id, bytes: reply.to_vec() });
-        }
-        self.outputs.push(Output::Resume { client: id });
+        self.answer_waiting(id, reply.to_vec());
         true
+    }
+
+    /// Answers a client whose command has waited, if it wants that, and lets it go on, or go.
+    pub fn answer_waiting(&mut self, id: ClientId, reply: Vec<u8>) {
+        if let Some(error) = reply.strip_prefix(b"-") {
+            let code = error.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            self.stats.count_error(&String::from_utf8_lossy(code));
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let goes = client.close_after_reply;
+        if client.wants_reply() {
+            self.outputs.push(Output::Push { client: id, bytes: reply });
+        }
+        let next = if goes { Output::Finish { client: id } } else { Output::Resume { client: id } };
+        self.outputs.push(next);
+    }
+
+    /// Has a client's connection closed at once, unsent output and all. What it waits for comes to others.
+    pub fn kill(&mut self, id: ClientId) {
+        self.end_key_wait(id);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.killed = true;
+        self.outputs.push(Output::Close { client: id });
     }
 }

@@ -194,9 +194,8 @@ impl State {
             if verdict == OutputVerdict::Keep && bytes < MAILBOX_BYTES_MAX {
                 continue;
             }
-            let Some(client) = self.clients.get_mut(id) else { continue };
+            let Some(client) = self.clients.get(id) else { continue };
             if verdict == OutputVerdict::Keep {
-                client.killed = true;
                 self.stats.output_limit_disconnections += 1;
             }
             let address = &client.peer.address;
@@ -206,7 +205,7 @@ impl State {
             );
             self.clients.take_posts(id);
             self.outputs.push(Output::Note(Note { warning: true, text }));
-            self.outputs.push(Output::Close { client: id });
+            self.kill(id);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Blocked, Client, ReplyMode};
+use super::client::{Blocked, Client};
 use super::{ClientId, Output, State};
 use crate::resp::CommandError;
 
@@ -46,8 +46,6 @@ pub struct Order {
 pub struct Move {
     /// Who waits for its end.
     pub client: ClientId,
-    /// Whether that one wants to be told (CLIENT REPLY).
-    pub answers: bool,
     /// What is moved.
     pub order: Order,
     /// The first key that the driver has not fetched yet.
@@ -111,7 +109,6 @@ impl State {
         }
         let one = Move {
             client: client.id,
-            answers: client.reply_mode == ReplyMode::On,
             order,
             next: 0,
             arrived: Vec::new(),
@@ -143,7 +140,7 @@ impl State {
         }
         client.blocked = None;
         client.write_offset = client.write_offset.max(one.removed_at);
-        if one.answers {
+        if client.wants_reply() {
             let answer = Output::Answer { client: one.client, bytes, hold: one.removed_at };
             self.outputs.push(answer);
         }

@@ -41,6 +41,11 @@ pub enum Output {
         /// Which.
         client: ClientId,
     },
+    /// A client that was blocked has got its last reply: close its connection once that is out.
+    Finish {
+        /// Which.
+        client: ClientId,
+    },
     /// Close a client's connection, unsent output and all.
     Close {
         /// Which.

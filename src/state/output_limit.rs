@@ -42,7 +42,7 @@ impl State {
         if client.subscriptions.any() { limits.pubsub } else { limits.normal }
     }
 
-    /// Judges `bytes` of waiting output of client `id`, and counts it where the connection is to be closed.
+    /// Judges `bytes` of waiting output of client `id`, and counts it where the connection is to be closed ([`State::kill`]).
     pub fn judge_output(&mut self, id: ClientId, bytes: u64) -> OutputVerdict {
         let time = self.time;
         let Some(limit) = self.clients.get(id).map(|client| self.output_limit(client)) else {
@@ -51,7 +51,6 @@ impl State {
         let Some(client) = self.clients.get_mut(id) else { return OutputVerdict::Keep };
         let verdict = client.output_verdict(limit, bytes, time);
         if verdict == OutputVerdict::Close && !client.killed {
-            client.killed = true;
             self.stats.output_limit_disconnections += 1;
         }
         verdict

@@ -2,7 +2,7 @@
 
 use sha1::{Digest, Sha1};
 
-use super::client::Client;
+use super::client::{Blocked, Client};
 use super::output::Note;
 use super::{Output, State};
 use crate::config::PrimaryAddress;
@@ -86,7 +86,7 @@ impl State {
     }
 
     /// Makes the node a replica of `address`, or of nobody. What derives from the role follows: the driver opens or
-    /// closes the link, clients that wait for replicas are told that the role has changed.
+    /// closes the link, clients whose commands wait are told that the node has another primary, and their connections closed.
     pub fn set_primary(&mut self, address: Option<PrimaryAddress>) {
         let now_ms = self.time.mono_us / 1000;
         let replication = &mut self.replication;
@@ -100,10 +100,12 @@ impl State {
         });
         let is_replica = replication.primary.is_some();
         self.replication.alone_since_ms = now_ms;
+        if is_replica {
+            self.end_all_waits();
+        }
         if is_replica && !was_replica {
             self.stop_trimming();
             self.replication.data_age = None;
-            self.end_all_waits();
             self.break_off_moves(CHANGED);
         }
         if was_replica && !is_replica {
@@ -146,9 +148,13 @@ impl State {
         }
     }
 
-    /// Clients that wait for a primary's replicas wait in vain on a replica.
+    /// What clients wait for that were let in before may never come from this primary. They begin anew, maybe elsewhere.
     fn end_all_waits(&mut self) {
         let reply = format!("-{CHANGED}\r\n");
+        for client in self.clients.iter_mut() {
+            let waits = matches!(client.blocked, Some(Blocked::OnKeys | Blocked::Waiting { .. }));
+            client.close_after_reply |= waits;
+        }
         for id in std::mem::take(&mut self.waiting) {
             self.end_wait(id, reply.as_bytes());
         }

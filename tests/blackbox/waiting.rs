@@ -119,6 +119,24 @@ fn a_blocked_client_that_leaves_is_forgotten() {
     assert_eq!(server.ask("EXISTS k"), ":0\r\n");
 }
 
+/// A client that leaves without having read what it asked for before: that is offered to it for a while, but what it waited for
+/// is for others at once.
+#[test]
+fn a_blocked_client_that_leaves_replies_unread_waits_no_more() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.ask(&format!("SETRANGE big {} x", 30 << 20)), ":31457281\r\n");
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(b"GET big\r\nBLPOP l 0\r\n").unwrap();
+    wait_for("the blocked client", || (server.info("blocked_clients") == "1").then_some(()));
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    wait_for("the end of its wait", || (server.info("total_blocking_keys") == "0").then_some(()));
+    assert_eq!(server.info("connected_clients"), "2", "it is still there");
+    assert_eq!(server.ask("RPUSH l x"), ":1\r\n");
+    assert_eq!(server.ask("LLEN l"), ":1\r\n");
+}
+
 #[test]
 fn what_a_blocked_client_sends_runs_afterwards() {
     let folder = tempfile::tempdir().unwrap();

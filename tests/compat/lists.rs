@@ -346,6 +346,32 @@ fn clients_that_wait_for_lists_are_served_as_by_stock() {
 }
 
 #[test]
+fn clients_that_wait_in_vain_are_answered_as_by_stock() {
+    let mut several = Several::start(7);
+    for _ in 0..2 {
+        several.steps(
+            "1: BLMOVE a b LEFT RIGHT 0.3\n2: BRPOPLPUSH a b 0.3\n3: BLPOP a 0.3\n4: BLMPOP 0.3 1 a LEFT\n5: BZPOPMIN z 0.3
+            6: XREAD BLOCK 300 STREAMS s 0",
+        );
+        several.let_time_pass();
+        several.steps(
+            "1: MULTI\n1: BLMOVE a b LEFT RIGHT 0\n1: BRPOPLPUSH a b 0\n1: BLPOP a 0\n1: BZPOPMAX z 0\n1: XREAD BLOCK 0 STREAMS s 0
+            1: EXEC",
+        );
+        several.speak_resp3();
+    }
+}
+
+#[test]
+fn clients_that_want_no_reply_and_wait_get_none_as_from_stock() {
+    let mut several = Several::start(3);
+    several.steps("1: CLIENT REPLY SKIP\n1: BLPOP a 0\n0: RPUSH a x\n1: PING\n0: LLEN a");
+    several.steps("1: CLIENT REPLY SKIP\n1: BLPOP a 0.2");
+    several.let_time_pass();
+    several.steps("1: PING\n1: CLIENT REPLY SKIP\n1: BLMOVE a b LEFT LEFT 0\n2: BLPOP b 0\n0: RPUSH a x\n1: PING");
+}
+
+#[test]
 fn random_clients_that_wait_for_lists_are_served_as_by_stock() {
     with_seed("random_clients_that_wait_for_lists", 9, |seed| {
         let mut random = fastrand::Rng::with_seed(seed);

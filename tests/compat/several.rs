@@ -38,24 +38,41 @@ impl Several {
     pub(crate) fn step(&mut self, who: usize, request: &Request) {
         let answers = self.answers(who, request);
         self.clients[who].send(&encode(request)).expect("it reads");
+        self.compare(answers, &format!("when {who} sent {}", shown(request)));
+        self.wait_until_as_many_wait(request);
+    }
+
+    fn compare(&mut self, answers: Vec<(usize, Vec<u8>)>, when: &str) {
         for (client, found) in answers {
             let expected = self.clients[client].reply();
             let expected = expected.unwrap_or_else(|error| {
-                panic!(
-                    "{error}: client {client} got {} only from us, when {who} sent {}",
-                    shown_bytes(&found),
-                    shown(request)
-                )
+                panic!("{error}: client {client} got {} only from us, {when}", shown_bytes(&found))
             });
             assert!(
                 expected == found,
-                "client {client}, when {who} sent {}\nstock: {}\nours:  {}",
-                shown(request),
+                "client {client}, {when}\nstock: {}\nours:  {}",
                 shown_bytes(&expected),
                 shown_bytes(&found)
             );
         }
-        self.wait_until_as_many_wait(request);
+    }
+
+    /// Waits until the time of all waits that have one is over, and compares who is answered what.
+    pub(crate) fn let_time_pass(&mut self) {
+        while self.ours.node.end_due_waits(&mut SystemClock).is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let answers = self.told();
+        self.compare(answers, "when time had passed");
+    }
+
+    /// Has all clients speak RESP3. What they are told of the server is not compared.
+    pub(crate) fn speak_resp3(&mut self) {
+        let hello = words("HELLO 3");
+        for (client, id) in self.clients.iter_mut().zip(&self.ids) {
+            client.run(std::slice::from_ref(&hello));
+            execute(&mut self.ours, *id, &hello, &mut Vec::new());
+        }
     }
 
     /// Sends lines as `who: request`, one after the other.
@@ -74,6 +91,13 @@ impl Several {
         if !out.is_empty() {
             answers.push((who, out));
         }
+        answers.extend(self.told());
+        answers
+    }
+
+    /// Who was told what by our node unasked, or later than asked.
+    fn told(&mut self) -> Vec<(usize, Vec<u8>)> {
+        let mut answers = Vec::new();
         for output in self.ours.node.take_outputs() {
             if let Output::Answer { client, bytes, .. } | Output::Push { client, bytes } = output {
                 let at = self.ids.iter().position(|id| *id == client).expect("one of them");

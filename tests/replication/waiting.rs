@@ -1,9 +1,9 @@
-//! Clients that wait for replicas, and primaries that want some.
+//! Clients that wait for replicas or keys, and primaries that want some.
 
 use highwater::clock::mono_us;
 
 use crate::node::{Kind, Node, settle};
-use crate::peer::words;
+use crate::peer::{Client, encode, words};
 use crate::server::wait_for;
 
 use Kind::{Ours, Stock};
@@ -97,5 +97,92 @@ fn writes_are_refused_while_too_few_replicas_keep_up() {
         assert_eq!(primary.info("min_slaves_good_slaves"), "1");
         replica.kill();
         wait_for("a refusal", || refused("SET a 2").then_some(()));
+    }
+}
+
+/// A client that has sent `line`, which makes it wait.
+fn waiter(node: &Node, line: &str) -> Client {
+    let before = node.count("blocked_clients");
+    let mut client = node.client();
+    client.send(&encode(&words(line))).unwrap();
+    wait_for("one more that waits", || (node.count("blocked_clients") > before).then_some(()));
+    client
+}
+
+#[test]
+fn what_is_pushed_after_a_kill_stays() {
+    for kind in [Stock, Ours] {
+        let node = Node::start(kind, None, &LOG);
+        for [before, after] in [["", ""], ["MULTI\n", "\nEXEC"]] {
+            let _waiters: Vec<Client> = (0..3).map(|_| waiter(&node, "BLPOP L 0")).collect();
+            let pushes = "CLIENT KILL TYPE normal\nRPUSH L x\nRPUSH L x\nRPUSH L x\nLLEN L";
+            let replies = last(&node, &format!("{before}{pushes}{after}"));
+            assert!(replies.ends_with(":3\r\n"), "{kind:?}: {replies}");
+            assert_eq!(node.ask("DEL L"), ":1\r\n");
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_keys_is_served_after_a_reload() {
+    for kind in [Stock, Ours] {
+        let node = Node::start(kind, None, &LOG);
+        for command in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+            let mut client = waiter(&node, "BLPOP f 0");
+            assert_eq!(node.ask(command), "+OK\r\n");
+            assert_eq!(node.ask("RPUSH f 1"), ":1\r\n");
+            let reply = client.reply().unwrap();
+            assert_eq!(reply, b"*2\r\n$1\r\nf\r\n$1\r\n1\r\n", "{kind:?} {command}");
+        }
+    }
+}
+
+#[test]
+fn readers_of_a_replica_are_served_when_other_data_arrive() {
+    let primary = Node::start(Ours, None, &LOG);
+    let other = Node::start(Ours, None, &LOG);
+    primary.play("XADD s 1-1 f v");
+    other.play("XADD s 5-6 f v");
+    for (kind, load) in [(Stock, "disabled"), (Ours, "disabled"), (Ours, "swapdb")] {
+        let settings = [&LOG[..], &["--repl-diskless-load", load]].concat();
+        primary.front.retarget(primary.port);
+        let replica = Node::start(kind, Some(&primary), &settings);
+        settle(&primary, &replica);
+        let mut now = waiter(&replica, "XREAD BLOCK 0 STREAMS s 5-5");
+        let mut later = waiter(&replica, "XREAD BLOCK 0 STREAMS t $");
+        primary.front.retarget(other.port);
+        primary.front.cut();
+        settle(&other, &replica);
+        assert!(now.reply().unwrap().ends_with(b"v\r\n"), "{kind:?} {load}");
+        other.play("XADD t * f w");
+        assert!(later.reply().unwrap().ends_with(b"w\r\n"), "{kind:?} {load}");
+        other.play("DEL t");
+    }
+}
+
+#[test]
+fn who_waits_is_sent_away_when_the_node_gets_another_primary() {
+    for kind in [Stock, Ours] {
+        let (primary, other) = (Node::start(kind, None, &LOG), Node::start(kind, None, &LOG));
+        let mut node = Node::start(kind, None, &LOG);
+        let is_sent_away = |mut client: Client, line: &str| {
+            let reply = client.reply().unwrap();
+            let expected = b"-UNBLOCKED force unblock from blocking operation, instance state";
+            assert!(reply.starts_with(expected), "{kind:?} {line}: {}", reply.escape_ascii());
+            client.reply().expect_err("its connection is closed");
+        };
+        let lines = ["BLPOP l 0", "BZPOPMIN z 0", "XREAD BLOCK 0 STREAMS s $", "WAIT 1 0"];
+        let clients = lines.map(|line| (waiter(&node, line), line));
+        node.follow(&primary);
+        clients.into_iter().for_each(|(client, line)| is_sent_away(client, line));
+        settle(&primary, &node);
+        let reader = waiter(&node, "XREAD BLOCK 0 STREAMS s $");
+        node.follow(&other);
+        is_sent_away(reader, "XREAD");
+        settle(&other, &node);
+        let mut reader = waiter(&node, "XREAD BLOCK 0 STREAMS s $");
+        node.lead();
+        node.play("XADD s * f v");
+        assert!(reader.reply().unwrap().ends_with(b"v\r\n"), "{kind:?}");
     }
 }

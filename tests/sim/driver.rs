@@ -66,6 +66,8 @@ impl World {
                 self.go_on_unpacking(at, client);
                 self.run_job(at, client);
             }
+            // A writer that has all its replies leaves by itself.
+            Output::Finish { .. } => {}
             Output::Close { client } => self.drop_connection(at, client),
             Output::Feed(feed) => self.feed(at, *feed),
             Output::Bus => self.pump(at),

@@ -130,7 +130,7 @@ impl Scenario {
         self.keyspace.join(parts);
         if self.keys.is_empty() {
             let mut next = Keyspace::new(2, self.keyspace.hash_key(), 1);
-            next.succeed(&self.keyspace, 0);
+            next.succeed(&mut self.keyspace, 0);
             self.keyspace = next;
         }
     }

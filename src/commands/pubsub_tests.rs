@@ -221,7 +221,9 @@ fn those_who_listen_are_a_class_of_clients() {
     let outputs = bench.node.take_outputs();
     assert!(outputs.contains(&Output::Close { client: first }), "idle: {outputs:?}");
     assert!(!outputs.contains(&Output::Close { client: second }), "{outputs:?}");
-    // More than the limit in a mailbox that nobody empties.
+    // More than the limit in a mailbox that nobody empties. The first client is gone.
+    let peer = Peer { loopback: true, ..Peer::default() };
+    let first = bench.node.connect(peer, bench.clock.0).expect("there is room");
     run(&mut bench, first, &format!("publish a {}\npublish a x", "x".repeat(1000)));
     let outputs = bench.node.take_outputs();
     assert!(outputs.contains(&Output::Close { client: second }), "{outputs:?}");

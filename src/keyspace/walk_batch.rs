@@ -84,7 +84,7 @@ impl WalkBatch {
         self.items.is_empty()
     }
 
-    /// Bytes of keys and strings, shared ones included; a collection counts for 64.
+    /// Bytes of keys and strings, shared ones included; a collection counts for what copying it copied.
     pub fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
@@ -111,7 +111,10 @@ impl WalkBatch {
                 let length = bytes.len();
                 (ItemValue::String(bytes), length)
             }
-            Value::Object(object) => (ItemValue::Object(object), 64),
+            Value::Object(object) => {
+                let size = object.cloned_bytes();
+                (ItemValue::Object(object), size)
+            }
         };
         self.payload_bytes += key.len() + size;
         let (access, expiry_ms) = (entry.access(), entry.expiry_ms());

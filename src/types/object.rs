@@ -59,19 +59,31 @@ impl Object {
         }
     }
 
-    /// Whether dropping it takes long: longer than handing it to another thread.
-    pub fn is_bulky(&self) -> bool {
-        const ELEMENTS: usize = 64;
-        const BYTES: usize = 128 * 1024;
-        let is_one_block = match self {
+    /// Whether it is one block of memory.
+    fn is_one_block(&self) -> bool {
+        match self {
             Object::List(list) => list.is_one_block(),
             Object::Set(set) => !set.is_table(),
             Object::Hash(hash) => hash.is_one_block(),
             Object::Zset(zset) => zset.is_small(),
-            // Groups may hold more than there are entries.
-            Object::Stream(_) => return true,
-        };
-        !is_one_block && self.len() > ELEMENTS || self.memory_usage() > BYTES
+            Object::Stream(_) => false,
+        }
+    }
+
+    /// Whether dropping it takes long: longer than handing it to another thread.
+    pub fn is_bulky(&self) -> bool {
+        const ELEMENTS: usize = 64;
+        const BYTES: usize = 128 * 1024;
+        // The groups of a stream may hold more than it has entries.
+        matches!(self, Object::Stream(_))
+            || !self.is_one_block() && self.len() > ELEMENTS
+            || self.memory_usage() > BYTES
+    }
+
+    /// Bytes that a clone copies, about.
+    pub fn cloned_bytes(&self) -> usize {
+        const HANDLE: usize = 64;
+        if self.is_one_block() { HANDLE + self.memory_usage() } else { HANDLE }
     }
 
     /// Bytes of memory held beside the `Object` itself, as the allocator rounds them.

@@ -127,7 +127,8 @@ fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut opened = write::<Set>(keyspace, db, &source)?.expect("it has a member");
         opened.get_mut().remove(member);
         let gone = opened.close(Set::is_empty);
-        let mut opened = write_or_new::<Set>(keyspace, db, &target)?;
+        tell(ctx, "srem", &args[1], gone);
+        let mut opened = write_or_new::<Set>(&mut ctx.state.keyspace, db, &target)?;
         if opened.get().is_empty() {
             *opened.get_mut() = Set::for_members(member, 1, &limits);
         }
@@ -136,7 +137,6 @@ fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             opened.get_mut().insert(member, &limits);
         }
         drop(opened);
-        tell(ctx, "srem", &args[1], gone);
         if is_new {
             tell(ctx, "sadd", &args[2], false);
         }

@@ -93,7 +93,7 @@ fn shape(random: &mut fastrand::Rng, request: &mut Request) {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table of requests")]
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 17] = [
         "GEOADD",
         "GEOADD",

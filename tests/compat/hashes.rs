@@ -57,7 +57,7 @@ fn number(random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 /// A request whose reply does not depend on chance or on the order of fields.
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 22] = [
         "HSET",
         "HSET",

@@ -5,7 +5,7 @@ use crate::random::{Pair, pick, with_seed};
 use crate::strings::spoil;
 
 /// Random requests of the family.
-const REQUESTS: usize = 24_000;
+const REQUESTS: usize = 100_000;
 
 const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "broken", "list", "text"];
 
@@ -23,7 +23,7 @@ fn element(random: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 17] = [
         "PFADD",
         "PFADD",

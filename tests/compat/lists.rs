@@ -67,7 +67,7 @@ fn end(random: &mut fastrand::Rng) -> Vec<u8> {
     pick(random, choices).as_bytes().to_vec()
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 34] = [
         "LPUSH",
         "RPUSH",

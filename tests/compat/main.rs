@@ -20,6 +20,7 @@ mod bus;
 mod declarations;
 mod harness;
 mod hashes;
+mod heard;
 mod hyperloglogs;
 mod lists;
 mod looks;

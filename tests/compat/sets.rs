@@ -82,7 +82,7 @@ fn members(random: &mut fastrand::Rng, request: &mut Request) {
     }
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 25] = [
         "SADD",
         "SADD",

@@ -100,7 +100,7 @@ fn sort(random: &mut fastrand::Rng) -> String {
     line
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     let line = match random.u8(..20) {
         0..=7 => change(random),
         8 => format!("LRANGE {} 0 -1", pick(random, &["stored", "other"])),

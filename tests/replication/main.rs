@@ -21,6 +21,7 @@ mod server;
 
 mod bad_input;
 mod counts;
+mod fields;
 mod handover;
 mod histories;
 mod pubsub;

@@ -281,7 +281,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         args.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
     };
     let names: Vec<&str> = if args.len() == 2 {
-        table().entries().iter().map(|entry| entry.full_name.as_str()).collect()
+        filtered(|_| true)
     } else if args.len() == 5 && named(2, "filterby") && named(3, "module") {
         Vec::new()
     } else if args.len() == 5 && named(2, "filterby") && named(3, "aclcat") {

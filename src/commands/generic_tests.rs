@@ -413,3 +413,20 @@ fn a_log_being_played_expires_nothing() {
     bench.node.state.keyspace.expire_mode = ExpireMode::Delete;
     assert_eq!(bench.run("exists a"), ":0\r\n");
 }
+
+#[test]
+fn a_stream_in_the_log_may_go_back_as_older_servers_let_it() {
+    use crate::keyspace::ExpireMode;
+    let mut bench = Bench::new();
+    bench.run("xadd s 1-1 a 1\nxadd s 5-1 a 1\nxdel s 5-1");
+    let refused = bench.run("xsetid s 3-1");
+    assert!(refused.contains("smaller than current max_deleted_entry_id"), "{refused}");
+    bench.node.state.keyspace.expire_mode = ExpireMode::Ignore;
+    assert_eq!(bench.run("xsetid s 3-1\nxadd s 4-1 a 1"), "+OK\r\n$3\r\n4-1\r\n");
+}
+
+#[test]
+fn the_list_of_commands_has_subcommands() {
+    let names = Bench::new().run("command list");
+    assert!(names.contains("\r\nxgroup\r\n") && names.contains("\r\nxgroup|create\r\n"), "{names}");
+}

@@ -2,7 +2,7 @@
 
 use highwater_persistence::snapshot::StreamId;
 
-use super::arguments::{integer, is};
+use super::arguments::{integer, is, must_obey};
 use super::collections::{read, write, write_or_new};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
@@ -259,11 +259,13 @@ fn xsetid(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             return Err(errors::SYNTAX);
         }
     }
+    // A primary of 7.0 allows it.
+    let obeys = must_obey(ctx);
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
     let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
     let mut stream = stream.ok_or(errors::NO_SUCH_KEY)?;
     let entries = &stream.get().entries;
-    if id < entries.max_deleted_id {
+    if id < entries.max_deleted_id && !obeys {
         return Err(
             "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".into()
         );

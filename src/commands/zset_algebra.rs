@@ -187,9 +187,7 @@ impl<'k> Operand<'k> {
                 let mut elements = zset.range(0..zset.len(), false);
                 elements.all(|(member, score)| visit(member, score));
             }
-            Members::Set(set) => {
-                set.iter().all(|member| visit(member, 1.0));
-            }
+            Members::Set(set) => set.all(|member| visit(member, 1.0)),
             Members::None => {}
         }
     }

@@ -185,6 +185,18 @@ impl Set {
         if let Encoded::Ints(ints) = &self.members { Some(ints) } else { None }
     }
 
+    /// Hands all members to `visit` until that says false. Faster than [`Set::iter`].
+    pub fn all<'a>(&'a self, mut visit: impl FnMut(Member<'a>) -> bool) {
+        match &self.members {
+            Encoded::Table(table) => {
+                table.all(|bytes| visit(Member::Bytes(bytes)));
+            }
+            _ => {
+                self.iter().all(visit);
+            }
+        }
+    }
+
     /// Whether the set is a table, and would be one if it were made anew.
     pub(super) fn stays_table(&self, limits: &Limits) -> bool {
         let small_max = limits.set_entries_max.max(intset_entries_max(limits));

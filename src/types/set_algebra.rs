@@ -23,11 +23,7 @@ pub fn intersection<'a>(sets: &mut [&'a Set], mut found: impl FnMut(Member<'a>) 
     let everywhere = |member: &Member<'_>| {
         others.iter().all(|other| same(other, smallest) || other.contains_member(*member))
     };
-    for member in smallest.iter().filter(everywhere) {
-        if !found(member) {
-            return;
-        }
-    }
+    smallest.all(|member| !everywhere(&member) || found(member));
 }
 
 /// The set of what all `sets` have.

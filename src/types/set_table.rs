@@ -19,6 +19,12 @@ impl SetTable {
         self.members.len()
     }
 
+    /// Hands all members to `visit` until that says false; says whether it never did.
+    #[inline]
+    pub(super) fn all<'a>(&'a self, mut visit: impl FnMut(&'a [u8]) -> bool) -> bool {
+        self.members.iter().all(|record| visit(record.key))
+    }
+
     /// Whether `member` is there.
     #[inline]
     pub(super) fn contains(&self, member: &[u8]) -> bool {

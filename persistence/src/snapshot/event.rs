@@ -289,8 +289,8 @@ pub enum EventOf<B> {
         name: B,
         /// When it last tried to do something, Unix time in milliseconds.
         seen_ms: i64,
-        /// When it last got or claimed something; `None` where the format does not say (before version 11)
-        /// or it never happened.
+        /// When it last got or claimed something; `None` where it never did. Formats before version 11 do not say: then it is
+        /// when it was last seen.
         active_ms: Option<i64>,
     },
     /// A pending entry that belongs to the consumer before.

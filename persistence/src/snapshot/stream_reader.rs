@@ -361,7 +361,8 @@ impl StreamReader {
         let active_ms = if self.code >= kind::STREAM_3 {
             Some(i64::from_le_bytes(src.array()?)).filter(|at| *at >= 0)
         } else {
-            None
+            // The best that can be said of it.
+            Some(seen_ms)
         };
         let pending = src.length()?;
         src.check_count(pending, 16)?;

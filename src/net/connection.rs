@@ -380,7 +380,12 @@ impl Connection {
                     return (used + consumed, Next::Blocked);
                 }
             }
-            if is_whole && let Err(ProtocolError(text)) = &parsed {
+            // What was too much for a stranger is read again once the requests in front of it have made the client known.
+            let is_known_now = !limits.authenticated && self.limits(shared).authenticated;
+            if is_whole
+                && let Err(ProtocolError(text)) = &parsed
+                && !is_known_now
+            {
                 self.refuse(shared, text);
                 return (bytes.len(), Next::Close);
             }

@@ -122,6 +122,7 @@ fn before_authentication_only_small_requests_are_read() {
         "*2\r\n$4\r\nAUTH\r\n$16385\r\n",
         &big,
         &format!("AUTH secret\r\n{big}"),
+        &format!("*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n{big}{big}"),
         "QUIT\r\n",
     ] {
         if request.starts_with("HELLO 2") {

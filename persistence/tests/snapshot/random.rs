@@ -107,9 +107,10 @@ fn stream(random: &mut Rng, count: usize, events: &mut Vec<OwnedEvent>) {
         }
         let owned = random.usize(..=pending.len());
         for (name, own) in [(b"a", &pending[..owned]), (b"b", &pending[owned..])] {
-            let seen_ms = random.i64(..);
-            let name = name.to_vec();
-            events.push(OwnedEvent::StreamConsumer { name, seen_ms, active_ms: None });
+            let seen_ms = random.i64(0..);
+            // What formats without a place for it are read as.
+            let (name, active_ms) = (name.to_vec(), Some(seen_ms));
+            events.push(OwnedEvent::StreamConsumer { name, seen_ms, active_ms });
             events.extend(own.iter().map(|&id| OwnedEvent::StreamConsumerPending { id }));
         }
     }

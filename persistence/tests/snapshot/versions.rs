@@ -223,10 +223,10 @@ fn streams_of_all_versions_say_the_same() {
     let active = 2000_i64.to_le_bytes();
 
     let old = value("REDIS0009", 15, &[&node, b"\x01", &stream_group(b"", b"")]).unwrap();
-    check_stream(&old, Some(1), None);
+    check_stream(&old, Some(1), Some(1000));
     let group = stream_group(unknown, b"");
     let second = value("REDIS0010", 19, &[&node, numbers, b"\x01", &group]).unwrap();
-    check_stream(&second, None, None);
+    check_stream(&second, None, Some(1000));
     let group = stream_group(b"\x01", &active);
     let third = value("REDIS0011", 21, &[&node, numbers, b"\x01", &group]).unwrap();
     check_stream(&third, Some(1), Some(2000));

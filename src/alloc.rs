@@ -46,9 +46,12 @@ pub fn settle() {
     USED_BYTES.fetch_add(pending, Ordering::Relaxed);
 }
 
-/// Memory of an `Arc` of `T`: two counters in front of the value.
+/// What an `Arc` has in front of its value: two counters.
+pub const ARC_BYTES: usize = 2 * size_of::<usize>();
+
+/// Memory of an `Arc` of `T`.
 pub const fn arc_bytes<T>() -> usize {
-    size_class(2 * size_of::<usize>() + size_of::<T>())
+    size_class(ARC_BYTES + size_of::<T>())
 }
 
 /// Bytes handed out, in pages in use, and in main memory, as the allocator counts them. `None` without jemalloc.

@@ -19,13 +19,6 @@ pub(super) fn reply_item(reply: &mut Reply<'_>, item: PackedItem<'_>) {
     }
 }
 
-fn item_len(item: PackedItem<'_>) -> usize {
-    match item {
-        PackedItem::Int(number) => itoa::Buffer::new().format(number).len(),
-        PackedItem::Bytes(bytes) => bytes.len(),
-    }
-}
-
 /// The moment by which fields count as gone: the unit's time, or none where nothing expires.
 #[inline]
 pub(super) fn as_of(ctx: &Context<'_>) -> u64 {
@@ -232,7 +225,7 @@ fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key, as_of) = (ctx.client.db, ctx.key(&args[1]), as_of(ctx));
     let hash = read::<Hash>(&mut ctx.state.keyspace, db, &key)?;
     let field = hash.and_then(|hash| hash.get(&args[2])).filter(|field| field.is_live(as_of));
-    ctx.reply.len(field.map_or(0, |field| item_len(field.value)));
+    ctx.reply.len(field.map_or(0, |field| field.value.bytes_len()));
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Object {
         match self {
             Object::List(list) => list.is_one_block(),
             Object::Set(set) => !set.is_table(),
-            Object::Hash(hash) => hash.is_one_block(),
+            Object::Hash(hash) => hash.packed().is_some(),
             Object::Zset(zset) => zset.is_small(),
             Object::Stream(_) => false,
         }

@@ -101,7 +101,7 @@ impl Set {
     /// The set whose members are the items of a listpack; nothing if one is there twice.
     pub fn of_listpack(pack: Listpack, limits: &Limits) -> Option<Self> {
         let is_kept = wide(pack.len()) <= limits.set_entries_max
-            && pack.iter().all(|item| item.to_bytes().len() <= limits.set_value_bytes_max)
+            && pack.iter().all(|item| item.bytes_len() <= limits.set_value_bytes_max)
             && pack.bytes().len() <= LISTPACK_BYTES_MAX
             && pack.is_canonical();
         if is_kept {
@@ -399,9 +399,7 @@ impl Set {
             }
             Encoded::Packed(pack) => {
                 assert!(wide(pack.len()) <= limits.set_entries_max);
-                assert!(
-                    pack.iter().all(|item| item.to_bytes().len() <= limits.set_value_bytes_max)
-                );
+                assert!(pack.iter().all(|item| item.bytes_len() <= limits.set_value_bytes_max));
                 let numbers = pack.iter().all(|item| canonical(item) == item);
                 assert!(numbers, "integers are packed as such");
             }

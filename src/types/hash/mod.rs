@@ -75,7 +75,7 @@ impl Hash {
     /// The hash whose fields and values are the items of a listpack in turn; nothing if a field is there twice.
     pub fn of_listpack(pack: Listpack, limits: &Limits) -> Option<Self> {
         let is_kept = (pack.len() / 2) as u64 <= limits.hash_entries_max
-            && pack.iter().all(|item| item.to_bytes().len() <= limits.hash_value_bytes_max)
+            && pack.iter().all(|item| item.bytes_len() <= limits.hash_value_bytes_max)
             && pack.bytes().len() <= PACK_BYTES_MAX
             && pack.is_canonical();
         if is_kept {
@@ -187,11 +187,6 @@ impl Hash {
             Form::Packed(pack) => Some(pack),
             Form::Table(_) => None,
         }
-    }
-
-    /// Whether it is one block of memory.
-    pub fn is_one_block(&self) -> bool {
-        matches!(self.0, Form::Packed(_))
     }
 
     /// Bytes of memory held, as the allocator rounds them.
@@ -332,8 +327,7 @@ impl Hash {
             Form::Packed(pack) => {
                 assert!(pack.len().is_multiple_of(2));
                 assert!((pack.len() / 2) as u64 <= limits.hash_entries_max);
-                let fits =
-                    |item: PackedItem<'_>| item.to_bytes().len() <= limits.hash_value_bytes_max;
+                let fits = |item: PackedItem<'_>| item.bytes_len() <= limits.hash_value_bytes_max;
                 assert!(pack.iter().all(fits));
             }
             Form::Table(table) => table.check_invariants(),

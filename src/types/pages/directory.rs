@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::page::{ARC_BYTES, Page};
-use crate::alloc::size_class;
+use super::page::Page;
+use crate::alloc::{arc_bytes, size_class};
 
 /// Pages in a chunk. Ten million elements are some 1600 chunks: a clone counts as many references, and the first write
 /// to a chunk behind a clone as many as there are pages in it.
@@ -60,7 +60,7 @@ impl<const VALUES: bool> Directory<VALUES> {
         let of = |bytes| if bytes == 0 { 0 } else { size_class(bytes) };
         let chunk = |chunk: &Arc<Chunk<VALUES>>| {
             let pages = chunk.pages.capacity() * size_of::<Page<VALUES>>();
-            of(ARC_BYTES + size_of::<Chunk<VALUES>>()) + of(pages) + of(8 * chunk.due.capacity())
+            arc_bytes::<Chunk<VALUES>>() + of(pages) + of(8 * chunk.due.capacity())
         };
         // All chunks but the last are alike.
         let chunks = match &self.chunks[..] {

@@ -12,14 +12,12 @@
 
 use std::sync::Arc;
 
-use crate::alloc::size_class;
+use crate::alloc::{ARC_BYTES, arc_bytes, size_class};
 
 /// Bytes in front of the columns.
 const HEADER: usize = 2;
 /// The length of what lies in an allocation of its own.
 const APART: u8 = u8::MAX;
-/// The two counters in front of what an `Arc` holds.
-pub(super) const ARC_BYTES: usize = 16;
 /// What fresh blocks are made from.
 static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
@@ -467,7 +465,7 @@ impl Extra {
         ];
         let lists = lists.into_iter().filter(|&bytes| bytes > 0).map(size_class);
         let apart = self.apart.iter().map(|bytes| size_class(ARC_BYTES + bytes.len()));
-        size_class(ARC_BYTES + size_of::<Self>()) + lists.chain(apart).sum::<usize>()
+        arc_bytes::<Self>() + lists.chain(apart).sum::<usize>()
     }
 }
 

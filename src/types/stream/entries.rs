@@ -6,7 +6,7 @@ use highwater_persistence::snapshot::{StreamId, StreamMeta};
 
 use super::node::{Entry, Node};
 use super::tree::{self, Tree};
-use crate::alloc::size_class;
+use crate::alloc::arc_bytes;
 use crate::types::Limits;
 use crate::types::listpack::{Listpack, Place};
 
@@ -141,8 +141,7 @@ impl Entries {
 
     /// Bytes of memory held, as the allocator rounds them.
     pub fn memory_usage(&self) -> usize {
-        const COUNTS_BYTES: usize = 2 * size_of::<usize>();
-        let node_bytes = size_class(COUNTS_BYTES + size_of::<Listpack>());
+        let node_bytes = arc_bytes::<Node>();
         self.nodes.bytes() + self.nodes.len() * node_bytes + self.block_bytes
     }
 

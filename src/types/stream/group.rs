@@ -7,7 +7,7 @@ use highwater_persistence::snapshot::StreamId;
 
 use super::tree::Tree;
 use super::{Entries, MAX_ID};
-use crate::alloc::size_class;
+use crate::alloc::{ARC_BYTES, size_class};
 
 /// How far deliveries, and entries that were read, are counted: commands know numbers of 63 bits, and so do logs.
 pub const COUNT_MAX: u64 = i64::MAX.cast_unsigned();
@@ -277,8 +277,7 @@ impl Group {
 }
 
 fn name_bytes(name: &Arc<[u8]>) -> usize {
-    const COUNTS_BYTES: usize = 2 * size_of::<usize>();
-    size_class(COUNTS_BYTES + name.len())
+    size_class(ARC_BYTES + name.len())
 }
 
 #[cfg(test)]

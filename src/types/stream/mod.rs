@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use highwater_persistence::snapshot::StreamMeta;
 
-use crate::alloc::{arc_bytes, size_class};
+use crate::alloc::{ARC_BYTES, arc_bytes, size_class};
 use tree::Tree;
 
 pub use entries::{Entries, Keep, MAX_ID, Range, Refused, Trim};
@@ -83,10 +83,9 @@ impl Stream {
 
     /// Bytes of memory held, as the allocator rounds them.
     pub fn memory_usage(&self) -> usize {
-        const COUNTS_BYTES: usize = 2 * size_of::<usize>();
         let groups = self.groups.iter();
         let in_groups: usize = groups
-            .map(|(name, group)| size_class(COUNTS_BYTES + name.len()) + group.memory_usage())
+            .map(|(name, group)| size_class(ARC_BYTES + name.len()) + group.memory_usage())
             .sum();
         arc_bytes::<Self>() + self.entries.memory_usage() + self.groups.bytes() + in_groups
     }

@@ -54,8 +54,7 @@ impl Node {
         while let Some(at) = cursor {
             let entry = self.entry(base, at);
             let is_next = last.map_or(entry.id == base, |last| last < entry.id);
-            let count = if entry.same { entry.len + 3 } else { 2 * entry.len + 4 };
-            if !is_next || entry.stated_items() != Some(count) {
+            if !is_next || entry.stated_items() != Some(entry.items_in_front()) {
                 return false;
             }
             last = Some(entry.id);
@@ -298,10 +297,20 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// How many items stand in front of its last one, as that says.
+    /// How many items its fields take.
+    fn field_items(&self) -> usize {
+        if self.same { self.len } else { 2 * self.len }
+    }
+
+    /// How many items stand in front of its last one.
+    fn items_in_front(&self) -> usize {
+        FRAME_ITEMS + usize::from(!self.same) + self.field_items()
+    }
+
+    /// How many stand there, as that one says.
     fn stated_items(&self) -> Option<usize> {
         let mut items = self.items.clone();
-        match items.nth(if self.same { self.len } else { 2 * self.len })? {
+        match items.nth(self.field_items())? {
             PackedItem::Int(count) => usize::try_from(count).ok(),
             PackedItem::Bytes(_) => None,
         }
@@ -310,9 +319,8 @@ impl<'a> Entry<'a> {
     /// Where the entry behind it stands.
     pub(super) fn behind(&self) -> Option<Place> {
         let mut items = self.items.clone();
-        let fields = if self.same { self.len } else { 2 * self.len };
         // The fields, and the count that ends an entry.
-        items.nth(fields)?;
+        items.nth(self.field_items())?;
         items.place()
     }
 }

@@ -15,7 +15,7 @@ mod iter;
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use crate::alloc::size_class;
+use crate::alloc::{arc_bytes, size_class};
 
 pub(super) use iter::Iter;
 
@@ -273,12 +273,11 @@ impl<K, V> Node<K, V> {
     }
 
     fn bytes(&self) -> usize {
-        const COUNTS_BYTES: usize = 2 * size_of::<usize>();
         let items = match self {
             Node::Leaf(entries) => vec_bytes(entries),
             Node::Branch(children) => vec_bytes(children),
         };
-        size_class(COUNTS_BYTES + size_of::<Self>()) + items
+        arc_bytes::<Self>() + items
     }
 
     fn lower_bound(&self) -> &K {

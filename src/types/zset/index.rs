@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::room::{ARC_BYTES, block_bytes, grow, sampled, shrink};
-use crate::alloc::size_class;
+use super::room::{block_bytes, grow, sampled, shrink};
+use crate::alloc::arc_bytes;
 use crate::types::pages;
 
 /// Members per bucket, on average, beyond which there will be another one.
@@ -119,7 +119,7 @@ impl Index {
 
     /// Bytes of memory held, taken from a sample where there is much.
     pub(super) fn memory_usage(&self) -> usize {
-        let group = size_class(ARC_BYTES + size_of::<Vec<Bucket>>());
+        let group = arc_bytes::<Vec<Bucket>>();
         let groups = self.groups.iter().map(|buckets| group + block_bytes(buckets));
         let buckets = sampled(self.buckets, |at| block_bytes(&self.groups[at / GROUP][at % GROUP]));
         block_bytes(&self.groups) + groups.sum::<usize>() + buckets

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 
 use super::order::Key;
-use super::room::{ARC_BYTES, block_bytes, grow, shrink};
-use crate::alloc::size_class;
+use super::room::{block_bytes, grow, shrink};
+use crate::alloc::{ARC_BYTES, arc_bytes, size_class};
 
 /// The most members of a leaf.
 pub(super) const LEN_MAX: usize = 128;
@@ -108,7 +108,7 @@ impl Leaf {
             let each = apart.iter().map(|member| size_class(ARC_BYTES + member.len()));
             size_class(size_of::<Vec<Arc<[u8]>>>()) + block_bytes(apart) + each.sum::<usize>()
         });
-        size_class(ARC_BYTES + size_of::<Self>())
+        arc_bytes::<Self>()
             + block_bytes(&self.scores)
             + block_bytes(&self.ends)
             + block_bytes(&self.marks)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::leaf::Leaf;
-use super::room::{ARC_BYTES, block_bytes, grow, sampled};
-use crate::alloc::size_class;
+use super::room::{block_bytes, grow, sampled};
+use crate::alloc::arc_bytes;
 
 /// Leaves in a group: the first write to a group behind a clone counts as many references.
 const GROUP: usize = 128;
@@ -79,7 +79,7 @@ impl Leaves {
 
     /// Bytes of memory held, taken from a sample where there is much.
     pub(super) fn memory_usage(&self) -> usize {
-        let group = size_class(ARC_BYTES + size_of::<Vec<Slot>>());
+        let group = arc_bytes::<Vec<Slot>>();
         let groups = self.groups.iter().map(|slots| group + block_bytes(slots));
         let leaves = sampled(self.slots, |at| match &self.groups[at / GROUP][at % GROUP] {
             Slot::Leaf(leaf) => leaf.memory_usage(),

@@ -80,9 +80,7 @@ impl Zset {
         }
         let is_kept = is_written_so
             && members.len() as u64 <= limits.zset_entries_max
-            && members.iter().all(|&(member, _)| {
-                small::with(member, <[u8]>::len) <= limits.zset_value_bytes_max
-            })
+            && members.iter().all(|&(member, _)| member.bytes_len() <= limits.zset_value_bytes_max)
             && members.is_sorted_by(|&one, &next| small::order(one, next).is_lt());
         if is_kept {
             drop(members);
@@ -223,10 +221,9 @@ impl Zset {
 impl Zset {
     /// A set of members that are in its order, each once.
     pub fn of_ordered(members: &[(PackedItem<'_>, f64)], limits: &Limits) -> Self {
-        let len_of = |member| small::with(member, <[u8]>::len);
-        let bytes = members.iter().map(|&(member, _)| len_of(member)).sum::<usize>();
+        let bytes = members.iter().map(|&(member, _)| member.bytes_len()).sum::<usize>();
         let is_small = members.len() as u64 <= limits.zset_entries_max
-            && members.iter().all(|&(member, _)| len_of(member) <= limits.zset_value_bytes_max)
+            && members.iter().all(|&(member, _)| member.bytes_len() <= limits.zset_value_bytes_max)
             && bytes < LISTPACK_BYTES_MAX;
         if is_small {
             let mut small = Small::default();

@@ -28,9 +28,6 @@ pub(super) fn block_bytes<T>(vec: &Vec<T>) -> usize {
     if vec.capacity() == 0 { 0 } else { size_class(vec.capacity() * size_of::<T>()) }
 }
 
-/// The two counters in front of what an `Arc` holds.
-pub(super) const ARC_BYTES: usize = 16;
-
 /// The sum of what `measure` says of all `count` things, taken from some of them where there are many.
 pub(super) fn sampled(count: usize, measure: impl Fn(usize) -> usize) -> usize {
     const SAMPLES: usize = 256;

@@ -12,8 +12,8 @@ use super::index::{Hash, Index};
 use super::leaf::Leaf;
 use super::leaves::Leaves;
 use super::order::Key;
-use super::room::{ARC_BYTES, block_bytes, sampled};
-use crate::alloc::size_class;
+use super::room::{block_bytes, sampled};
+use crate::alloc::{arc_bytes, size_class};
 
 /// The most children of an inner node.
 const FANOUT: usize = 64;
@@ -473,7 +473,7 @@ fn separator(left: &Key<'_>, right: &Key<'_>) -> (f64, Box<[u8]>) {
 impl Node {
     fn memory_usage(&self) -> usize {
         let Node::Inner(children) = self else { return 0 };
-        let own = size_class(ARC_BYTES + size_of::<Vec<Child>>()) + block_bytes(children);
+        let own = arc_bytes::<Vec<Child>>() + block_bytes(children);
         let separators = children.iter().map(|child| child.member.len());
         let separators: usize = separators.filter(|&len| len > 0).map(size_class).sum();
         own + separators + sampled(children.len(), |at| children[at].node.memory_usage())

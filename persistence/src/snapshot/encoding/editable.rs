@@ -28,6 +28,18 @@ impl<'a> PackedItem<'a> {
         }
     }
 
+    /// How many bytes it has as a string.
+    #[must_use]
+    pub fn bytes_len(self) -> usize {
+        match self {
+            Self::Int(number) => {
+                let digits = number.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+                usize::from(number < 0) + digits as usize
+            }
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
     /// Its bytes as a string.
     #[must_use]
     pub fn to_bytes(self) -> Cow<'a, [u8]> {

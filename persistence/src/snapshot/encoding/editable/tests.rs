@@ -136,3 +136,11 @@ fn corrupt_bytes_are_refused() {
     assert!(EditableListpack::from_bytes(bytes).is_err());
     assert!(EditableListpack::from_bytes(vec![7, 0, 0]).is_err());
 }
+
+#[test]
+fn the_length_of_a_number_is_that_of_its_text() {
+    for number in [0, 1, 9, 10, 99, 100, -1, -10, i64::MAX, i64::MIN] {
+        let item = PackedItem::Int(number);
+        assert_eq!(item.bytes_len(), item.to_bytes().len(), "{number}");
+    }
+}

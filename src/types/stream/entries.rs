@@ -177,8 +177,7 @@ impl Entries {
         self.check(id, fields.clone())?;
         let bytes: usize = fields.clone().map(<[u8]>::len).sum();
         let tail = self.nodes.last().filter(|(_, node)| has_room(node, bytes, limits));
-        let base = tail.map(|(base, _)| *base);
-        let base = base.unwrap_or_else(|| {
+        let base = tail.map(|(base, _)| *base).unwrap_or_else(|| {
             let node = Node::new(fields.clone());
             self.block_bytes += node.heap_bytes();
             self.nodes.insert(id, Arc::new(node));

@@ -33,12 +33,17 @@ pub(super) struct Node {
 impl Node {
     /// A node without entries whose master has the names of `fields` (name, value, name, value ...).
     pub(super) fn new<'f>(fields: impl Iterator<Item = &'f [u8]> + Clone) -> Self {
+        let names = fields.step_by(2).map(PackedItem::Bytes);
+        Self::with_names(names.clone().count(), names)
+    }
+
+    /// A node without entries whose master has so many names, these.
+    fn with_names<'f>(names_len: usize, names: impl Iterator<Item = PackedItem<'f>>) -> Self {
         let mut pack = Listpack::new();
-        let names = fields.step_by(2);
         pack.push_integer(0);
         pack.push_integer(0);
-        pack.push_integer(count(names.clone().count()));
-        names.for_each(|name| pack.push(name));
+        pack.push_integer(count(names_len));
+        names.for_each(|name| pack.push_item(name));
         pack.push_integer(0);
         Self { pack }
     }
@@ -54,7 +59,9 @@ impl Node {
         while let Some(at) = cursor {
             let entry = self.entry(base, at);
             let is_next = last.map_or(entry.id == base, |last| last < entry.id);
-            if !is_next || entry.stated_items() != Some(entry.items_in_front()) {
+            if !is_next
+                || entry.stated_items() != Some(items_in_front(entry.same, entry.field_items()))
+            {
                 return false;
             }
             last = Some(entry.id);
@@ -86,17 +93,12 @@ impl Node {
                 return Err(Refused::IdNotAbove);
             }
             last = Some(entry.id);
-            let (names, count) = self.names();
+            let (names, names_len) = self.names();
             let (first, node) = rebuilt.get_or_insert_with(|| {
-                let names: Vec<_> = names.take(count).map(PackedItem::to_bytes).collect();
-                // Names come with values.
-                let fields = names.iter().flat_map(|name| [&name[..], b""]);
-                (entry.id, Self::new(fields))
+                (entry.id, Self::with_names(names_len, names.take(names_len)))
             });
-            let items =
-                entry.fields().flat_map(|(name, value)| [name.to_bytes(), value.to_bytes()]);
-            let items: Vec<_> = items.collect();
-            node.push(*first, entry.id, items.iter().map(|item| &item[..]));
+            // Names are taken over unseen: many entries may share a few that are large.
+            node.push_entry(*first, entry.id, entry.same, entry.own_items());
         }
         Ok(rebuilt)
     }
@@ -155,18 +157,32 @@ impl Node {
         let (names, names_len) = self.names();
         let same = len == names_len
             && fields.clone().step_by(2).zip(names).all(|(name, item)| is(item, name));
-        let pack = &mut self.pack;
+        let items = fields.map(PackedItem::Bytes);
+        if same {
+            self.push_entry(base, id, true, items.skip(1).step_by(2));
+        } else {
+            self.push_entry(base, id, false, items);
+        }
+    }
+
+    /// As [`Node::push`], of an entry of which it is known whether it has the master's names; `items` are its values then, and
+    /// otherwise its fields.
+    fn push_entry<'f>(
+        &mut self,
+        base: StreamId,
+        id: StreamId,
+        same: bool,
+        items: impl Iterator<Item = PackedItem<'f>> + Clone,
+    ) {
+        let (pack, field_items) = (&mut self.pack, items.clone().count());
         pack.push_integer(if same { SAME_FIELDS } else { 0 });
         pack.push_integer(id.ms.wrapping_sub(base.ms).cast_signed());
         pack.push_integer(id.seq.wrapping_sub(base.seq).cast_signed());
-        if same {
-            fields.skip(1).step_by(2).for_each(|value| pack.push(value));
-            pack.push_integer(count(len + FRAME_ITEMS));
-        } else {
-            pack.push_integer(count(len));
-            fields.for_each(|item| pack.push(item));
-            pack.push_integer(count(2 * len + FRAME_ITEMS + 1));
+        if !same {
+            pack.push_integer(count(field_items / 2));
         }
+        items.for_each(|item| pack.push_item(item));
+        pack.push_integer(count(items_in_front(same, field_items)));
         self.set_counter(0, self.live() + 1);
     }
 
@@ -297,17 +313,17 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// Its values where its names are the master's, and otherwise names and values in turn.
+    fn own_items(&self) -> impl Iterator<Item = PackedItem<'a>> + Clone + use<'a> {
+        self.items.clone().take(self.field_items())
+    }
+
     /// How many items its fields take.
     fn field_items(&self) -> usize {
         if self.same { self.len } else { 2 * self.len }
     }
 
-    /// How many items stand in front of its last one.
-    fn items_in_front(&self) -> usize {
-        FRAME_ITEMS + usize::from(!self.same) + self.field_items()
-    }
-
-    /// How many stand there, as that one says.
+    /// How many items stand in front of its last one, as that says.
     fn stated_items(&self) -> Option<usize> {
         let mut items = self.items.clone();
         match items.nth(self.field_items())? {
@@ -323,6 +339,11 @@ impl<'a> Entry<'a> {
         items.nth(self.field_items())?;
         items.place()
     }
+}
+
+/// How many items stand in front of the last one of an entry whose fields take so many.
+fn items_in_front(same: bool, field_items: usize) -> usize {
+    FRAME_ITEMS + usize::from(!same) + field_items
 }
 
 fn number(item: PackedItem<'_>) -> i64 {

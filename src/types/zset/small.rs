@@ -79,10 +79,7 @@ impl Small {
 
     /// Adds a member behind all others.
     pub(super) fn push(&mut self, member: PackedItem<'_>, score: f64) {
-        match member {
-            PackedItem::Int(number) => self.0.push_integer(number),
-            PackedItem::Bytes(bytes) => self.0.push(bytes),
-        }
+        self.0.push_item(member);
         let mut text = Vec::with_capacity(32);
         push_score(&mut text, score);
         self.0.push(&text);

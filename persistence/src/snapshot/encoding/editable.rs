@@ -327,6 +327,14 @@ impl EditableListpack {
         self.splice(self.end(), 0, item);
     }
 
+    /// Adds an item of a listpack behind the last.
+    pub fn push_item(&mut self, item: PackedItem<'_>) {
+        match item {
+            PackedItem::Int(number) => self.push_integer(number),
+            PackedItem::Bytes(bytes) => self.push(bytes),
+        }
+    }
+
     /// Adds an integer behind the last item.
     pub fn push_integer(&mut self, number: i64) {
         self.splice_parts(self.end(), 0, &format::Head::of_integer(number), &[]);

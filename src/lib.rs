@@ -12,6 +12,7 @@ pub mod logging;
 pub mod migration;
 pub mod net;
 pub mod node;
+pub mod prefetch;
 pub mod pubsub;
 pub mod random;
 pub mod replication;

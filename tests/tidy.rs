@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the server from left to right: each names itself and what is in a group to its left.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "random", "alloc", "glob"],
+    &["clock", "random", "alloc", "prefetch", "glob"],
     &["resp"],
     &["config"],
     &["types"],

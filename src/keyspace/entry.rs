@@ -28,9 +28,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::prefetch::prefetch;
 use super::value::{Value, ValueRef};
 use crate::alloc::{arc_bytes, size_class};
+use crate::prefetch::{LINE, prefetch};
 use crate::types::Object;
 
 /// Longest string kept inside the entry; longer ones are shared with walks and replies.
@@ -287,7 +287,6 @@ impl Entry {
     /// where an embedded string goes on.
     #[inline]
     pub(super) fn prefetch(&self) {
-        const LINE: usize = 64;
         let start = self.block.as_ptr().cast::<u8>();
         prefetch(start);
         prefetch(start.wrapping_add(LINE));

@@ -1,25 +1,11 @@
-//! Fetching memory ahead of its use.
+//! Fetching entries ahead of their use.
 //!
 //! A lookup in a large keyspace waits three times for memory: for the slot, the bucket, the entry. When several
 //! keys are known in advance (a pipeline, a command with many keys), the waits can overlap.
 
-#![expect(unsafe_code, reason = "the prefetch instruction is an unsafe intrinsic")]
-
 use super::Keyspace;
 use super::key::KeyRef;
-
-/// Asks the processor to fetch the cache line at `place`. A hint: nothing happens on processors without.
-#[inline]
-pub(super) fn prefetch<T>(place: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: the instruction reads nothing; any address may be given, even one that is not mapped.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(place.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = place;
-}
+use crate::prefetch::prefetch;
 
 impl Keyspace {
     /// Fetches what lookups of `keys` will need. Worth it from two keys on; more than about thirty at a time do

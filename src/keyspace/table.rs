@@ -25,8 +25,8 @@
 
 use super::entry::Entry;
 use super::key::HashKey;
-use super::prefetch::prefetch;
 use crate::alloc::size_class;
+use crate::prefetch::prefetch;
 
 /// Entries in one bucket.
 const LANES: usize = 6;

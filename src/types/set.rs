@@ -153,6 +153,13 @@ impl Set {
         }
     }
 
+    /// Fetches what lookups and changes of some members will need.
+    pub(super) fn prefetch<'m>(&self, members: impl Iterator<Item = &'m [u8]>) {
+        if let Encoded::Table(table) = &self.members {
+            table.prefetch(members);
+        }
+    }
+
     /// As [`Set::contains`], for a member of another set.
     #[inline]
     pub fn contains_member(&self, member: Member<'_>) -> bool {

@@ -31,6 +31,11 @@ impl SetTable {
         self.members.contains(member)
     }
 
+    /// See [`Pages::prefetch`].
+    pub(super) fn prefetch<'m>(&self, members: impl Iterator<Item = &'m [u8]>) {
+        self.members.prefetch(members);
+    }
+
     /// Adds a member. False: it was there.
     #[inline]
     pub(super) fn insert(&mut self, member: &[u8]) -> bool {

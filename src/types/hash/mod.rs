@@ -125,6 +125,13 @@ impl Hash {
         }
     }
 
+    /// Fetches what lookups and changes of some fields will need.
+    pub(super) fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>) {
+        if let Form::Table(table) = &self.0 {
+            table.prefetch(names);
+        }
+    }
+
     /// All fields. Those of a small hash come in the order in which they were added.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let (pack, table) = match &self.0 {

@@ -8,7 +8,9 @@
 //! Records are at most three bytes and their share of free room (a tenth) larger than their keys and values.
 
 mod directory;
+mod extra;
 mod page;
+mod prefetch;
 mod seed;
 
 use directory::{Directory, NEVER};

@@ -1,18 +1,22 @@
 //! A page: some twenty records in one block.
 //!
 //! ```text
-//!   records  fingerprints  key lengths  value lengths  key value key value ..   room
-//!   u16      n bytes       n bytes      n bytes        as many as the lengths say
+//!   records  fingerprints  key lengths  value lengths   room   .. key value key value
+//!   u16      n bytes       n bytes      n bytes                as many as the lengths say
 //! ```
 //!
 //! A search compares fingerprints, sixteen at once and more, and then almost always one key only, which lies where
-//! the sum of the lengths in front says. Sets have no column of value lengths. A length of 255 says that the key or
-//! value, being longer than 254 bytes, lies in an allocation of its own, so that blocks stay small enough to be
-//! copied: the page lists those in the order of their records, and the time at which records expire where any do.
+//! the sum of the lengths up to its own says, counted from the end of the block: records go from the last byte down,
+//! so that a new one finds its place without the others being moved. Sets have no column of value lengths. A length of
+//! 255 says that the key or value, being longer than 254 bytes, lies in an allocation of its own, so that blocks stay
+//! small enough to be copied: the page lists those in the order of their records, and the time at which records expire
+//! where any do.
 
 use std::sync::Arc;
 
-use crate::alloc::{ARC_BYTES, arc_bytes, size_class};
+use super::extra::Extra;
+use crate::alloc::{ARC_BYTES, size_class};
+use crate::prefetch::{LINE, prefetch};
 
 /// Bytes in front of the columns.
 const HEADER: usize = 2;
@@ -67,37 +71,8 @@ pub(super) struct Page<const VALUES: bool> {
     extra: Option<Arc<Extra>>,
 }
 
-/// What few pages have.
-#[derive(Clone, Debug, Default)]
-struct Extra {
-    /// Keys and values that lie apart, in the order of their records.
-    apart: Vec<Arc<[u8]>>,
-    /// Records that expire, in no order.
-    expiries: Vec<Expiry>,
-}
-
-/// When a record expires.
-#[derive(Clone, Copy, Debug)]
-struct Expiry {
-    lane: u16,
-    /// 48 bits of milliseconds, the lowest first, reach over eight thousand years.
-    when: [u8; 6],
-}
-
-impl Expiry {
-    fn new(lane: usize, when_ms: u64) -> Self {
-        let bytes = when_ms.min((1 << 48) - 1).to_le_bytes();
-        let [a, b, c, d, e, f, _, _] = bytes;
-        Expiry { lane: lane_number(lane), when: [a, b, c, d, e, f] }
-    }
-
-    fn when_ms(self) -> u64 {
-        let [a, b, c, d, e, f] = self.when;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
-    }
-}
-
-fn lane_number(lane: usize) -> u16 {
+/// The number of a record as the page stores it.
+pub(super) fn lane_number(lane: usize) -> u16 {
     u16::try_from(lane).expect("keyed hashes spread records evenly over pages")
 }
 
@@ -116,7 +91,7 @@ impl<const VALUES: bool> Page<VALUES> {
 
     /// An empty page with room for `records` records whose keys and values take `data` bytes in the block.
     pub(super) fn with_room(records: usize, data: usize) -> Self {
-        Self { block: fresh(&[], HEADER + Self::COLUMNS * records + data), extra: None }
+        Self { block: fresh([&[]; 2], HEADER + Self::COLUMNS * records + data), extra: None }
     }
 
     /// How many records there are.
@@ -131,7 +106,7 @@ impl<const VALUES: bool> Page<VALUES> {
             return 0;
         }
         let len = self.len();
-        self.data_start(len) + here(self.lengths(len))
+        Self::columns_end(len) + here(self.lengths(len))
     }
 
     /// Bytes of memory held, as the allocator rounds them.
@@ -164,13 +139,12 @@ impl<const VALUES: bool> Page<VALUES> {
 
     /// All records.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let (mut at, mut rank) = (self.data_start(self.len()), 0);
+        let (mut at, mut rank) = (self.block.len(), 0);
         (0..self.len()).map(move |lane| {
+            let lengths = [self.key_length(lane), self.value_length(lane)];
+            at -= here(&lengths);
             let record = self.record_at(lane, at, rank);
-            for length in [self.key_length(lane), self.value_length(lane)] {
-                at += here(&[length]);
-                rank += apart(&[length]);
-            }
+            rank += apart(&lengths);
             record
         })
     }
@@ -183,14 +157,15 @@ impl<const VALUES: bool> Page<VALUES> {
         value: Item<'_>,
         expires_ms: Option<u64>,
     ) {
-        let (len, used) = (self.len(), self.used());
+        let len = self.len();
         let data = [key.here(), if VALUES { value.here() } else { &[] }];
         let count = lane_number(len + 1);
-        let block =
-            self.room(used, used.max(HEADER) + Self::COLUMNS + data[0].len() + data[1].len());
-        // From the last to the first, each column makes room for those in front of it.
         let new = [fingerprint, key.length(), value.length()];
-        let mut end = used.max(HEADER);
+        let added = data[0].len() + data[1].len();
+        let taken = here(self.lengths(len)) + added;
+        let block = self.room(HEADER + Self::COLUMNS * (len + 1) + taken);
+        // From the last to the first, each column makes room for those in front of it.
+        let mut end = Self::columns_end(len);
         for column in (1..=Self::COLUMNS).rev() {
             let start = HEADER + column * len;
             block.copy_within(start..end, start + column);
@@ -198,33 +173,38 @@ impl<const VALUES: bool> Page<VALUES> {
             end = start;
         }
         block[..HEADER].copy_from_slice(&count.to_le_bytes());
-        let mut at = used.max(HEADER) + Self::COLUMNS;
-        for bytes in data {
-            block[at..at + bytes.len()].copy_from_slice(bytes);
-            at += bytes.len();
-        }
+        let at = block.len() - taken;
+        let (key_here, value_here) = block[at..at + added].split_at_mut(data[0].len());
+        key_here.copy_from_slice(data[0]);
+        value_here.copy_from_slice(data[1]);
         for item in [key, value] {
             if let Item::Apart(bytes) = item {
                 self.extra_mut().apart.push(bytes);
             }
         }
         if let Some(when) = expires_ms {
-            self.extra_mut().expiries.push(Expiry::new(len, when));
+            self.extra_mut().set_expiry(len, Some(when));
         }
     }
 
     /// Gives a record another value.
     pub(super) fn set_value(&mut self, lane: usize, value: Item<'_>) {
         assert!(VALUES, "members of sets have no values");
-        let (len, used) = (self.len(), self.used());
+        let len = self.len();
         let (start, rank) = self.start(lane);
         let key_length = self.key_length(lane);
         let old_length = self.value_length(lane);
-        let at = start + here(&[key_length]);
         let (old, new) = (here(&[old_length]), value.here());
-        let block = self.room(used, used + new.len().saturating_sub(old));
-        block.copy_within(at + old..used, at + new.len());
-        block[at..at + new.len()].copy_from_slice(new);
+        // Places as their distance from the end, which stays when the block grows.
+        let (low, end) = (here(self.lengths(len)), self.block.len());
+        let value_end = end - start - here(&[key_length]) - old;
+        let block = self.room(self.used() + new.len().saturating_sub(old));
+        let value_end = block.len() - value_end;
+        if new.len() != old {
+            let low = block.len() - low;
+            block.copy_within(low..value_end - old, low + old - new.len());
+        }
+        block[value_end - new.len()..value_end].copy_from_slice(new);
         block[HEADER + 2 * len + lane] = value.length();
         let rank = rank + apart(&[key_length]);
         if old_length == APART {
@@ -238,65 +218,76 @@ impl<const VALUES: bool> Page<VALUES> {
 
     /// Takes a record out. Those behind it move up.
     pub(super) fn remove(&mut self, lane: usize) {
-        let (len, used) = (self.len(), self.used());
+        let len = self.len();
         let (start, rank) = self.start(lane);
         let lengths = [self.key_length(lane), self.value_length(lane)];
         self.set_expiry(lane, None);
         if apart(&lengths) > 0 {
             self.extra_mut().apart.drain(rank..rank + apart(&lengths));
         }
-        if let Some(extra) = self.extra.as_mut().filter(|extra| !extra.expiries.is_empty()) {
-            let later = |expiry: &&mut Expiry| usize::from(expiry.lane) > lane;
-            Arc::make_mut(extra).expiries.iter_mut().filter(later).for_each(|e| e.lane -= 1);
+        if let Some(extra) = &mut self.extra {
+            Arc::make_mut(extra).lane_is_gone(lane);
         }
         let count = lane_number(len - 1);
-        let block = self.room(used, used);
+        let taken = here(self.lengths(len));
+        let until_end = self.block.len() - start;
+        let block = self.room(self.used());
         block[..HEADER].copy_from_slice(&count.to_le_bytes());
         // What lies between the holes moves up.
         let mut to = HEADER + lane;
         for column in 0..Self::COLUMNS {
             let from = HEADER + column * len + lane + 1;
-            let until = if column + 1 < Self::COLUMNS { from + len - 1 } else { start };
+            let until =
+                if column + 1 < Self::COLUMNS { from + len - 1 } else { Self::columns_end(len) };
             block.copy_within(from..until, to);
             to += until - from;
         }
-        block.copy_within(start + here(&lengths)..used, to);
+        let (low, start) = (block.len() - taken, block.len() - until_end);
+        block.copy_within(low..start, low + here(&lengths));
         self.tidy();
     }
 
     /// Sets or takes away when a record expires; says when it did.
     pub(super) fn set_expiry(&mut self, lane: usize, expires_ms: Option<u64>) -> Option<u64> {
-        let extra = self.extra.as_deref();
-        let known = extra.and_then(|extra| {
-            extra.expiries.iter().position(|expiry| usize::from(expiry.lane) == lane)
-        });
-        if known.is_none() && expires_ms.is_none() {
+        if expires_ms.is_none() && self.expiry(lane).is_none() {
             return None;
         }
-        let expiries = &mut self.extra_mut().expiries;
-        let old = known.map(|at| expiries[at].when_ms());
-        match (known, expires_ms) {
-            (Some(at), Some(when)) => expiries[at] = Expiry::new(lane, when),
-            (Some(at), None) => {
-                expiries.swap_remove(at);
-            }
-            (None, Some(when)) => expiries.push(Expiry::new(lane, when)),
-            (None, None) => {}
-        }
+        let old = self.extra_mut().set_expiry(lane, expires_ms);
         self.drop_extra();
         old
     }
 
     /// When the first of the records that expire does.
     pub(super) fn earliest(&self) -> Option<u64> {
-        let expiries = self.extra.as_ref()?.expiries.iter();
-        expiries.map(|expiry| expiry.when_ms()).min()
+        self.extra.as_ref()?.earliest()
     }
 
     /// A record whose time is before `now_ms`.
     pub(super) fn due(&self, now_ms: u64) -> Option<usize> {
-        let mut expiries = self.extra.as_ref()?.expiries.iter();
-        expiries.find(|expiry| expiry.when_ms() < now_ms).map(|expiry| usize::from(expiry.lane))
+        self.extra.as_ref()?.due(now_ms)
+    }
+
+    /// Asks the processor to fetch the columns.
+    #[inline]
+    pub(super) fn prefetch_columns(&self) {
+        let start = self.block.as_ptr();
+        prefetch(start);
+        prefetch(start.wrapping_add(LINE));
+    }
+
+    /// Asks the processor to fetch a record that may have this fingerprint, or where the next one comes to lie. Reads the
+    /// columns.
+    #[inline]
+    pub(super) fn prefetch_record(&self, fingerprint: u8) {
+        let len = self.len();
+        let fingerprints = self.block.get(HEADER..HEADER + len).unwrap_or_default();
+        let place = match memchr::memchr(fingerprint, fingerprints) {
+            Some(lane) => self.start(lane).0,
+            None => self.block.len() - here(self.lengths(len)),
+        };
+        let place = self.block.as_ptr().wrapping_add(place);
+        prefetch(place);
+        prefetch(place.wrapping_add(LINE));
     }
 
     /// Two pages out of one: `moves` says of each key whether it goes to the second.
@@ -355,26 +346,22 @@ impl<const VALUES: bool> Page<VALUES> {
             assert_eq!(record, self.record(lane));
         }
         if let Some(extra) = &self.extra {
-            assert!(!extra.is_empty());
-            let mut lanes: Vec<_> = extra.expiries.iter().map(|expiry| expiry.lane).collect();
-            lanes.sort_unstable();
-            lanes.dedup();
-            assert_eq!(lanes.len(), extra.expiries.len());
-            assert!(lanes.last().is_none_or(|&lane| usize::from(lane) < len));
+            extra.check_invariants(len);
         }
     }
 }
 
 /// Where things lie.
 impl<const VALUES: bool> Page<VALUES> {
+    /// Where the columns of `len` records end.
     #[inline]
-    fn data_start(&self, len: usize) -> usize {
+    fn columns_end(len: usize) -> usize {
         HEADER + Self::COLUMNS * len
     }
 
     /// The columns of lengths.
     fn lengths(&self, len: usize) -> &[u8] {
-        self.block.get(HEADER + len..self.data_start(len)).unwrap_or_default()
+        self.block.get(HEADER + len..Self::columns_end(len)).unwrap_or_default()
     }
 
     #[inline]
@@ -391,10 +378,11 @@ impl<const VALUES: bool> Page<VALUES> {
     #[inline]
     fn start(&self, lane: usize) -> (usize, usize) {
         let len = self.len();
-        let keys = &self.block[HEADER + len..][..lane];
-        let values = if VALUES { &self.block[HEADER + 2 * len..][..lane] } else { &[] };
-        let at = self.data_start(len) + here(keys) + here(values);
-        let rank = if self.extra.is_some() { apart(keys) + apart(values) } else { 0 };
+        let keys = &self.block[HEADER + len..][..=lane];
+        let values = if VALUES { &self.block[HEADER + 2 * len..][..=lane] } else { &[] };
+        let at = self.block.len() - here(keys) - here(values);
+        let in_front = |lengths: &[u8]| apart(lengths.get(..lane).unwrap_or_default());
+        let rank = if self.extra.is_some() { in_front(keys) + in_front(values) } else { 0 };
         (at, rank)
     }
 
@@ -416,17 +404,23 @@ impl<const VALUES: bool> Page<VALUES> {
 
     #[inline]
     fn expiry(&self, lane: usize) -> Option<u64> {
-        let mut expiries = self.extra.as_ref()?.expiries.iter();
-        expiries.find(|expiry| usize::from(expiry.lane) == lane).map(|expiry| expiry.when_ms())
+        self.extra.as_ref()?.expiry(lane)
     }
 }
 
 /// Memory.
 impl<const VALUES: bool> Page<VALUES> {
-    /// The block, nobody else's and of at least `bytes` bytes, with its first `used` bytes as they were.
-    fn room(&mut self, used: usize, bytes: usize) -> &mut [u8] {
+    /// The columns with the count in front of them, and the records.
+    fn parts(&self) -> [&[u8]; 2] {
+        let len = self.len();
+        let records = self.block.len() - here(self.lengths(len));
+        [&self.block[..Self::columns_end(len).min(records)], &self.block[records..]]
+    }
+
+    /// The block, nobody else's and of at least `bytes` bytes. Bytes that come in are between columns and records.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
         if self.block.len() < bytes || Arc::get_mut(&mut self.block).is_none() {
-            self.block = fresh(&self.block[..used.min(self.block.len())], bytes);
+            self.block = fresh(self.parts(), bytes);
         }
         Arc::get_mut(&mut self.block).expect("nobody else's, as just made sure")
     }
@@ -442,7 +436,7 @@ impl<const VALUES: bool> Page<VALUES> {
         if self.len() == 0 {
             self.block = Arc::default();
         } else if used + used / 4 + ARC_BYTES < self.block.len() {
-            self.block = fresh(&self.block[..used], used);
+            self.block = fresh(self.parts(), used);
         }
     }
 
@@ -453,30 +447,16 @@ impl<const VALUES: bool> Page<VALUES> {
     }
 }
 
-impl Extra {
-    fn is_empty(&self) -> bool {
-        self.apart.is_empty() && self.expiries.is_empty()
-    }
-
-    fn memory_usage(&self) -> usize {
-        let lists = [
-            self.apart.capacity() * size_of::<Arc<[u8]>>(),
-            self.expiries.capacity() * size_of::<Expiry>(),
-        ];
-        let lists = lists.into_iter().filter(|&bytes| bytes > 0).map(size_class);
-        let apart = self.apart.iter().map(|bytes| size_class(ARC_BYTES + bytes.len()));
-        arc_bytes::<Self>() + lists.chain(apart).sum::<usize>()
-    }
-}
-
-/// A block of at least `bytes` bytes, as many as the allocator gives anyway, that begins with `content`.
-fn fresh(content: &[u8], bytes: usize) -> Arc<[u8]> {
+/// A block of at least `bytes` bytes, as many as the allocator gives anyway, that begins with `head` and ends with
+/// `tail`.
+fn fresh([head, tail]: [&[u8]; 2], bytes: usize) -> Arc<[u8]> {
     let bytes = size_class(ARC_BYTES + bytes) - ARC_BYTES;
     let mut block: Arc<[u8]> = match ZEROS.get(..bytes) {
         Some(zeros) => zeros.into(),
         None => vec![0; bytes].into(),
     };
     let new = Arc::get_mut(&mut block).expect("just made");
-    new[..content.len()].copy_from_slice(content);
+    new[..head.len()].copy_from_slice(head);
+    new[bytes - tail.len()..].copy_from_slice(tail);
     block
 }

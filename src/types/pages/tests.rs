@@ -164,3 +164,23 @@ fn memory_per_record_is_that_of_its_bytes_and_a_little() {
     assert!(member <= 16 + 6, "{member}");
     assert!(field <= 16 + 32 + 12, "{field}");
 }
+
+#[test]
+fn fetching_ahead_is_for_any_key() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut pages = Pages::<true>::new();
+    pages.prefetch([&b"nothing is there yet"[..]].into_iter());
+    let keys: Vec<_> = (0..30_000).map(|_| bytes(&mut random, 40_000)).collect();
+    for key in &keys {
+        pages.set(key, key);
+    }
+    // Those that are fetched really are: large tables only.
+    assert!(pages.memory_usage() > 1 << 20);
+    let before = pages.memory_usage();
+    pages.prefetch(keys.iter().map(Vec::as_slice));
+    pages.prefetch((0..20_000).map(|_| &b"no such key"[..]));
+    let unknown: Vec<_> = (0..20_000u32).map(u32::to_be_bytes).collect();
+    pages.prefetch(unknown.iter().map(|key| &key[..]));
+    assert_eq!(pages.memory_usage(), before);
+    pages.check_invariants();
+}

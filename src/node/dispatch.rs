@@ -332,15 +332,19 @@ pub(super) fn call(
     let (then, given) = (ctx.then, ctx.effect_given);
     state.publish_key_events();
     let changed = state.keyspace.dirty != dirty;
-    // The request would be logged, and fail again wherever it is played: replicas stop there.
     debug_assert!(
         !(failed && changed),
         "'{}' has changed something and answers an error",
         entry.full_name
     );
+    let mut own_effect = changed && !given;
+    if own_effect && failed {
+        super::remains::note(state, client.db, entry, args);
+        own_effect = false;
+    }
     state.persistence.dirty += state.keyspace.dirty - dirty;
     let forced = state.keyspace.effects.take_verbatim();
-    Called { then, own_effect: forced || (changed && !given), failed }
+    Called { then, own_effect: forced || own_effect, failed }
 }
 
 /// Counts a call and notes it where it was slow. `elapsed_us` is wall time.

@@ -16,6 +16,7 @@ mod monitor;
 mod moves;
 mod prefetch;
 mod propagate;
+mod remains;
 pub mod replay;
 mod replicas;
 mod routing;

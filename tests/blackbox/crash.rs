@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use crate::journal::{Change, Data, Journal};
-use crate::peer::{Client, bulk, encode, reply_length, words};
+use crate::judge::elements;
+use crate::peer::{Client, bulk, encode, words};
 use crate::server::{Server, wait_for};
 
 /// Clients that change data, each its own database, from 0 on.
@@ -271,18 +272,6 @@ fn fetch(server: &Server, db: &str) -> Data {
     let gets: Vec<_> = keys.iter().map(|key| vec![b"GET".to_vec(), key.clone()]).collect();
     let values = client.run(&gets);
     keys.into_iter().zip(values).map(|(key, value)| (key, bulk(&value).to_vec())).collect()
-}
-
-/// The elements of an array of bulk strings.
-pub(crate) fn elements(reply: &[u8]) -> Vec<Vec<u8>> {
-    let mut at = reply.iter().position(|byte| *byte == b'\n').expect("a reply has a line") + 1;
-    let mut found = Vec::new();
-    while at < reply.len() {
-        let length = reply_length(&reply[at..]).expect("the array is whole");
-        found.push(bulk(&reply[at..at + length]).to_vec());
-        at += length;
-    }
-    found
 }
 
 /// Changes a database until the server is gone.

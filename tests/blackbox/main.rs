@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot go on has failed")]
 
 mod journal;
+mod judge;
 #[path = "../compat/peer.rs"]
 mod peer;
 mod server;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::crash::elements;
+use crate::judge::{Judge, copy_of, stock_on};
 use crate::peer::{Client, Stock, bulk, words};
 use crate::server::{Server, free_port, wait_for};
 
@@ -27,54 +27,14 @@ fn play(client: &mut Client, lines: &str) {
     }
 }
 
-/// A stock server that looks at sorted sets for others. 7.0 prints scores with 17 digits and takes the digest of those;
-/// our reference prints the shortest text that is exact.
-struct Judge(Stock);
-
-impl Judge {
-    fn start() -> Judge {
-        Judge(Stock::start(&[]))
-    }
-
-    /// Everything that a server holds: type, expiry and value of each key.
-    fn contents(&mut self, client: &mut Client) -> Vec<String> {
-        let mut found = Vec::new();
-        for db in 0..16 {
-            let select = words(&format!("SELECT {db}"));
-            let mut keys = elements(&client.run(&[select, words("KEYS *")])[1]);
-            keys.sort();
-            for key in keys {
-                let ask = |line: &str| [words(line), vec![key.clone()]].concat();
-                let requests = [ask("TYPE"), ask("PEXPIRETIME"), ask("DEBUG DIGEST-VALUE")];
-                let mut facts = client.run(&requests);
-                if facts[0] == b"+zset\r\n" {
-                    let payload = bulk(&client.run(&[ask("DUMP")])[0]).to_vec();
-                    facts[2] = self.digest(payload);
-                }
-                let facts = facts.concat().escape_ascii().to_string();
-                found.push(format!("{db} {} {facts}", key.escape_ascii()));
-            }
-        }
-        found
-    }
-
-    /// The digest of a value that somebody dumped.
-    fn digest(&mut self, payload: Vec<u8>) -> Vec<u8> {
-        let restore = [words("RESTORE judged 0"), vec![payload, b"REPLACE".to_vec()]].concat();
-        let mut replies = self.0.run(&[restore, words("DEBUG DIGEST-VALUE judged")]);
-        assert_eq!(replies[0], b"+OK\r\n");
-        replies.remove(1)
-    }
-
-    /// Payloads of the collections, by key.
-    fn collections(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        play(&mut self.0.client, COLLECTIONS);
-        let dump = |key: Vec<u8>, judge: &mut Judge| {
-            let reply = judge.0.run(&[vec![b"DUMP".to_vec(), key.clone()]]);
-            (key, bulk(&reply[0]).to_vec())
-        };
-        COLLECTIONS.lines().map(|line| dump(words(line).remove(1), self)).collect()
-    }
+/// Payloads of the collections, by key, as the stock server makes them.
+fn collections(judge: &mut Judge) -> Vec<(Vec<u8>, Vec<u8>)> {
+    play(&mut judge.0.client, COLLECTIONS);
+    let dump = |key: Vec<u8>, judge: &mut Judge| {
+        let reply = judge.0.run(&[vec![b"DUMP".to_vec(), key.clone()]]);
+        (key, bulk(&reply[0]).to_vec())
+    };
+    COLLECTIONS.lines().map(|line| dump(words(line).remove(1), judge)).collect()
 }
 
 fn debug_settings() -> [&'static str; 2] {
@@ -85,35 +45,6 @@ fn ours(folder: &Path, settings: &[&str]) -> Server {
     let mut all = debug_settings().to_vec();
     all.extend(settings);
     Server::start(folder, &all)
-}
-
-/// A stock server on a copy of `folder`.
-fn stock_on(folder: &Path, settings: &[&str]) -> Stock {
-    let copy = copy_of(folder);
-    let dir = copy.path().to_str().unwrap();
-    let mut all = vec!["--dir", dir];
-    all.extend(settings);
-    // The server is ready once it answers: the copy is not needed any longer than that.
-    Stock::start(&all)
-}
-
-fn copy_of(folder: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    copy_tree(folder, copy.path());
-    copy
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Runs a program of stock that has to approve of `path`.
@@ -143,7 +74,7 @@ fn field(client: &mut Client, name: &str) -> String {
 #[test]
 fn stock_loads_and_approves_what_we_write() {
     let mut judge = Judge::start();
-    let collections = judge.collections();
+    let collections = collections(&mut judge);
     for preamble in ["yes", "no"] {
         let folder = tempfile::tempdir().unwrap();
         let mut server = ours(folder.path(), &["--aof-use-rdb-preamble", preamble]);

@@ -101,7 +101,7 @@ fn field_operations(random: &mut fastrand::Rng, request: &mut Request) {
     }
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 16] = [
         "SETBIT",
         "SETBIT",

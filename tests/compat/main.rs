@@ -7,6 +7,9 @@
 mod gates;
 mod generic;
 mod geo;
+#[path = "../blackbox/judge.rs"]
+#[allow(dead_code, reason = "parts of it are for tests of files")]
+mod judge;
 mod ours;
 mod peer;
 #[path = "../blackbox/server.rs"]
@@ -14,6 +17,7 @@ mod peer;
 mod program;
 mod pubsub;
 mod random;
+mod replayed;
 
 mod bitmaps;
 mod bus;

@@ -16,7 +16,8 @@ const REQUESTS: usize = 100_000;
 /// Requests sent before the replies are compared.
 const BATCH: usize = 100;
 
-const KEYS: &[&str] = &["s", "s", "s", "s", "other", "other", "third", "string", "missing"];
+pub(crate) const KEYS: &[&str] =
+    &["s", "s", "s", "s", "other", "other", "third", "string", "missing"];
 
 const GROUPS: &[&str] = &["g", "g", "g", "h", "nogroup"];
 
@@ -196,8 +197,8 @@ fn line(text: &str) -> Request {
 }
 
 /// Makes requests. Ids go up slowly.
-struct Generator {
-    top: u64,
+pub(crate) struct Generator {
+    pub(crate) top: u64,
 }
 
 impl Generator {
@@ -242,7 +243,7 @@ impl Generator {
     }
 
     /// Requests that belong together.
-    fn requests(&mut self, random: &mut fastrand::Rng) -> Vec<Request> {
+    pub(crate) fn requests(&mut self, random: &mut fastrand::Rng) -> Vec<Request> {
         self.top += u64::from(random.u32(..12) == 0);
         let (key, group) = (pick(random, KEYS), pick(random, GROUPS));
         let consumer = pick(random, CONSUMERS);

@@ -125,7 +125,7 @@ fn time(random: &mut fastrand::Rng, unit: &str) -> Vec<u8> {
     }
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 33] = [
         "GET",
         "GET",

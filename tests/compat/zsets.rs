@@ -155,7 +155,7 @@ fn limit(random: &mut fastrand::Rng, request: &mut Request) {
     }
 }
 
-fn request(random: &mut fastrand::Rng) -> Request {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Request {
     const NAMES: [&str; 52] = [
         "ZADD",
         "ZADD",

@@ -116,7 +116,7 @@ mod tests {
     fn trimming_touches_watchers_and_leaves_garbage_and_old_values_to_walks() {
         let (mut keyspace, slot) = filled(10);
         let (key, list) = (keyspace.key(b"{bar}1"), keyspace.key(b"{bar}list"));
-        keyspace.insert(0, &list, Value::Object(object_of(30_000)), Ttl::Clear);
+        keyspace.insert(0, &list, Value::Object(object_of(3000)), Ttl::Clear);
         keyspace.watch(0, &key, 7);
         let walk = keyspace.start_walk(&[0..=16383], 0).expect("none is running");
         assert_eq!(keyspace.trim_slot(0, slot, 100), 11);

@@ -43,10 +43,12 @@ fn prefetch_elements<'a>(
     db: u32,
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 ) {
-    let Some((key, _)) = pairs.clone().next() else { return };
+    let Some((key, _)) = pairs.clone().next().filter(|(key, _)| key.len() <= BYTES_MAX) else {
+        return;
+    };
     let of_key = pairs.take_while(|(other, _)| *other == key).map(|(_, element)| element);
     let elements = of_key.filter(|element| element.len() <= BYTES_MAX);
-    if elements.clone().nth(1).is_none() || key.len() > BYTES_MAX {
+    if elements.clone().nth(1).is_none() {
         return;
     }
     let entry = keyspace.peek(db, &keyspace.key(key));

@@ -11,6 +11,8 @@ use crate::state::State;
 /// Adds commands to the effects of the open unit that make the keys of a request in `db` what they are here.
 #[cold]
 pub(super) fn note(state: &mut State, db: u32, entry: &'static Entry, args: Args<'_>) {
+    // What it has done to keys of other databases, or to all keys, is not found here.
+    tracing::error!("'{}' has changed something and answers an error", entry.full_name);
     let options = encoder_options(&state.config);
     let keyspace = &mut state.keyspace;
     for key in keys_of(entry.command, args) {

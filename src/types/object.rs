@@ -70,14 +70,14 @@ impl Object {
         }
     }
 
-    /// Whether dropping it takes long: longer than waking another thread and handing it over, some twenty microseconds.
+    /// Whether dropping it takes long: longer than handing it to another thread.
     pub fn is_bulky(&self) -> bool {
-        const BYTES: usize = 64 * 1024;
-        const GROUPS: usize = 64;
-        // Memory is counted group by group.
-        let has_groups =
-            matches!(self, Object::Stream(stream) if stream.groups().nth(GROUPS).is_some());
-        has_groups || self.memory_usage() > BYTES
+        const ELEMENTS: usize = 64;
+        const BYTES: usize = 128 * 1024;
+        // The groups of a stream may hold more than it has entries.
+        matches!(self, Object::Stream(_))
+            || !self.is_one_block() && self.len() > ELEMENTS
+            || self.memory_usage() > BYTES
     }
 
     /// Asks the processor to fetch what lookups and changes of some members or fields will need. Worth it from two on; more

@@ -283,7 +283,8 @@ impl<const VALUES: bool> Page<VALUES> {
         let fingerprints = self.block.get(HEADER..HEADER + len).unwrap_or_default();
         let place = match memchr::memchr(fingerprint, fingerprints) {
             Some(lane) => self.start(lane).0,
-            None => self.block.len() - here(self.lengths(len)),
+            // Records go down from there.
+            None => (self.block.len() - here(self.lengths(len))).saturating_sub(2 * LINE - 1),
         };
         let place = self.block.as_ptr().wrapping_add(place);
         prefetch(place);

@@ -60,6 +60,31 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// The index of members that are there already, each once, with the leaves they are in.
+    pub(super) fn of(places: &[(Hash, u32)]) -> Self {
+        let mut index = Index { buckets: places.len().div_ceil(LOAD_MAX), ..Index::default() };
+        let mut sizes = vec![0; index.buckets];
+        for (hash, _) in places {
+            sizes[index.place(hash.low)] += 1;
+        }
+        let made = |&size: &usize| {
+            let mut bucket = Bucket::new();
+            grow(&mut bucket, size);
+            bucket
+        };
+        index.groups = sizes
+            .chunks(GROUP)
+            .map(|sizes| sizes.iter().map(made).collect())
+            .map(Arc::new)
+            .collect();
+        for (hash, leaf) in places {
+            let at = index.place(hash.low);
+            index.bucket_mut(at).push(Item { hash: hash.low, leaf: *leaf });
+        }
+        index.len = places.len();
+        index
+    }
+
     /// The leaves in which a member with this hash may be.
     #[inline]
     pub(super) fn leaves(&self, hash: Hash) -> impl Iterator<Item = u32> {

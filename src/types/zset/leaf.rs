@@ -195,6 +195,13 @@ impl Leaf {
         self.tidy();
     }
 
+    /// Forgets all members, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        let Leaf { scores, ends, marks, bytes, apart } = self;
+        (scores.clear(), ends.clear(), marks.clear(), bytes.clear());
+        *apart = None;
+    }
+
     /// Gives the member at `lane` another score, which must not change the order.
     pub(super) fn set_score(&mut self, lane: usize, score: f64) {
         self.scores[lane] = score;

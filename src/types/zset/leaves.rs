@@ -43,6 +43,12 @@ impl Leaves {
         }
     }
 
+    /// The number of the leaf that will be added next.
+    #[inline]
+    pub(super) fn next(&self) -> u32 {
+        self.free.unwrap_or_else(|| number_of(self.slots))
+    }
+
     /// Adds a leaf and returns its number.
     pub(super) fn add(&mut self, leaf: Leaf) -> u32 {
         let slot = Slot::Leaf(Arc::new(leaf));
@@ -64,7 +70,7 @@ impl Leaves {
         }
         group.push(slot);
         self.slots += 1;
-        u32::try_from(self.slots - 1).expect("2^32 leaves are more than fit into memory")
+        number_of(self.slots - 1)
     }
 
     /// Takes a leaf out.
@@ -98,4 +104,8 @@ impl Leaves {
         let slots = self.groups.iter().flat_map(|group| group.iter());
         slots.filter(|slot| matches!(slot, Slot::Leaf(_))).count()
     }
+}
+
+fn number_of(slot: usize) -> u32 {
+    u32::try_from(slot).expect("2^32 leaves are more than fit into memory")
 }

@@ -4,6 +4,7 @@
 //! copy of each member, and an index that says in which leaf a member is ([`index`]). With members of 16 bytes that is about
 //! 45 bytes a member, all told. Leaves, inner nodes and buckets are shared between clones until they are written to.
 
+mod build;
 mod gather;
 mod index;
 mod leaf;
@@ -23,6 +24,7 @@ pub use order::{LexBound, LexRange, ScoreBound, ScoreRange};
 use super::Limits;
 use super::listpack::{Listpack, PackedItem, are_different};
 use crate::alloc::{arc_bytes, size_class};
+use build::Builder;
 use order::{Bounds, Key, ranks};
 use small::Small;
 use tree::Tree;
@@ -230,11 +232,7 @@ impl Zset {
             members.iter().for_each(|&(member, score)| small.push(member, score));
             return Self(Form::Small(small));
         }
-        let mut tree = Tree::default();
-        for &(member, score) in members {
-            small::with(member, |member| tree.insert(&Key { score, member }));
-        }
-        Self(Form::Large(Arc::new(tree)))
+        Self(Form::Large(Arc::new(tree_of(members.iter().copied()))))
     }
 
     /// Says that `count` members of at most `longest` bytes are about to be added to a set without members.
@@ -321,14 +319,9 @@ impl Zset {
         }
     }
 
-    /// Makes a small set a large one.
+    /// Makes it a large set.
     fn grow_up(&mut self) {
-        let Form::Small(small) = &self.0 else { return };
-        let mut tree = Tree::default();
-        for (member, score) in small.walk(0..small.len(), false) {
-            small::with(member, |member| tree.insert(&Key { score, member }));
-        }
-        self.0 = Form::Large(Arc::new(tree));
+        self.0 = Form::Large(Arc::new(tree_of(self.range(0..self.len(), false))));
     }
 
     /// Asserts what always holds.
@@ -374,6 +367,15 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 impl ExactSizeIterator for Elements<'_> {}
+
+/// A tree of members that are in its order, each once.
+fn tree_of<'a>(members: impl ExactSizeIterator<Item = (PackedItem<'a>, f64)>) -> Tree {
+    let mut builder = Builder::with_capacity(members.len());
+    for (member, score) in members {
+        small::with(member, |member| builder.push(&Key { score, member }));
+    }
+    builder.finish()
+}
 
 #[cfg(test)]
 mod tests;

@@ -16,11 +16,11 @@ use super::room::{block_bytes, sampled};
 use crate::alloc::{arc_bytes, size_class};
 
 /// The most children of an inner node.
-const FANOUT: usize = 64;
+pub(super) const FANOUT: usize = 64;
 
 /// A subtree.
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     /// The number of a leaf.
     Leaf(u32),
     Inner(Arc<Vec<Child>>),
@@ -28,13 +28,13 @@ enum Node {
 
 /// A subtree in its parent.
 #[derive(Clone, Debug)]
-struct Child {
+pub(super) struct Child {
     /// The separator; for the first child of a node it may be anything lower.
-    score: f64,
-    member: Box<[u8]>,
+    pub(super) score: f64,
+    pub(super) member: Box<[u8]>,
     /// Members below.
-    count: usize,
-    node: Node,
+    pub(super) count: usize,
+    pub(super) node: Node,
 }
 
 impl Child {
@@ -68,6 +68,11 @@ pub(super) struct Place {
 
 /// Reading.
 impl Tree {
+    /// The tree of what was made apart: nodes with `len` members, their leaves, and the index of these.
+    pub(super) fn of_parts(root: Option<Node>, len: usize, leaves: Leaves, index: Index) -> Self {
+        Tree { root, len, store: Store { leaves, index } }
+    }
+
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
@@ -462,7 +467,7 @@ impl Store {
 }
 
 /// A place behind `left` that is not behind `right`, with a member as short as possible.
-fn separator(left: &Key<'_>, right: &Key<'_>) -> (f64, Box<[u8]>) {
+pub(super) fn separator(left: &Key<'_>, right: &Key<'_>) -> (f64, Box<[u8]>) {
     if left.score < right.score {
         return (right.score, Box::default());
     }

@@ -292,7 +292,9 @@ fn wanted_of(
     match id {
         b"$" => Err("ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.".into()),
         b">" => Ok(Wanted::New),
-        text => parse_strict_id(text, 0).map(Wanted::Above),
+        // Nothing can be above the highest id; it is what `>` stands for.
+        text => parse_strict_id(text, 0)
+            .map(|id| if id == MAX_ID { Wanted::New } else { Wanted::Above(id) }),
     }
 }
 

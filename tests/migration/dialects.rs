@@ -1,13 +1,13 @@
 //! The commands of Valkey 9 and of Redis 8.4: one mechanism, and the texts that their tools look for.
 
-use crate::jobs::{ended, jobs};
+use crate::jobs::{PATIENT, ended, jobs};
 use crate::member::Kind;
 use crate::server::wait_for;
 use crate::shards::Shards;
 
 #[test]
 fn requests_that_make_no_sense_are_refused() {
-    let shards = Shards::make(&[Kind::Ours; 3], 0, &[]);
+    let shards = Shards::make(&[Kind::Ours; 3], 0, PATIENT);
     let [a, b] = [0, 1].map(|at| &shards.members[at]);
     let (own, other) = (a.id(), b.id());
     let unknown = "f".repeat(40);
@@ -67,7 +67,7 @@ fn requests_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_target_asks_for_slots() {
-    let shards = Shards::make(&[Kind::Ours; 3], 0, &[]);
+    let shards = Shards::make(&[Kind::Ours; 3], 0, PATIENT);
     let [a, b] = [0, 1].map(|at| &shards.members[at]);
     assert_eq!(a.ask("SET {06S}1 x"), "+OK\r\n");
     let reply = b.ask("CLUSTER MIGRATION IMPORT 0 100 200 300");

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::member::Member;
 use crate::server::wait_for;
 
+/// Nobody may be taken for failed while a slow machine makes the digest of something large: a move needs primaries that stay.
+pub(crate) const PATIENT: &[&str] = &["--cluster-node-timeout", "5000"];
+
 /// What GETSLOTMIGRATIONS says of a job.
 pub(crate) type Job = BTreeMap<String, String>;
 

@@ -4,7 +4,7 @@ use highwater::clock::mono_us;
 use highwater::keyspace::Slot;
 use highwater_persistence::snapshot::{EncoderOptions, Event, StreamId, StreamMeta, encode_dump};
 
-use crate::jobs::{begin, ended, jobs, move_slots, rest, wait_until};
+use crate::jobs::{PATIENT, begin, ended, jobs, move_slots, rest, wait_until};
 use crate::member::{Kind, Member};
 use crate::peer::words;
 use crate::server::wait_for;
@@ -18,9 +18,6 @@ fn keys(count: usize) -> Vec<String> {
     let all = (0..).map(|number| format!("key:{number}"));
     all.filter(|key| Slot::of(key.as_bytes()).number() <= RANGE.1).take(count).collect()
 }
-
-/// Nobody may be taken for failed while a slow machine makes the digest of something large: a move needs primaries that stay.
-const PATIENT: &[&str] = &["--cluster-node-timeout", "5000"];
 
 /// Three primaries.
 fn three(settings: &[&str]) -> Shards {

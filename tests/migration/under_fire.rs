@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use crate::counters::{Counters, check};
-use crate::jobs::{jobs, rest};
+use crate::jobs::{PATIENT, jobs, rest};
 use crate::member::Kind;
 use crate::seeds::play;
 use crate::server::wait_for;
@@ -156,7 +156,7 @@ fn nothing_is_lost_or_repeated_when_processes_are_killed() {
 /// With all processes alive writes go on all along, and each handoff is short.
 #[test]
 fn clients_hardly_notice_a_move() {
-    let shards = Shards::make(&[Kind::Ours; 3], 0, &[]);
+    let shards = Shards::make(&[Kind::Ours; 3], 0, PATIENT);
     let mut random = fastrand::Rng::with_seed(7);
     let counters = Counters::start(&ports(&shards), 50);
     for _ in 0..30 {

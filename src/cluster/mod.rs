@@ -7,6 +7,7 @@
 pub mod core;
 mod host;
 mod ids;
+pub mod outbox;
 pub mod packet;
 pub mod redirect;
 pub mod settings;

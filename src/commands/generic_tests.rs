@@ -303,8 +303,11 @@ fn idle_times_and_frequencies() {
         ":-1\r\n:5\r\n:1\r\n:0\r\n"
     );
     assert!(bench.run("object freq a").starts_with("-ERR An LFU maxmemory policy is not selected"));
-    bench.run("config set maxmemory-policy allkeys-lfu\nset a 1");
+    bench.run("config set maxmemory-policy allkeys-lfu lfu-log-factor 0\ndel a\nset a 1");
     assert_eq!(bench.run("object freq a"), ":5\r\n");
+    // What is overwritten is used.
+    bench.run("set a 2\nset a 3 xx\nmset a 4\nsadd s 1\nsunionstore a s");
+    assert_eq!(bench.run("object freq a"), ":9\r\n");
     assert!(bench.run("object idletime a").starts_with("-ERR An LFU maxmemory policy is selected"));
     assert_eq!(bench.run("object freq x\nobject idletime x"), "$-1\r\n$-1\r\n");
 }

@@ -1,8 +1,9 @@
 //! Fields of hashes that expire by themselves, as in Redis 7.4: HEXPIRE and its kin, HTTL and its kin, HPERSIST.
 
+use highwater_persistence::snapshot::FIELD_EXPIRY_MAX;
 use smallvec::SmallVec;
 
-use super::arguments::{TimeUnit, has_passed, integer, is};
+use super::arguments::{TimeUnit, has_passed, integer, is, must_obey};
 use super::collections::{Opened, read, write};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
@@ -10,10 +11,8 @@ use super::hash::{as_of, read_to_write, remove_passed};
 use crate::config::special::KeyspaceEvents;
 use crate::keyspace::KeyRef;
 use crate::resp::{Args, CommandError, errors};
+use crate::types::convert::COMMAND_FIELD_EXPIRY_MAX;
 use crate::types::{Hash, Limits};
-
-/// The latest time at which a field may expire: 46 bits of milliseconds.
-const EXPIRY_MAX_MS: i64 = (1 << 46) - 1;
 
 /// Names of fields out of a request.
 pub(super) type Names<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -58,9 +57,10 @@ pub(super) fn field_time(
     if number < 0 {
         return Err(CommandError::new("ERR invalid expire time, must be >= 0"));
     }
-    let when = unit.to_unix_ms(number, ctx.now_ms()).filter(|&when| when <= EXPIRY_MAX_MS);
-    when.and_then(|when| u64::try_from(when).ok())
-        .ok_or_else(|| errors::invalid_expire(&ctx.entry.full_name))
+    let when = unit.to_unix_ms(number, ctx.now_ms()).and_then(|when| u64::try_from(when).ok());
+    // A payload may hold later ones, which are told to logs and replicas.
+    let max = if must_obey(ctx) { FIELD_EXPIRY_MAX } else { COMMAND_FIELD_EXPIRY_MAX };
+    when.filter(|&when| when <= max).ok_or_else(|| errors::invalid_expire(&ctx.entry.full_name))
 }
 
 const HEXPIRE: Command = Command {

@@ -84,7 +84,9 @@ fn set_with_options(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else if options.exists == Exists::Either {
         true
     } else {
-        ctx.state.keyspace.exists(db, &key, Access::WRITE)
+        // What is overwritten counts as used there.
+        let access = if options.exists == Exists::No { Access::WRITE } else { Access::PEEK };
+        ctx.state.keyspace.exists(db, &key, access)
     };
     let refused = match options.exists {
         Exists::Either => false,

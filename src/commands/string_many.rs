@@ -72,7 +72,7 @@ fn all_as_wanted(
     exists == Exists::Either
         || indexes.all(|index| {
             let key = ctx.key(&args[index]);
-            ctx.state.keyspace.exists(db, &key, Access::WRITE) == (exists == Exists::Yes)
+            ctx.state.keyspace.exists(db, &key, Access::PEEK) == (exists == Exists::Yes)
         })
 }
 

@@ -99,7 +99,7 @@ const INCRBYFLOAT: Command = Command {
 fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(&args[1]);
     let db = ctx.client.db;
-    let found = ctx.state.keyspace.lookup(db, &key, Access::WRITE);
+    let found = ctx.state.keyspace.lookup(db, &key, Access::PEEK);
     let number = match found.map(|entry| entry.value()) {
         None => extended::ZERO,
         Some(ValueRef::Int(number)) => extended::from_i64(number),

@@ -40,11 +40,17 @@ impl AccessClock {
     /// Notes an access to `entry`.
     #[inline]
     pub fn touch(&self, entry: &mut Entry, now_ms: u64, rng: &mut fastrand::Rng) {
+        entry.set_access(self.touched(entry.access(), now_ms, rng));
+    }
+
+    /// The clock of an entry with this one after another access.
+    #[inline]
+    pub fn touched(&self, clock: u32, now_ms: u64, rng: &mut fastrand::Rng) -> u32 {
         if self.lfu {
-            let counter = self.increment(self.frequency(entry.access(), now_ms), rng);
-            entry.set_access(lfu_clock(minutes(now_ms), counter));
+            let counter = self.increment(self.frequency(clock, now_ms), rng);
+            lfu_clock(minutes(now_ms), counter)
         } else {
-            entry.set_access(seconds(now_ms));
+            seconds(now_ms)
         }
     }
 

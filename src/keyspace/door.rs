@@ -173,8 +173,8 @@ impl Keyspace {
         if found.is_none() {
             self.note_event(KeyEventKind::New, db, key.bytes);
         }
-        let clock = self.settings.access.fresh(self.now_ms);
         let Some(place) = found.or_else(|| self.hidden_place(db, key)) else {
+            let clock = self.settings.access.fresh(self.now_ms);
             let expiry = if let Ttl::At(when) = ttl { Some(when) } else { None };
             let mut entry = Entry::new(key.bytes, value, expiry);
             entry.set_access(clock);
@@ -202,11 +202,16 @@ impl Keyspace {
         existed
     }
 
-    /// As [`Keyspace::insert_entry`]; what was there before counts as overwritten, so the key is not new.
-    pub fn overwrite_entry(&mut self, db: u32, key: &KeyRef<'_>, entry: Entry) -> bool {
+    /// As [`Keyspace::insert_entry`]; what was there before counts as overwritten, so the key is not new, and as used.
+    pub fn overwrite_entry(&mut self, db: u32, key: &KeyRef<'_>, mut entry: Entry) -> bool {
         assert_eq!(entry.key(), key.bytes, "the entry's own key");
-        let existed = self.remove(db, key);
-        if !existed {
+        let former = self.take(db, key);
+        let existed = former.is_some();
+        if let Some(former) = former {
+            let access = self.settings.access;
+            entry.set_access(access.touched(former.access(), self.now_ms, &mut self.rng));
+            self.discard(former);
+        } else {
             self.note_event(KeyEventKind::New, db, key.bytes);
         }
         self.add(db, key, entry);
@@ -282,7 +287,9 @@ impl Keyspace {
     }
 
     fn overwrite(&mut self, db: u32, key: &KeyRef<'_>, place: Place, value: Value<'_>, ttl: Ttl) {
-        let clock = self.settings.access.fresh(self.now_ms);
+        let former = self.entry_at(db, key, place).access();
+        // A key that is written all the time is used all the time, whatever its values.
+        let clock = self.settings.access.touched(former, self.now_ms, &mut self.rng);
         let entry = self.entry_at(db, key, place);
         if Keyspace::is_bulky(entry) {
             let expiry = match ttl {

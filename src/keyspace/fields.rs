@@ -21,6 +21,15 @@ pub struct ExpiredFields {
     pub is_gone: bool,
 }
 
+/// What became of a hash that was due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DueHash {
+    /// Fields were removed of the hash at this key.
+    Fields(u32, Vec<u8>, ExpiredFields),
+    /// Its key was past its own time, and went.
+    Key,
+}
+
 /// Times with hashes of keys.
 pub(super) type SlotDues = BTreeSet<(u64, u64)>;
 
@@ -92,13 +101,19 @@ impl FieldDues {
         old
     }
 
-    /// The hashes that are due before `now_ms`, slot by slot, the slot that is due first in front.
-    fn due(&self, now_ms: u64) -> impl Iterator<Item = (Slot, u64, u64)> {
+    /// The hashes that are due before `now_ms`, slot by slot, the slot that is due first in front; not those of slots that
+    /// are passed over.
+    fn due(
+        &self,
+        now_ms: u64,
+        passes: impl Fn(Slot) -> bool,
+    ) -> impl Iterator<Item = (Slot, u64, u64)> {
         let slots = self.order.iter().take_while(move |&&(when, _)| when < now_ms);
-        slots.flat_map(move |&(_, number)| {
-            let dues = self.slots.get(&number).into_iter().flatten();
+        let slots = slots.map(|&(_, number)| Slot::at(usize::from(number)));
+        slots.filter(move |slot| !passes(*slot)).flat_map(move |slot| {
+            let dues = self.slots.get(&slot.number()).into_iter().flatten();
             let due = dues.take_while(move |&&(when, _)| when < now_ms);
-            due.map(move |&(when, hash)| (Slot::at(usize::from(number)), when, hash))
+            due.map(move |&(when, hash)| (slot, when, hash))
         })
     }
 
@@ -146,9 +161,9 @@ impl Keyspace {
         })
     }
 
-    /// Removes up to `max` fields of a hash that is due, and says of which key. `None` if no hash is, or none may lose
-    /// fields: the keyspace is not one that expires.
-    pub fn expire_due_fields(&mut self, max: usize) -> Option<(u32, Vec<u8>, ExpiredFields)> {
+    /// Removes up to `max` fields of a hash that is due. `None` if no hash is, or none may lose fields: the keyspace is not
+    /// one that expires.
+    pub fn expire_due_fields(&mut self, max: usize) -> Option<DueHash> {
         if self.expire_mode != ExpireMode::Delete {
             return None;
         }
@@ -156,6 +171,13 @@ impl Keyspace {
         loop {
             let (number, slot, hash, place) = self.next_due_hash()?;
             let db = self.dbs[number as usize].as_deref_mut().expect("it has a hash");
+            let entry = db.slot(slot).table.at(place);
+            if entry.expiry_ms().is_some_and(|when| when < now_ms) {
+                // Left to the turn of the keys, it would be looked at again and again.
+                let key = entry.key().to_vec();
+                self.expire(number, &KeyRef { bytes: &key, slot, hash }, place);
+                return Some(DueHash::Key);
+            }
             let mut is_due = false;
             // A time that was a moment too early is put right, which is no change of the value.
             db.change(slot, hash, place, |entry| {
@@ -169,7 +191,7 @@ impl Keyspace {
                 let expired = self.expire_with(number, &hashed, |hash, removed| {
                     hash.remove_due(now_ms, max, |name| removed.push(name.to_vec()));
                 })?;
-                return Some((number, key, expired));
+                return Some(DueHash::Fields(number, key, expired));
             }
         }
     }
@@ -178,16 +200,13 @@ impl Keyspace {
     fn next_due_hash(&self) -> Option<(u32, Slot, u64, Place)> {
         for (number, db) in (0..).zip(&self.dbs) {
             let Some(db) = db.as_deref().filter(|db| !db.field_dues.is_empty()) else { continue };
-            for (slot, when, hash) in db.field_dues.due(self.now_ms) {
+            for (slot, when, hash) in db.field_dues.due(self.now_ms, |slot| db.is_hidden(slot)) {
                 let store = db.slot(slot);
                 let place = store.table.find_where(hash, |entry| {
                     due_of(entry) == Some(when) && self.hash_key.hash(entry.key()) == hash
                 });
                 let place = place.expect("the index holds what the table holds");
-                let entry = store.table.at(place);
-                let is_past = entry.expiry_ms().is_some_and(|when| when < self.now_ms);
-                let stays = db.is_hidden(slot) || is_past || self.holds.has(number, entry.key());
-                if !stays {
+                if !self.holds.has(number, store.table.at(place).key()) {
                     return Some((number, slot, hash, place));
                 }
             }
@@ -254,8 +273,31 @@ mod tests {
         assert!(keyspace.next_due_hash().is_none(), "the index is right");
         assert_eq!((keyspace.take_touched(), keyspace.dirty), (Vec::new(), dirty));
         keyspace.begin(10_001, 2);
-        let (db, name, expired) = keyspace.expire_due_fields(10).expect("one is due");
-        assert_eq!((db, &name[..], expired.count), (0, &b"h"[..], 1));
+        let expired = ExpiredFields { count: 1, is_gone: false };
+        let due = keyspace.expire_due_fields(10);
+        assert_eq!(due, Some(DueHash::Fields(0, b"h".to_vec(), expired)));
         assert_eq!(keyspace.take_touched(), [7]);
+    }
+
+    #[test]
+    fn a_hash_whose_key_is_past_its_time_goes_with_it() {
+        let mut keyspace = Keyspace::new(1, HashKey::from_seed(1), 2);
+        let limits = Limits::default();
+        for name in [&b"a"[..], b"b"] {
+            let key = keyspace.key(name);
+            let mut hash = Hash::new();
+            hash.set(b"f", b"1", &limits);
+            hash.set_expiry(b"f", Some(100), &limits);
+            let ttl = if name == b"a" { Ttl::At(100) } else { Ttl::Clear };
+            keyspace.insert(0, &key, Value::Object(Object::Hash(hash)), ttl);
+        }
+        keyspace.begin(101, 2);
+        let done: Vec<DueHash> = std::iter::from_fn(|| keyspace.expire_due_fields(10)).collect();
+        assert_eq!(done.len(), 2);
+        assert!(done.contains(&DueHash::Key), "{done:?}");
+        assert_eq!(
+            (keyspace.len(0), keyspace.stats.expired, keyspace.stats.expired_fields),
+            (0, 1, 1)
+        );
     }
 }

@@ -45,7 +45,7 @@ pub use entry_mut::EntryMut;
 pub use events::{KeyEvent, KeyEventKind};
 pub use evict::Evicted;
 pub use expire::{ExpireBudget, ExpireOutcome};
-pub use fields::ExpiredFields;
+pub use fields::{DueHash, ExpiredFields};
 pub use garbage::Garbage;
 pub use key::{HashKey, KeyRef, SLOT_COUNT, Slot, crc16, hash_tag};
 pub use slot::{SlotCounters, SlotStore};

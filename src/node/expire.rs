@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::special::KeyspaceEvents;
-use crate::keyspace::ExpireBudget;
+use crate::keyspace::{DueHash, ExpireBudget};
 use crate::state::State;
 
 use super::{Node, propagate};
@@ -65,10 +65,12 @@ impl Node {
 
 /// Removes fields of hashes whose own time has passed, until none is due or it is `end_us`. Says whether more are due.
 fn expire_fields(state: &mut State, clock: &mut dyn Clock, end_us: u64) -> bool {
-    while let Some((db, key, expired)) = state.keyspace.expire_due_fields(FIELDS_PER_LOOK) {
-        state.notify(KeyspaceEvents::HASH, "hexpired", db, &key);
-        if expired.is_gone {
-            state.notify(KeyspaceEvents::GENERIC, "del", db, &key);
+    while let Some(due) = state.keyspace.expire_due_fields(FIELDS_PER_LOOK) {
+        if let DueHash::Fields(db, key, expired) = due {
+            state.notify(KeyspaceEvents::HASH, "hexpired", db, &key);
+            if expired.is_gone {
+                state.notify(KeyspaceEvents::GENERIC, "del", db, &key);
+            }
         }
         if clock.mono_us() >= end_us {
             return true;

@@ -49,6 +49,35 @@ fn objects_of_all_types_are_described() {
     }
 }
 
+/// Requests that count as uses of `key`, whether they overwrite it or not.
+const USES: &[&str] = &[
+    "SET {key} value",
+    "SET {key} value XX",
+    "SET {key} value KEEPTTL",
+    "SETEX {key} 1000 value",
+    "MSET {key} value other value",
+    "GETSET {key} value",
+    "SET {key} value GET",
+    "SUNIONSTORE {key} words",
+    "SORT words ALPHA STORE {key}",
+    "ZUNIONSTORE {key} 1 scores",
+    "ZRANGESTORE {key} scores 0 -1",
+    "BITOP NOT {key} text",
+    "COPY text {key} REPLACE",
+];
+
+#[test]
+fn what_is_overwritten_is_used() {
+    let mut pair = Pair::start();
+    pair.check("CONFIG SET maxmemory-policy allkeys-lfu lfu-log-factor 0");
+    pair.check("SET text abc\nSADD words a b\nZADD scores 1 a");
+    for (number, request) in USES.iter().enumerate() {
+        let key = format!("key-{number}");
+        let line = request.replace("{key}", &key);
+        pair.check(&format!("SET {key} value\n{line}\n{line}\n{line}\nOBJECT FREQ {key}"));
+    }
+}
+
 #[test]
 fn memory_is_told_of_all_types_whatever_the_samples() {
     let mut pair = Pair::start();

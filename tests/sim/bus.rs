@@ -1,11 +1,10 @@
-//! The driver of the cluster bus: outputs are carried out in order, one after the other, and what stands behind a promise
-//! waits for the disk. As `net/bus` does it. And connections, which replication uses, too.
-
-use std::collections::VecDeque;
+//! The driver of the cluster bus: outputs are carried out in the order of its outbox, as `net/bus` does it. And connections,
+//! which replication uses, too.
 
 use highwater::cluster::core::LinkId;
+use highwater::cluster::outbox::Outbox;
 use highwater::cluster::wire::{self, Decoded};
-use highwater::cluster::{Body, Host, Input, Output, Packet};
+use highwater::cluster::{Cluster, Host, Input, Output};
 use highwater_persistence::nodes_conf::{NodeFlag, NodesConf};
 
 use crate::check::Promises;
@@ -22,24 +21,21 @@ const LOADING_POLL_US: u64 = 50_000;
 /// What the driver is at.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
-    /// The rest of the list that is being carried out.
-    list: VecDeque<Output>,
+    outbox: Outbox,
     /// What the disk is busy with.
     saving: Option<String>,
-    /// The promises of the list are on disk, or cannot be.
-    is_saved: bool,
-    has_failed: bool,
     save_is_due: bool,
 }
 
 impl Bus {
+    /// Of a node whose file has been read.
+    pub(crate) fn new(core: &Cluster) -> Self {
+        Bus { outbox: Outbox::new(core.own_claim()), ..Bus::default() }
+    }
+
     pub(crate) fn being_saved(self) -> Option<String> {
         self.saving
     }
-}
-
-pub(crate) fn is_promise(packet: &Packet) -> bool {
-    matches!(packet.body, Body::Vote | Body::VoteRequest | Body::Update { .. })
 }
 
 impl World {
@@ -48,30 +44,22 @@ impl World {
         loop {
             let machine = &mut self.machines[at];
             let Some(node) = &mut machine.node else { return };
-            if machine.bus.saving.is_some() {
-                return;
+            let Some(membership) = &mut node.state.cluster else { return };
+            let outputs = std::mem::take(&mut membership.bus);
+            if outputs.is_empty() {
+                break;
             }
-            let Some(output) = machine.bus.list.pop_front() else {
-                let Some(membership) = &mut node.state.cluster else { return };
-                let outputs = std::mem::take(&mut membership.bus);
-                if outputs.is_empty() {
-                    return;
-                }
-                // One write holds all promises in force when it begins: one for all of the list.
-                machine.bus.is_saved = !outputs.contains(&Output::Persist);
-                machine.bus.has_failed = false;
-                machine.bus.list = outputs.into();
-                continue;
-            };
-            self.carry_out_bus(at, output);
+            let now = machine.bus.outbox.add(outputs);
+            now.into_iter().for_each(|output| self.carry_out_bus(at, output));
+        }
+        if self.machines[at].bus.outbox.wants_save() {
+            self.save(at);
         }
     }
 
     fn carry_out_bus(&mut self, at: usize, output: Output) {
         let bus = &mut self.machines[at].bus;
         match output {
-            Output::Persist if bus.is_saved || bus.has_failed => {}
-            Output::Persist => self.save(at),
             Output::SaveSoon => {
                 if !std::mem::replace(&mut bus.save_is_due, true) {
                     self.later_of(at, SAVE_SOON_US, Own::SaveDue);
@@ -90,10 +78,9 @@ impl World {
                     self.close(pipe, side);
                 }
             }
-            Output::Send { packet, .. } if bus.has_failed && is_promise(&packet) => {}
             Output::Send { link, packet } => {
                 let Some(&(pipe, side)) = self.machines[at].links.get(&link) else { return };
-                if self.machines[at].is_mute || packet.claims_past(self.check.kept_epoch(at)) {
+                if self.machines[at].is_mute {
                     return;
                 }
                 let to = self.net.pipes[&pipe].ends[1 - side].machine;
@@ -107,7 +94,7 @@ impl World {
     /// The disk begins to write the configuration as it is now.
     fn save(&mut self, at: usize) {
         let core = self.core(at).expect("it runs");
-        let (conf, number) = (core.to_conf(), core.saves_wanted());
+        let (conf, number, claim) = (core.to_conf(), core.saves_wanted(), core.own_claim());
         let text = conf.write();
         if self.rng.u8(..self.plan.reload_share) == 0 {
             self.check_reload(at, &conf, &text);
@@ -120,6 +107,7 @@ impl World {
         }
         let took_us = self.between(self.plan.disk_us);
         let bus = &mut self.machines[at].bus;
+        bus.outbox.begin_save(claim);
         (bus.saving, bus.save_is_due) = (Some(text.clone()), false);
         let written = (!fails).then_some((text, promises));
         self.later_of(at, took_us, Own::Saved { written, number });
@@ -129,21 +117,24 @@ impl World {
         let is_saved = written.is_some();
         let machine = &mut self.machines[at];
         machine.bus.saving = None;
-        (machine.bus.is_saved, machine.bus.has_failed) = (is_saved, !is_saved);
+        let now = machine.bus.outbox.end_save(is_saved);
         if let Some((text, promises)) = written {
             machine.disk.conf = Some(text);
             self.check.is_saved(at, promises);
         }
+        now.into_iter().for_each(|output| self.carry_out_bus(at, output));
         self.with(at, |node, time| node.step_cluster(time, Input::Saved { is_saved, number }));
         self.pump(at);
     }
 
     pub(crate) fn save_due(&mut self, at: usize) {
-        if std::mem::take(&mut self.machines[at].bus.save_is_due)
-            && self.machines[at].bus.saving.is_none()
-        {
-            self.save(at);
+        if !self.machines[at].bus.save_is_due {
+            return;
         }
+        if self.machines[at].bus.saving.is_some() {
+            return self.later_of(at, SAVE_SOON_US, Own::SaveDue);
+        }
+        self.save(at);
     }
 
     /// Begins a connection to a machine, or to nowhere.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater::cluster::settings::Settings;
-use highwater::cluster::{Body, Cluster, Epoch, NodeId, Packet, SlotSet};
+use highwater::cluster::{Body, Cluster, NodeId, Packet, SlotSet};
 use highwater_persistence::nodes_conf::{NodeFlag, NodesConf};
 
 use crate::bus::settled;
@@ -81,11 +81,6 @@ impl Checks {
         // A claim that was on disk once may still be on its way.
         let config_epoch = kept.config_epoch.max(promises.config_epoch);
         *kept = Promises { config_epoch, ..promises };
-    }
-
-    /// The newest epoch of a claim of its own that a machine's `nodes.conf` has held.
-    pub(crate) fn kept_epoch(&mut self, at: usize) -> Epoch {
-        Epoch(self.at(at).promises.config_epoch)
     }
 
     /// The machine `at` sends a packet to another.

@@ -209,6 +209,7 @@ impl World {
         let mut node = self.blank(at);
         let cluster = self.cluster_on_disk(at);
         let is_replica = cluster.peers().me().is_replica();
+        self.machines[at].bus = Bus::new(&cluster);
         self.check.begins(at, &cluster);
         self.trace(at, &format!("starts as {:?}, replica: {is_replica}", cluster.peers().me().id));
         let time = self.time(at);

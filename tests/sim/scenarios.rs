@@ -1,6 +1,8 @@
 //! Worlds with a story, each with what it promises to those who write.
 
 use fastrand::Rng;
+use highwater::cluster::Epoch;
+use highwater::cluster::packet::flags;
 
 use crate::clients::Outcome;
 use crate::disk::Log;
@@ -180,6 +182,34 @@ fn a_node_that_was_mute_is_trusted_again() {
         world.run_for(mute_ms);
         world.machines[0].is_mute = false;
         world.heal();
+    });
+}
+
+/// Disks take longer than the timeout: nodes that vote, and that hear of others' elections, are not silent meanwhile.
+#[test]
+fn nodes_with_slow_disks_are_not_taken_for_failed() {
+    play("nodes_with_slow_disks", 8, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let mut plan = Plan::random(&mut rng, 3, 1);
+        (plan.timeout_ms, plan.disk_us) = (1000, (1_300_000, 1_900_000));
+        let mut world = World::formed(plan, seed);
+        world.run_for(10_000);
+        world.kill(0);
+        // What the replica of the one that is gone claims has to be on disk first: that one is silent.
+        let bystanders = [1, 2, 4, 5];
+        for _ in 0..200 {
+            world.run_for(100);
+            for at in bystanders {
+                for (_, peer) in world.core(at).expect("it runs").peers().iter() {
+                    let who = world.machine_of(peer.host, peer.ports.bus);
+                    let is_slow = who.is_some_and(|who| bystanders.contains(&who));
+                    let is_suspected = peer.is(flags::PFAIL | flags::FAIL);
+                    assert!(!(is_slow && is_suspected), "#{at} thinks #{who:?} has failed");
+                }
+            }
+        }
+        let votes = |at| world.core(at).expect("it runs").last_vote_epoch();
+        assert!(votes(1) > Epoch(0) && votes(2) > Epoch(0), "they have voted");
     });
 }
 

@@ -40,4 +40,5 @@ pub use format::{REDIS_VERSION_MAX, VALKEY_VERSIONS, VERSION_DEFAULT};
 pub use raw_value::{RawValue, RawValueReader};
 pub use reader::{ReaderOptions, SnapshotReader};
 pub use thresholds::Thresholds;
+pub use value_reader::FIELD_EXPIRY_MAX;
 pub use writer::{SnapshotWriter, WriterOptions};

@@ -482,8 +482,8 @@ fn plain_element<R: Read>(form: Plain, src: &mut Source<R>) -> Result<Token, Sna
     })
 }
 
-/// Highest expiry of a hash field, by the format.
-const FIELD_EXPIRY_MAX: u64 = (1 << 48) - 1;
+/// Highest expiry of a hash field, by the format: milliseconds since 1970.
+pub const FIELD_EXPIRY_MAX: u64 = (1 << 48) - 1;
 
 /// A score as files before version 8 have it: a length byte, of which three values are numbers of their own.
 fn text_score<R: Read>(src: &mut Source<R>) -> Result<f64, SnapshotError> {

@@ -1,8 +1,10 @@
 //! What goes out in a PING, a PONG, a MEET: the header every packet has, some gossip, the extensions.
 
+use std::sync::Arc;
+
 use super::{Cluster, LinkId, Peer, PeerIx};
 use crate::cluster::packet::{Heartbeat, flags};
-use crate::cluster::{Body, Extension, Gossip, Header};
+use crate::cluster::{Body, Epoch, Extension, Gossip, Header, NodeId, SlotSet};
 
 /// At least so many nodes are gossiped about, where that many are known.
 const GOSSIP_MIN: usize = 3;
@@ -10,11 +12,41 @@ const GOSSIP_MIN: usize = 3;
 /// One in so many of the known nodes is gossiped about.
 const GOSSIP_SHARE: usize = 10;
 
+/// What a node says of itself with every packet and must not forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The epoch of the slots.
+    pub config_epoch: Epoch,
+    /// Whose replica the node is.
+    pub primary: Option<NodeId>,
+    /// Its slots; of a replica: its primary's.
+    pub slots: Arc<SlotSet>,
+}
+
+impl Claim {
+    /// Whether a header says just this.
+    #[must_use]
+    pub fn is_in(&self, header: &Header) -> bool {
+        (self.config_epoch, self.primary) == (header.config_epoch, header.primary)
+            && (Arc::ptr_eq(&self.slots, &header.slots) || self.slots == header.slots)
+    }
+}
+
 impl Cluster {
-    /// The header of the next packet.
-    pub(super) fn header(&mut self) -> Header {
+    /// What the node says of itself.
+    #[must_use]
+    pub fn own_claim(&self) -> Claim {
         let claimant = self.claimant();
-        let slots = self.claimed_slots(claimant);
+        Claim {
+            config_epoch: self.peers[claimant].config_epoch,
+            primary: self.peers.me().primary.map(|primary| self.peers[primary].id),
+            slots: self.claimed_slots(claimant),
+        }
+    }
+
+    /// The header of the next packet.
+    pub(in crate::cluster) fn header(&self) -> Header {
+        let Claim { config_epoch, primary, slots } = self.own_claim();
         let me = self.peers.me();
         let mine = flags::MYSELF
             | flags::PRIMARY
@@ -25,11 +57,11 @@ impl Cluster {
             | flags::NOFAILOVER;
         Header {
             current_epoch: self.current_epoch,
-            config_epoch: self.peers[claimant].config_epoch,
+            config_epoch,
             offset: self.facts.offset,
             sender: me.id,
             slots,
-            primary: me.primary.map(|primary| self.peers[primary].id),
+            primary,
             ip: self.settings.announced_host,
             ports: self.settings.ports,
             flags: me.flags & mine | flags::LIGHT_HEADERS,

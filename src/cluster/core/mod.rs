@@ -36,6 +36,7 @@ use crate::keyspace::Slot;
 use crate::keyspace::SlotSet;
 
 pub use guard::Guard;
+pub use heartbeat::Claim;
 pub use links::LinkId;
 pub use manual_failover::MF_TIMEOUT_MS;
 pub use operator::{Answer, OpenSlot, Refusal};
@@ -116,7 +117,8 @@ pub struct Facts {
 /// One thing to be done, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Write the configuration and sync it before anything behind this in the list happens.
+    /// Write the configuration and sync it before anything behind this in the list happens, but for what the node could not
+    /// forget ([`Outbox`](crate::cluster::outbox::Outbox)).
     Persist,
     /// Write the configuration soon.
     SaveSoon,

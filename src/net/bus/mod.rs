@@ -1,7 +1,7 @@
 //! The cluster bus: its sockets, and the configuration file. One thread does all of it, beside those of the clients.
 //!
-//! The state machine's outputs are carried out here in their order, one after the other: a packet behind a promise leaves
-//! when the promise is on disk. Reading goes on meanwhile.
+//! The state machine's outputs are carried out here in the order of [`Outbox`]: a promise leaves when it is on disk. Reading,
+//! and answering with what is no promise, goes on meanwhile.
 
 mod config_file;
 mod link;
@@ -18,12 +18,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::driver::with_node;
 use super::shared::Shared;
 use crate::clock;
 use crate::cluster::core::LinkId;
-use crate::cluster::{Body, Cluster, Epoch, Input, Output, Packet, wire};
+use crate::cluster::outbox::Outbox;
+use crate::cluster::{Cluster, Input, Output, Packet, wire};
 use crate::config::Config;
 use crate::node::Node;
 use config_file::ConfigFile;
@@ -96,13 +99,12 @@ impl Prepared {
                 }
                 tokio::spawn(tick(Arc::clone(&shared)));
                 let kept =
-                    shared.node.lock().state.cluster.as_ref().map(|one| own_epoch(&one.core));
+                    shared.node.lock().state.cluster.as_ref().map(|one| one.core.own_claim());
                 let driver = Driver {
                     shared,
                     saver: Saver::start(file),
+                    outbox: kept.map(Outbox::new).unwrap_or_default(),
                     save_due: None,
-                    has_failed: false,
-                    kept: kept.unwrap_or_default(),
                 };
                 driver.run().await;
             });
@@ -155,59 +157,76 @@ async fn tick(shared: Arc<Shared>) {
 struct Driver {
     shared: Arc<Shared>,
     saver: Saver,
+    outbox: Outbox,
     /// When a change that is no promise is to be saved.
-    save_due: Option<tokio::time::Instant>,
-    /// The last save failed: what the file does not hold must not be told.
-    has_failed: bool,
-    /// The node's own epoch as the file holds it.
-    kept: Epoch,
+    save_due: Option<Instant>,
+}
+
+/// A write of the configuration that is under way.
+struct Save {
+    done: oneshot::Receiver<Result<(), String>>,
+    /// Which state of it: [`Cluster::saves_wanted`].
+    number: u64,
 }
 
 impl Driver {
     async fn run(mut self) {
+        let mut save: Option<Save> = None;
         loop {
-            let due = self.save_due;
-            let wait = async {
+            self.take();
+            let is_due = self.save_due.is_some_and(|due| due <= Instant::now());
+            if save.is_none() && (is_due || self.outbox.wants_save()) {
+                save = self.begin_save();
+            }
+            let due = self.save_due.filter(|_| save.is_none());
+            let due = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
+            let saved = async {
+                match &mut save {
+                    Some(Save { done, number }) => {
+                        let gone = |_| Err("its thread is gone".to_owned());
+                        (done.await.unwrap_or_else(gone), *number)
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = self.shared.bus.wake.notified() => self.drain().await,
-                () = wait => {
-                    self.save_due = None;
-                    self.save().await;
+                () = self.shared.bus.wake.notified() => {}
+                () = due => {}
+                (result, number) = saved => {
+                    save = None;
+                    self.end_save(result, number);
                 }
             }
         }
     }
 
-    async fn drain(&mut self) {
+    /// Takes what is to be done, and does what need not wait.
+    fn take(&mut self) {
         let outputs = {
             let mut node = self.shared.node.lock();
             let Some(membership) = &mut node.state.cluster else { return };
             std::mem::take(&mut membership.bus)
         };
-        // One write holds all promises that are in force when it begins, so one serves for all in the list.
-        let mut has_tried = false;
+        let now = self.outbox.add(outputs);
+        self.carry_out(now);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
         let mut encoded = Encoded::default();
         for output in outputs {
             match output {
-                Output::Persist if has_tried => {}
-                Output::Persist => {
-                    self.save().await;
-                    has_tried = true;
-                }
                 Output::SaveSoon => {
-                    self.save_due.get_or_insert(tokio::time::Instant::now() + SAVE_SOON);
+                    self.save_due.get_or_insert(Instant::now() + SAVE_SOON);
                 }
                 Output::Connect { link, host, port } => {
                     tokio::spawn(link::open(Arc::clone(&self.shared), link, host, port));
                 }
                 Output::Close { link } => self.shared.bus.remove(link),
-                // A promise that is not on disk is not made.
-                Output::Send { packet, .. } if self.has_failed && self.is_promise(&packet) => {}
                 Output::Send { link, packet } => {
                     let bytes = encoded.of(&packet);
                     if let Some(sender) = self.shared.bus.links.lock().get(&link) {
@@ -219,40 +238,32 @@ impl Driver {
         }
     }
 
-    /// Writes the configuration as it is now, and tells the state machine whether it is on disk.
-    async fn save(&mut self) {
-        let (conf, number, epoch) = {
+    /// Begins to write the configuration as it is now.
+    fn begin_save(&mut self) -> Option<Save> {
+        let (conf, number, claim) = {
             let node = self.shared.node.lock();
-            let Some(membership) = &node.state.cluster else { return };
-            let core = &membership.core;
-            (core.to_conf(), core.saves_wanted(), own_epoch(core))
+            let core = &node.state.cluster.as_ref()?.core;
+            (core.to_conf(), core.saves_wanted(), core.own_claim())
         };
         self.save_due = None;
-        let result = self.saver.save(conf).await;
+        self.outbox.begin_save(claim);
+        Some(Save { done: self.saver.begin(conf), number })
+    }
+
+    /// Tells the state machine whether the configuration is on disk, and does what waited for that.
+    fn end_save(&mut self, result: Result<(), String>, number: u64) {
         if let Err(error) = &result {
             tracing::error!(
                 "the cluster configuration file cannot be written: {error}. Nothing is promised until it can be"
             );
         }
         let is_saved = result.is_ok();
-        self.has_failed = !is_saved;
-        if is_saved {
-            self.kept = epoch;
-        }
+        let now = self.outbox.end_save(is_saved);
+        self.carry_out(now);
         with_node(&self.shared, |node| {
             node.step_cluster(clock::now(), Input::Saved { is_saved, number });
         });
     }
-
-    /// Whether the node must keep to what a packet says, and could forget it.
-    fn is_promise(&self, packet: &Packet) -> bool {
-        let promises = matches!(packet.body, Body::Vote | Body::VoteRequest | Body::Update { .. });
-        promises || packet.claims_past(self.kept)
-    }
-}
-
-fn own_epoch(core: &Cluster) -> Epoch {
-    core.peers().me().config_epoch
 }
 
 /// The bytes of the packet last sent: those that go to many are encoded once.

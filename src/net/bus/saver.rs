@@ -31,14 +31,12 @@ impl Saver {
         Self { tasks }
     }
 
-    /// Replaces the file; it is on disk then.
-    ///
-    /// # Errors
-    /// In words.
-    pub(super) async fn save(&mut self, conf: NodesConf) -> Result<(), String> {
+    /// Has the file replaced; what is answered says, in words if it failed, when it is on disk. No answer: the thread is gone.
+    pub(super) fn begin(&self, conf: NodesConf) -> oneshot::Receiver<Result<(), String>> {
         let (done, result) = oneshot::channel();
-        let gone = || "its thread is gone".to_owned();
-        self.tasks.send((conf, done)).map_err(|_| gone())?;
-        result.await.unwrap_or_else(|_| Err(gone()))
+        if let Err(mpsc::SendError((_, done))) = self.tasks.send((conf, done)) {
+            drop(done);
+        }
+        result
     }
 }

@@ -73,8 +73,9 @@ fn names_that_are_slow_to_be_looked_up_do_not_hold_up_a_save() {
     runtime.unwrap().block_on(async {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let lookup = tokio::task::spawn_blocking(move || held.recv().is_err());
-        let mut saver = Saver::start(file);
-        timeout(LONG, saver.save(cluster.to_conf())).await.expect("it is saved").unwrap();
+        let saver = Saver::start(file);
+        let saved = timeout(LONG, saver.begin(cluster.to_conf())).await;
+        saved.expect("it is saved").expect("the thread is there").unwrap();
         drop(release);
         assert!(lookup.await.unwrap());
     });

@@ -14,6 +14,9 @@ const ELEMENTS_MAX: usize = 64;
 /// A command is ended when its words are this long together.
 const COMMAND_BYTES: usize = 64 * 1024;
 
+/// The latest time that commands give a field: 46 bits of milliseconds since 1970.
+pub const COMMAND_FIELD_EXPIRY_MAX: u64 = (1 << 46) - 1;
+
 /// There is no command for something in a value: only a payload says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unspeakable;
@@ -30,15 +33,7 @@ pub fn write_commands(
     key: &[u8],
     put: impl FnMut(&[&[u8]]),
 ) -> Result<(), Unspeakable> {
-    let mut writer = Writer {
-        key,
-        put,
-        name: "",
-        words: Words::default(),
-        elements: 0,
-        expiring: Vec::new(),
-        stream: StreamState::default(),
-    };
+    let mut writer = Writer::new(key, put);
     write(object, By::Element, |event| writer.take(event))
 }
 
@@ -94,7 +89,12 @@ struct StreamState {
     pending: HashMap<StreamId, (i64, u64)>,
 }
 
-impl<P: FnMut(&[&[u8]])> Writer<'_, P> {
+impl<'a, P: FnMut(&[&[u8]])> Writer<'a, P> {
+    fn new(key: &'a [u8], put: P) -> Self {
+        let (words, stream) = (Words::default(), StreamState::default());
+        Writer { key, put, name: "", words, elements: 0, expiring: Vec::new(), stream }
+    }
+
     fn take(&mut self, event: Event<'_>) -> Result<(), Unspeakable> {
         match event {
             Event::ListBegin { .. } => self.name = "RPUSH",
@@ -105,11 +105,19 @@ impl<P: FnMut(&[&[u8]])> Writer<'_, P> {
                 self.words.add(word);
                 self.element();
             }
+            // Commands take no such times.
+            Event::HashField { expires_ms: Some(when), .. } if when > COMMAND_FIELD_EXPIRY_MAX => {
+                return Err(Unspeakable);
+            }
             Event::HashField { field, value, expires_ms } => {
                 self.words.add(field);
                 self.words.add(value);
                 self.expiring.extend(expires_ms.map(|when| (field.to_vec(), when)));
                 self.element();
+            }
+            // It becomes 0 while the set is small.
+            Event::ZsetMember { score, .. } if score == 0.0 && score.is_sign_negative() => {
+                return Err(Unspeakable);
             }
             Event::ZsetMember { member, score } => {
                 self.words.with(|bytes| push_f64(bytes, score));
@@ -159,7 +167,11 @@ impl<P: FnMut(&[&[u8]])> Writer<'_, P> {
 
     fn stream(&mut self, event: Event<'_>) -> Result<(), Unspeakable> {
         match event {
-            Event::StreamEntry { fields: 0, .. } => return Err(Unspeakable),
+            // XADD takes neither entries without fields nor the lowest id.
+            Event::StreamEntry { fields: 0, .. }
+            | Event::StreamEntry { id: StreamId::ZERO, .. } => {
+                return Err(Unspeakable);
+            }
             Event::StreamEntry { id, fields } => {
                 self.name = "XADD";
                 self.words.id(id);
@@ -327,6 +339,29 @@ mod tests {
                 group.deliver(id, Pending { delivered_ms, deliveries: 1, consumer });
             };
             check(&deliver, expected);
+        }
+    }
+
+    #[test]
+    fn what_commands_do_not_take_has_no_commands() {
+        for (id, expected) in [(StreamId::ZERO, Err(Unspeakable)), (StreamId::new(0, 1), Ok(()))] {
+            let mut writer = Writer::new(b"k", |_: &[&[u8]]| {});
+            assert_eq!(writer.take(Event::StreamEntry { id, fields: 1 }), expected);
+        }
+        let limits = Limits::default();
+        let hash = |when| {
+            let mut hash = crate::types::Hash::new();
+            hash.set(b"f", b"v", &limits);
+            hash.set_expiry(b"f", Some(when), &limits);
+            Object::Hash(hash)
+        };
+        assert_eq!(write_commands(&hash((1 << 46) - 1), b"k", |_| {}), Ok(()));
+        assert_eq!(write_commands(&hash(1 << 46), b"k", |_| {}), Err(Unspeakable));
+        let large = Limits { zset_entries_max: 0, ..limits };
+        for (score, expected) in [(0.0, Ok(())), (-0.0, Err(Unspeakable))] {
+            let mut zset = crate::types::Zset::new();
+            zset.insert(b"m", score, &large);
+            assert_eq!(write_commands(&Object::Zset(zset), b"k", |_| {}), expected);
         }
     }
 }

@@ -16,7 +16,7 @@ use highwater_persistence::snapshot::{
 };
 
 use super::{Hash, Limits, List, Object, Set, Zset};
-pub use commands::{Unspeakable, write_commands};
+pub use commands::{COMMAND_FIELD_EXPIRY_MAX, Unspeakable, write_commands};
 use stream::StreamBuilder;
 
 /// A value that has been put together from events.

@@ -129,6 +129,11 @@ impl<T: Collection> Opened<'_, T> {
         T::of_mut(object).expect("its type was looked at")
     }
 
+    /// The same, for changes of which neither WATCH nor those who wait for the key hear.
+    pub(super) fn unnoticed(self) -> Self {
+        Opened { entry: self.entry.unnoticed(), collection: PhantomData }
+    }
+
     /// Ends the change. Where `is_empty` says that nothing is left the key goes; says whether it went.
     pub(super) fn close(self, is_empty: impl FnOnce(&T) -> bool) -> bool {
         let goes = is_empty(self.get());

@@ -263,7 +263,7 @@ fn xsetid(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let obeys = must_obey(ctx);
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
     let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
-    let mut stream = stream.ok_or(errors::NO_SUCH_KEY)?;
+    let mut stream = stream.ok_or(errors::NO_SUCH_KEY)?.unnoticed();
     let entries = &stream.get().entries;
     if id < entries.max_deleted_id && !obeys {
         return Err(

@@ -144,7 +144,7 @@ fn stream<'c>(
     args: Args<'_>,
 ) -> Result<Opened<'c, Stream>, CommandError> {
     let (db, key) = (ctx.db(), ctx.key(&args[2]));
-    write::<Stream>(&mut ctx.state.keyspace, db, &key)?.ok_or(NO_KEY)
+    write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed).ok_or(NO_KEY)
 }
 
 /// As [`stream`], where the group must be there, too.
@@ -178,8 +178,10 @@ fn create(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if found.as_ref().is_some_and(|stream| stream.get().group(&args[3]).is_some()) {
         return Err(TAKEN);
     }
+    let is_new = found.is_none();
     drop(found);
-    let mut stream = write_or_new::<Stream>(&mut ctx.state.keyspace, db, &key)?;
+    let stream = write_or_new::<Stream>(&mut ctx.state.keyspace, db, &key)?;
+    let mut stream = if is_new { stream } else { stream.unnoticed() };
     stream.get_mut().create_group(&args[3], ReadingGroup::new(id, options.entries_read));
     drop(stream);
     ctx.reply.ok();
@@ -215,6 +217,9 @@ fn destroy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     stream.get_mut().remove_group(&args[3]);
     drop(stream);
+    // Those who read for the group wait in vain from now on.
+    let db = ctx.db();
+    ctx.state.keyspace.signal(db, &args[2]);
     ctx.reply.int(1);
     ctx.notify(KeyspaceEvents::STREAM, "xgroup-destroy", &args[2]);
     Ok(())

@@ -29,7 +29,9 @@ const XACK: Command = Command {
 fn xack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
     let has_group = |stream: &Opened<'_, Stream>| stream.get().group(&args[2]).is_some();
-    let Some(mut stream) = write::<Stream>(&mut ctx.state.keyspace, db, &key)?.filter(has_group)
+    let Some(mut stream) = write::<Stream>(&mut ctx.state.keyspace, db, &key)?
+        .filter(has_group)
+        .map(Opened::unnoticed)
     else {
         ctx.reply.int(0);
         return Ok(());

@@ -237,7 +237,8 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut served = 0;
     for (at, wanted) in (options.keys_at..).zip(wanted) {
         let key = ctx.key(&args[at]);
-        let Some(mut stream) = write::<Stream>(&mut ctx.state.keyspace, db, &key)? else {
+        let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
+        let Some(mut stream) = stream.map(Opened::unnoticed) else {
             continue;
         };
         let mut deliveries = Deliveries::default();

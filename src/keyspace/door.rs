@@ -399,6 +399,11 @@ impl Keyspace {
         }
     }
 
+    /// Lets those who wait for `key` look again.
+    pub fn signal(&mut self, db: u32, key: &[u8]) {
+        self.waits.signal(db, key);
+    }
+
     pub(super) fn db_or_new(&mut self, db: u32) -> &mut Db {
         let Keyspace { dbs, last_uid, hidden, .. } = self;
         dbs[db as usize].get_or_insert_with(|| {

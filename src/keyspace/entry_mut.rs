@@ -21,6 +21,8 @@ pub struct EntryMut<'k> {
     opened_bytes: Option<u64>,
     /// The time before which no field of it expired then.
     opened_due: Option<u64>,
+    /// Watchers and those who wait for the key hear of changes.
+    is_noticed: bool,
 }
 
 impl<'k> EntryMut<'k> {
@@ -31,7 +33,15 @@ impl<'k> EntryMut<'k> {
         hash: u64,
         place: Place,
     ) -> EntryMut<'k> {
-        EntryMut { keyspace, db, slot, hash, place, opened_bytes: None, opened_due: None }
+        let (opened_bytes, opened_due) = (None, None);
+        EntryMut { keyspace, db, slot, hash, place, opened_bytes, opened_due, is_noticed: true }
+    }
+
+    /// The same, for changes of which neither watchers nor those who wait for the key hear: WATCH is about what a key holds,
+    /// and not about who has read it.
+    pub fn unnoticed(mut self) -> EntryMut<'k> {
+        self.is_noticed = false;
+        self
     }
 
     /// The entry, to be read.
@@ -106,11 +116,11 @@ impl<'k> EntryMut<'k> {
         self.keyspace.stamp(self.db, &key);
         self.keyspace.dirty += 1;
         let Keyspace { dbs, watches, waits, holds, .. } = &mut *self.keyspace;
-        if !waits.is_empty() {
+        if self.is_noticed && !waits.is_empty() {
             let db = dbs[self.db as usize].as_deref().expect("it holds the place");
             waits.signal(self.db, db.slot(self.slot).table.at(self.place).key());
         }
-        if !watches.is_empty() {
+        if self.is_noticed && !watches.is_empty() {
             let db = dbs[self.db as usize].as_deref().expect("it holds the place");
             watches.touch(self.db, db.slot(self.slot).table.at(self.place).key());
         }

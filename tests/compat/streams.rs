@@ -566,3 +566,36 @@ fn the_last_id_stays_above_deleted_ones() {
         b"-ERR The ID specified in XSETID is smaller than current max_deleted_entry_id\r\n";
     assert_eq!(reply, [expected]);
 }
+
+/// What changes groups, but not the stream.
+const UNNOTICED: &[&str] = &[
+    "XREADGROUP GROUP g c COUNT 1 STREAMS s >",
+    "XREADGROUP GROUP g c STREAMS s 0",
+    "XREADGROUP GROUP g c COUNT 1 NOACK STREAMS s >",
+    "XACK s g 1-1",
+    "XCLAIM s g d 0 1-1",
+    "XAUTOCLAIM s g c 0 0",
+    "XGROUP CREATE s h 0",
+    "XGROUP SETID s h 1-1",
+    "XGROUP CREATECONSUMER s h c",
+    "XGROUP DELCONSUMER s h c",
+    "XGROUP DESTROY s h",
+    "XSETID s 9-9",
+];
+
+#[test]
+fn groups_change_without_being_noticed() {
+    let mut pair = Pair::start();
+    pair.check(
+        "XADD s 1-1 a 1\nXADD s 2-1 a 1\nXADD s 3-1 a 1\nXGROUP CREATE s g 0
+         XREADGROUP GROUP g c COUNT 1 STREAMS s >",
+    );
+    for request in UNNOTICED {
+        pair.check(&format!("WATCH s\n{request}\nMULTI\nPING\nEXEC"));
+    }
+    for request in
+        ["XADD s 10-1 a 1", "XDEL s 2-1", "XTRIM s MAXLEN 1", "XGROUP CREATE t g 0 MKSTREAM"]
+    {
+        pair.check(&format!("WATCH s t\n{request}\nMULTI\nPING\nEXEC"));
+    }
+}

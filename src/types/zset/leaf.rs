@@ -198,7 +198,10 @@ impl Leaf {
     /// Forgets all members, and keeps the room.
     pub(super) fn clear(&mut self) {
         let Leaf { scores, ends, marks, bytes, apart } = self;
-        (scores.clear(), ends.clear(), marks.clear(), bytes.clear());
+        scores.clear();
+        ends.clear();
+        marks.clear();
+        bytes.clear();
         *apart = None;
     }
 

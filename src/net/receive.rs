@@ -323,7 +323,7 @@ impl Work<'_> {
             stream.recording = true;
             state.stream = stream;
             for client in state.clients.iter_mut() {
-                client.write_offset = 0;
+                client.wait_offset = 0;
             }
             if !is_same && !state.is_replica() {
                 let id = state.fresh_id();

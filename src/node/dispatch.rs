@@ -228,14 +228,14 @@ impl Node {
             Then::ClusterChanged => cluster_changed = true,
             Then::ApplyBatch => self.apply_batch(client, args, out),
         }
+        super::monitor::feed(&mut self.state, client, entry, args);
         super::propagate::unit(&mut self.state, ran.own_effect.then_some((client.db, args)));
         if cluster_changed {
             self.settle_cluster();
         }
         let end = self.state.stream.end;
-        if end > before {
-            client.write_offset = end;
-        }
+        // Also what others have written: the client may have read it.
+        client.wait_offset = end;
         let observed = self.state.keyspace.observed.min(end);
         self.state.settle_messages(if end > before { end } else { observed });
         let now_us = clock.mono_us();

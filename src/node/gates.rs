@@ -61,9 +61,6 @@ pub(super) fn pass(state: &mut State, client: &mut Client, args: Args<'_>) -> Ga
         queue(client, entry, args);
         return Gate::Queued;
     }
-    if state.monitors > 0 {
-        super::monitor::feed(state, client, entry, args);
-    }
     Gate::Open(entry)
 }
 

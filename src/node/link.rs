@@ -218,10 +218,12 @@ fn run(
         state.hear_of_job(&note);
     }
     if matches!(entry.command.name, "multi" | "exec" | "ping" | "replconf") {
+        super::monitor::feed(state, client, entry, args);
         return Ok(());
     }
     out.clear();
     let called = call(state, client, entry, args, out, time);
+    super::monitor::feed(state, client, entry, args);
     state.keyspace.effects.clear();
     if called.failed {
         let text = String::from_utf8_lossy(out).trim_end().trim_start_matches('-').to_owned();

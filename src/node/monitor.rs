@@ -8,9 +8,16 @@ use crate::resp::Args;
 use crate::state::client::Client;
 use crate::state::{Output, State};
 
-/// Shows a command to all monitors.
-#[cold]
+/// Shows a command that has run to all monitors, if there are any. EXEC comes behind what it ran.
+#[inline]
 pub(super) fn feed(state: &mut State, client: &Client, entry: &Entry, args: Args<'_>) {
+    if state.monitors > 0 {
+        show(state, client, entry, args);
+    }
+}
+
+#[cold]
+fn show(state: &mut State, client: &Client, entry: &Entry, args: Args<'_>) {
     if entry.flags.has(Flag::SkipMonitor) || entry.flags.has(Flag::Admin) {
         return;
     }

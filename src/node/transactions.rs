@@ -5,8 +5,8 @@ use crate::commands::Then;
 use crate::resp::Reply;
 use crate::state::client::Client;
 
-use super::Node;
 use super::dispatch::{account, call, resolve};
+use super::{Node, monitor};
 
 impl Node {
     /// Runs the client's queue. All effects join the unit that is open; nobody sees half of it. Whether the cluster was
@@ -30,11 +30,9 @@ impl Node {
             let args = queued.args();
             let entry = resolve(&self.state.command_names, args)
                 .expect("a queued command was resolved when it was queued");
-            if self.state.monitors > 0 {
-                super::monitor::feed(&mut self.state, client, entry, args);
-            }
             let db = client.db;
             let called = call(&mut self.state, client, entry, args, out, time);
+            monitor::feed(&mut self.state, client, entry, args);
             match called.then {
                 Then::SettingsChanged => self.apply_settings(),
                 Then::ClusterChanged => cluster_changed = true,

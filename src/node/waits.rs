@@ -67,9 +67,7 @@ impl Node {
         if client.blocked == Some(Blocked::OnKeys) {
             return state.clients.put(client);
         }
-        if end > before {
-            client.write_offset = end;
-        }
+        client.wait_offset = end;
         let elapsed_us = clock.mono_us().saturating_sub(started_us);
         account(state, &mut client, entry, args, &ran, elapsed_us, true);
         let is_told = client.wants_reply();

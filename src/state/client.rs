@@ -193,8 +193,8 @@ pub struct Client {
     pub blocked: Option<Blocked>,
     /// Bytes that its command takes while it waits for keys.
     pub waiting_bytes: usize,
-    /// Log offset behind its last write.
-    pub write_offset: u64,
+    /// End of the log when its last command had run: what WAIT waits for, also where the client has only read.
+    pub wait_offset: u64,
     /// What it says of itself as a replica.
     pub announced: Option<Box<Announced>>,
     /// It follows the stream: what it asks for is not answered.
@@ -249,7 +249,7 @@ impl Client {
             reply_mode: ReplyMode::On,
             blocked: None,
             waiting_bytes: 0,
-            write_offset: 0,
+            wait_offset: 0,
             announced: None,
             is_replica: false,
             answers_nothing: false,

@@ -139,7 +139,7 @@ impl State {
             return;
         }
         client.blocked = None;
-        client.write_offset = client.write_offset.max(one.removed_at);
+        client.wait_offset = client.wait_offset.max(one.removed_at);
         if client.wants_reply() {
             let answer = Output::Answer { client: one.client, bytes, hold: one.removed_at };
             self.outputs.push(answer);

@@ -9,6 +9,7 @@ mod journal;
 mod judge;
 #[path = "../compat/peer.rs"]
 mod peer;
+#[allow(dead_code, reason = "some of it is for the other tests")]
 mod server;
 
 mod crash;

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::peer::{Client, words};
 
 /// Looks at a condition, [`LOOK`] apart, before a test gives up on it: some twenty seconds.
@@ -143,10 +145,18 @@ impl Server {
 
     /// SIGTERM; waits for the end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a process has an id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
         self.wait()
+    }
+
+    /// SIGSTOP, or SIGCONT.
+    pub(crate) fn pause(&self, pauses: bool) {
+        self.signal(if pauses { Signal::STOP } else { Signal::CONT });
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has an id"), signal).expect("it runs");
     }
 
     /// Waits for the end.

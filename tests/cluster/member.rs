@@ -100,11 +100,6 @@ impl Member {
         std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
     }
 
-    /// SIGSTOP, or SIGCONT.
-    pub(crate) fn pause(&self, pauses: bool) {
-        pause(self, pauses);
-    }
-
     pub(crate) fn id(&self) -> String {
         let reply = self.ask("CLUSTER MYID");
         reply.lines().nth(1).unwrap_or_else(|| panic!("{reply}")).to_owned()
@@ -137,13 +132,6 @@ impl Deref for Member {
     fn deref(&self) -> &Server {
         self.server.as_ref().expect("it runs")
     }
-}
-
-/// SIGSTOP, or SIGCONT.
-pub(crate) fn pause(server: &Server, pauses: bool) {
-    use rustix::process::{Pid, Signal, kill_process};
-    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("it has an id");
-    kill_process(pid, if pauses { Signal::STOP } else { Signal::CONT }).expect("it runs");
 }
 
 /// A port that is free together with that of the bus.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use highwater::clock::mono_us;
 use tempfile::TempDir;
 
-use crate::member::{Kind, pause};
+use crate::member::Kind;
 use crate::peer::{Client, Request, bulk, words};
 use crate::server::{Server, wait_for};
 
@@ -257,7 +257,7 @@ fn a_target_that_is_paused_holds_up_nobody_but_writers_of_the_key() {
     for wakes in [true, false] {
         let (source, target) = (Alone::start(Ours, &[]), Alone::start(Stock, &[]));
         source.ask("SET k v");
-        pause(&target, true);
+        target.pause(true);
         let (done, is_in_flight) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let mover = scope.spawn(|| {
@@ -277,7 +277,7 @@ fn a_target_that_is_paused_holds_up_nobody_but_writers_of_the_key() {
                 done.store(true, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(50));
                 if wakes {
-                    pause(&target, false);
+                    target.pause(false);
                 }
             });
             let longest_ms = longest_ms(&source, &done);
@@ -290,7 +290,7 @@ fn a_target_that_is_paused_holds_up_nobody_but_writers_of_the_key() {
             } else {
                 let error = "-IOERR error or timeout reading to target instance\r\n";
                 assert_eq!((reply.as_str(), appended.as_str()), (error, ":2\r\n"));
-                pause(&target, false);
+                target.pause(false);
             }
         });
         let there = target.ask("GET k");
@@ -455,13 +455,13 @@ fn the_password_of_a_target_is_not_shown() {
 fn a_client_that_leaves_does_not_keep_its_keys_held() {
     let (source, target) = (Alone::start(Ours, &[]), Alone::start(Stock, &[]));
     source.ask("SET k v");
-    pause(&target, true);
+    target.pause(true);
     let mut client = Client::connect(source.port).unwrap();
     client.send(&words_of(&format!("MIGRATE 127.0.0.1 {} k 0 60000", target.port))).unwrap();
     wait_for("a client that waits", || (source.info("blocked_clients") == "1").then_some(()));
     drop(client);
     wait_for("a client that has left", || (source.info("blocked_clients") == "0").then_some(()));
-    pause(&target, false);
+    target.pause(false);
     wait_for("the key to arrive", || (source.ask("EXISTS k") == ":0\r\n").then_some(()));
     assert_eq!(source.ask("SET k w"), "+OK\r\n");
     assert_eq!(target.ask("GET k"), "$1\r\nv\r\n");

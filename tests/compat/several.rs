@@ -171,3 +171,56 @@ fn execute(ours: &mut Ours, id: ClientId, request: &Request, out: &mut Vec<u8>) 
     let requests = parse(&bytes);
     ours.node.execute(id, (&requests, &bytes[..]), 0, out, &mut SystemClock);
 }
+
+/// Requests of two databases, in and outside of transactions, and some that no monitor sees.
+const SEEN: &str = "SET a 1
+    MULTI
+    SET a 1
+    GET a
+    LPUSH a x
+    EXEC
+    SELECT 1
+    GET b
+    CONFIG GET maxmemory
+    AUTH secret
+    MULTI
+    DISCARD
+    UNKNOWN a
+    GET
+    RESET
+    GET a";
+
+/// What a monitor was shown: database and words of each command, without its time and the client's address.
+fn seen(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let (time, rest) = text.split_once(" [").unwrap_or_else(|| panic!("{text}"));
+    assert!(time.starts_with('+') && time.contains('.'), "{text}");
+    let (from, words) = rest.split_once("] ").expect("who");
+    format!("{} {words}", from.split(' ').next().expect("a database"))
+}
+
+#[test]
+fn monitors_see_commands_when_they_have_run() {
+    let mut several = Several::start(3);
+    assert_eq!(several.answers(1, &words("MONITOR")), [(1, b"+OK\r\n".to_vec())]);
+    several.clients[1].run(&[words("MONITOR")]);
+    for line in SEEN.lines().map(str::trim) {
+        let answers = several.answers(0, &words(line));
+        let stock = several.clients[0].run(&[words(line)]);
+        let (own, shown): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(who, _)| *who == 0);
+        assert_eq!(own[0].1, stock[0], "{line}");
+        // Nothing else is on its way: the next thing that a monitor sees is this.
+        several.answers(2, &words("ECHO end"));
+        several.clients[2].run(&[words("ECHO end")]);
+        let mut expected = Vec::new();
+        loop {
+            let frame = seen(&several.clients[1].reply().expect("it is shown"));
+            if frame.contains("\"ECHO\"") {
+                break;
+            }
+            expected.push(frame);
+        }
+        let shown: Vec<String> = shown.iter().map(|(_, bytes)| seen(bytes)).collect();
+        assert_eq!(shown, expected, "{line}");
+    }
+}

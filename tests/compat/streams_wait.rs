@@ -102,6 +102,7 @@ fn groups_wait_for_entries_and_hear_of_losses() {
         &["XGROUP CREATECONSUMER s g carol", "XADD s 2-3 f v"],
         None,
     );
+    waiting.check(waits, &["XGROUP SETID s g 0", "XADD s 2-4 f v"], None);
     let gone = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option\r\n";
     waiting.check(waits, &["XGROUP DESTROY s g"], Some(gone));
     waiting.pair.check("XGROUP CREATE s g $");

@@ -206,7 +206,7 @@ impl World {
             let mut stream = Stream::new(id);
             (stream.end, stream.db, stream.recording) = (offset, Some(db), true);
             node.state.stream = stream;
-            node.state.clients.iter_mut().for_each(|client| client.write_offset = 0);
+            node.state.clients.iter_mut().for_each(|client| client.wait_offset = 0);
             node.state.detach_replicas();
             drop(node.replace_data(keyspace, beside));
             node.with_link(generation, time, |link, facts, _| loaded(link, facts.now_ms));

@@ -83,10 +83,11 @@ impl Node {
             }
             observed = observed.max(self.state.keyspace.observed);
             executed += 1;
-            if out.len() >= REPLIES_MAX {
+            if out.len() >= REPLIES_MAX || self.state.ends_batch {
                 break;
             }
         }
+        self.state.ends_batch = false;
         let status = match &client {
             client if client.close_after_reply || client.killed => Status::Close,
             client if client.blocked.is_some() => Status::Blocked,

@@ -79,6 +79,8 @@ pub struct State {
     pub debug: DebugSwitches,
     /// What the driver is to do, in order.
     pub outputs: Vec<Output>,
+    /// What has been asked for has to begin before the client's next request runs: a snapshot shows nothing behind it.
+    pub ends_batch: bool,
     /// The moment of the last batch or tick.
     pub time: Time,
     /// Writes, or everything, wait until then (CLIENT PAUSE).
@@ -143,6 +145,7 @@ impl State {
             system: system::SystemFacts::default(),
             debug: DebugSwitches::default(),
             outputs: Vec::new(),
+            ends_batch: false,
             time,
             pause: None,
             shutdown_waits: false,

@@ -151,6 +151,7 @@ impl super::State {
         self.persistence.snapshot =
             Some(Job { started_s, keys_total: 0, keys_done: 0, dirty_at_cut });
         self.outputs.push(super::Output::StartSnapshot);
+        self.ends_batch = true;
     }
 
     /// Asks the driver for a rewrite of the log.

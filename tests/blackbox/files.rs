@@ -84,3 +84,15 @@ fn history_of_the_log_is_kept_while_the_setting_says_so() {
     rewrite(&server);
     assert_eq!(log_files(folder.path()).len(), 2);
 }
+
+#[test]
+fn a_snapshot_shows_nothing_of_what_is_asked_for_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--appendonly", "no", "--save", ""]);
+    let requests = ["MSET a 1 b 2", "BGSAVE", "SET c 3", "FLUSHALL"].map(words);
+    assert_eq!(server.client().run(&requests).last().unwrap(), b"+OK\r\n");
+    wait_for("the snapshot", || (server.info("rdb_saves") == "1").then_some(()));
+    drop(server);
+    let server = Server::start(folder.path(), &["--appendonly", "no", "--save", ""]);
+    assert_eq!(server.ask("MGET a b c"), "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n");
+}

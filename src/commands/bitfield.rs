@@ -240,7 +240,9 @@ fn write(ctx: &mut Context<'_>, args: Args<'_>, operations: &[Operation]) -> Com
     let took = |(operation, reply): (&Operation, &Option<i128>)| {
         operation.action != Action::Get && reply.is_some()
     };
-    if changed && operations.iter().zip(&replies).any(took) {
+    let taken = operations.iter().zip(&replies).filter(|pair| took(*pair)).count();
+    if changed && taken > 0 {
+        ctx.count_changes(taken);
         ctx.notify(KeyspaceEvents::STRING, "setbit", key.bytes);
     }
     ctx.reply.array(replies.len());

@@ -52,6 +52,12 @@ impl Context<'_> {
         self.client.db
     }
 
+    /// Notes that what counted as one change of a key was one of `count` elements.
+    #[inline]
+    pub fn count_changes(&mut self, count: usize) {
+        self.state.keyspace.dirty += (count as u64).saturating_sub(1);
+    }
+
     /// The data.
     #[inline]
     pub fn keyspace(&mut self) -> &mut Keyspace {

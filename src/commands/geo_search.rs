@@ -311,7 +311,9 @@ fn search(ctx: &mut Context<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
         let score = if request.stores_distance { one.distance } else { one.score };
         result.insert(member_bytes(one.member, &mut itoa::Buffer::new()), score, &limits);
     }
+    let len = result.len();
     store(ctx, target, result, event);
+    ctx.count_changes(len);
     Ok(())
 }
 

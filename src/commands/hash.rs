@@ -135,6 +135,7 @@ fn set_fields(ctx: &mut Context<'_>, args: Args<'_>) -> Result<usize, CommandErr
         new += usize::from(hash.set(name, value, &limits));
     }
     drop(opened);
+    ctx.count_changes((args.len() - 2) / 2);
     ctx.notify(KeyspaceEvents::HASH, "hset", key.bytes);
     Ok(new)
 }
@@ -380,6 +381,7 @@ pub(super) fn remove_fields<'n>(
     }
     let is_gone = opened.close(Hash::is_empty);
     if removed > 0 {
+        ctx.count_changes(removed);
         ctx.notify(KeyspaceEvents::HASH, "hdel", key.bytes);
     }
     if is_gone {

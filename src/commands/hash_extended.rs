@@ -51,6 +51,7 @@ fn reply_and_change(
         }
     }
     let is_gone = opened.is_some_and(|opened| opened.close(Hash::is_empty));
+    ctx.count_changes(changed.len());
     fate.tell(ctx, key, &changed, is_gone);
     Ok(())
 }
@@ -226,6 +227,7 @@ fn set_pairs(
         }
     }
     drop(opened);
+    ctx.count_changes(pairs.len() / 2);
     let mut buffers = [itoa::Buffer::new(), itoa::Buffer::new()];
     let [time, count] = &mut buffers;
     let mut words: Names<'_> = [&b"HSETEX"[..], key.bytes].into_iter().collect();

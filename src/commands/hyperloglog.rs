@@ -81,22 +81,24 @@ fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Some(changes) => changes,
         None => {
             let (mut bytes, bytes_max) = (hyperloglog::new(), sparse_bytes_max(ctx));
+            let mut changes = 1;
             for mark in args.iter_from(2).map(Mark::of) {
-                mark.apply(&mut bytes, bytes_max).map_err(refused)?;
+                changes += usize::from(mark.apply(&mut bytes, bytes_max).map_err(refused)?);
             }
             hyperloglog::forget_count(&mut bytes);
             insert_raw(ctx, &key, bytes);
-            true
+            changes
         }
     };
-    if changes {
+    if changes > 0 {
+        ctx.count_changes(changes);
         ctx.notify(KeyspaceEvents::STRING, "pfadd", &args[1]);
     }
-    ctx.reply.int(i64::from(changes));
+    ctx.reply.int(i64::from(changes > 0));
     Ok(())
 }
 
-/// Adds the arguments from index 2 on to the HyperLogLog at `key`, and says whether it changed; `None` if there is none.
+/// Adds the arguments from index 2 on to the HyperLogLog at `key`, and says how many changed it; `None` if there is none.
 ///
 /// # Errors
 /// The value is something else, or corrupt. Nothing was added then; stock servers keep what they had added by then to themselves.
@@ -104,7 +106,7 @@ fn add_to_existing(
     ctx: &mut Context<'_>,
     key: &KeyRef<'_>,
     args: Args<'_>,
-) -> Result<Option<bool>, CommandError> {
+) -> Result<Option<usize>, CommandError> {
     let (db, bytes_max) = (ctx.db(), sparse_bytes_max(ctx));
     let Some(mut entry) = ctx.state.keyspace.lookup_mut(db, key, Access::WRITE) else {
         return Ok(None);
@@ -113,19 +115,20 @@ fn add_to_existing(
     let mut marks = args.iter_from(2).map(Mark::of);
     // The entry is opened by the first element that changes something.
     let first = loop {
-        let Some(mark) = marks.next() else { return Ok(Some(false)) };
+        let Some(mark) = marks.next() else { return Ok(Some(0)) };
         if mark.changes(bytes).map_err(refused)? {
             break mark;
         }
     };
+    let mut changes = 0;
     change(&mut entry, |bytes| {
         for mark in std::iter::once(first).chain(marks) {
-            mark.apply(bytes, bytes_max)?;
+            changes += usize::from(mark.apply(bytes, bytes_max)?);
         }
         hyperloglog::forget_count(bytes);
         Ok(())
     })?;
-    Ok(Some(true))
+    Ok(Some(changes))
 }
 
 const PFCOUNT: Command = Command {

@@ -73,6 +73,7 @@ fn push(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
     items.push_all(end, || args.iter_from(2), &limits);
     ctx.reply.len(items.len());
     drop(list);
+    ctx.count_changes(args.len() - 2);
     notify_push(ctx, end, &args[1]);
     Ok(())
 }
@@ -299,6 +300,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let removed = list.get_mut().remove_matches(&args[3], from, max, &limits);
     let gone = list.close(List::is_empty);
+    ctx.count_changes(removed);
     ctx.reply.len(removed);
     notify_loss(ctx, "lrem", &args[1], gone);
     Ok(())
@@ -333,6 +335,7 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         items.remove_at(End::Head, first, &limits);
     }
     let gone = list.close(List::is_empty);
+    ctx.count_changes(len - count);
     ctx.reply.ok();
     notify_loss(ctx, "ltrim", &args[1], gone);
     Ok(())

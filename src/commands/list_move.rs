@@ -114,6 +114,7 @@ fn move_item(
     if !is_same {
         write::<List>(&mut ctx.state.keyspace, db, &target)?;
     }
+    let before = ctx.state.keyspace.dirty;
     let list = write::<List>(&mut ctx.state.keyspace, db, &source)?;
     let mut list = list.expect("it was there a moment ago");
     let items = list.get_mut();
@@ -124,6 +125,7 @@ fn move_item(
         let mut list = write_or_new::<List>(&mut ctx.state.keyspace, db, &target)?;
         list.get_mut().push_item(to, taken.item(), &limits);
     }
+    ctx.state.keyspace.dirty = before + 1;
     reply_item(&mut ctx.reply, taken.item());
     notify_push(ctx, to, &args[2]);
     notify_loss(ctx, pop_event(from), &args[1], gone);

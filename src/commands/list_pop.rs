@@ -60,6 +60,7 @@ fn take(
     }
     list.get_mut().remove_at(end, count, &limits);
     let gone = list.close(List::is_empty);
+    ctx.count_changes(count);
     notify_loss(ctx, pop_event(end), key, gone);
     Ok(Some(count))
 }

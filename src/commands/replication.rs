@@ -132,7 +132,7 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let replicas = number::parse_i64(&args[1]).ok_or(errors::NOT_INTEGER)?;
     let until_ms = until_ms?;
     let replicas = usize::try_from(replicas).unwrap_or(0);
-    wait_for(ctx, Timeout::Acked { offset: ctx.client.wait_offset, replicas }, until_ms)
+    wait_for(ctx, Timeout::Acked { offset: seen(ctx), replicas }, until_ms)
 }
 
 const WAITAOF: Command = Command {
@@ -161,7 +161,14 @@ fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         );
     }
     let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
-    wait_for(ctx, Timeout::Synced { offset: ctx.client.wait_offset, local, replicas }, until_ms)
+    wait_for(ctx, Timeout::Synced { offset: seen(ctx), local, replicas }, until_ms)
+}
+
+/// The log offset behind all that the client has written or seen, also in the transaction that runs.
+fn seen(ctx: &Context<'_>) -> u64 {
+    let state = &*ctx.state;
+    let now = if ctx.client.in_exec { state.keyspace.observed.min(state.stream.end) } else { 0 };
+    ctx.client.wait_offset.max(now)
 }
 
 /// Answers at once where nothing has to be waited for, or nothing may.

@@ -11,11 +11,6 @@ use crate::types::{Set, member_bytes};
 /// What the declarations of the family share.
 pub(super) const OF_SETS: Command = Command { group: Group::Set, ..Command::DEFAULT };
 
-/// Notes that `count` members changed where opening the set has counted one change.
-pub(super) fn count_changes(ctx: &mut Context<'_>, count: usize) {
-    ctx.state.keyspace.dirty += u64::try_from(count.saturating_sub(1)).unwrap_or(0);
-}
-
 /// Tells those who listen what happened to a set, and that its key is gone if it is.
 pub(super) fn tell(ctx: &mut Context<'_>, event: &str, key: &[u8], gone: bool) {
     ctx.notify(KeyspaceEvents::SET, event, key);
@@ -57,7 +52,7 @@ fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     drop(opened);
     if added > 0 {
-        count_changes(ctx, added);
+        ctx.count_changes(added);
         tell(ctx, "sadd", &args[1], false);
     }
     ctx.reply.len(added);
@@ -91,7 +86,7 @@ fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let set = opened.get_mut();
     let removed = args.iter_from(2 + unknown).filter(|member| set.remove(member)).count();
     let gone = opened.close(Set::is_empty);
-    count_changes(ctx, removed);
+    ctx.count_changes(removed);
     tell(ctx, "srem", &args[1], gone);
     ctx.reply.len(removed);
     Ok(())

@@ -4,7 +4,7 @@ use super::arguments::integer_in;
 use super::collections::{read, write};
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
-use super::set::{OF_SETS, count_changes, tell};
+use super::set::{OF_SETS, tell};
 use crate::keyspace::KeyRef;
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
@@ -106,7 +106,7 @@ fn spop_count(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             (start..end).for_each(|index| effect.arg(popped.get(index)));
         });
     }
-    count_changes(ctx, count);
+    ctx.count_changes(count);
     tell(ctx, "spop", &args[1], false);
     Ok(())
 }
@@ -122,7 +122,7 @@ fn spop_all(ctx: &mut Context<'_>, key: &KeyRef<'_>) -> CommandResult {
     opened.close(|_| true);
     let removal: &[u8] = if ctx.state.config.lazyfree_lazy_server_del { b"UNLINK" } else { b"DEL" };
     ctx.effect(&[removal, key.bytes]);
-    count_changes(ctx, len);
+    ctx.count_changes(len);
     tell(ctx, "spop", key.bytes, true);
     Ok(())
 }

@@ -158,7 +158,7 @@ fn xtrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let removed = entries.trim(&trim);
     let threshold = inexact(&options).map(|trim| exact_threshold(trim.keep, entries));
     drop(stream);
-    ctx.state.keyspace.dirty += removed.saturating_sub(1);
+    ctx.count_changes(usize::try_from(removed).unwrap_or(usize::MAX));
     ctx.reply.int(i64::try_from(removed).unwrap_or(i64::MAX));
     if removed > 0 {
         ctx.notify(KeyspaceEvents::STREAM, "xtrim", &args[1]);
@@ -196,15 +196,15 @@ fn xdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     for text in args.iter_from(2) {
         let id = parse_strict_id(text, 0)?;
         if stream.get().entries.get(id).is_some() {
-            removed += u64::from(stream.get_mut().entries.remove(id));
+            removed += usize::from(stream.get_mut().entries.remove(id));
         }
     }
     drop(stream);
     if removed > 0 {
-        ctx.state.keyspace.dirty += removed - 1;
+        ctx.count_changes(removed);
         ctx.notify(KeyspaceEvents::STREAM, "xdel", &args[1]);
     }
-    ctx.reply.int(removed.cast_signed());
+    ctx.reply.len(removed);
     Ok(())
 }
 

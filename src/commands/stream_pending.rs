@@ -46,12 +46,12 @@ fn xack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         if group.is_some_and(|group| group.pending_entry(id).is_some())
             && let Some((_, group)) = stream.get_mut().group_mut(&args[2])
         {
-            acknowledged += u64::from(group.acknowledge(id));
+            acknowledged += usize::from(group.acknowledge(id));
         }
     }
     drop(stream);
-    ctx.state.keyspace.dirty += acknowledged.saturating_sub(1);
-    ctx.reply.int(acknowledged.cast_signed());
+    ctx.count_changes(acknowledged);
+    ctx.reply.len(acknowledged);
     Ok(())
 }
 

@@ -25,11 +25,6 @@ pub(super) fn tell(ctx: &mut Context<'_>, event: &str, key: &[u8], gone: bool) {
     }
 }
 
-/// Notes that `count` members changed where opening the set has counted one change.
-pub(super) fn count_changes(ctx: &mut Context<'_>, count: usize) {
-    ctx.state.keyspace.dirty += u64::try_from(count.saturating_sub(1)).unwrap_or(0);
-}
-
 /// Writes a member.
 #[inline]
 pub(super) fn write_member(reply: &mut Reply<'_>, member: Member<'_>) {
@@ -181,7 +176,7 @@ pub(super) fn add_all(
     drop(opened);
     let changed = done.added + done.updated;
     if changed > 0 {
-        count_changes(ctx, changed);
+        ctx.count_changes(changed);
         tell(ctx, if options.incr { "zincr" } else { "zadd" }, name, false);
     }
     Ok(done)
@@ -269,7 +264,7 @@ fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let removed =
         args.iter_from(2 + unknown).filter(|member| zset.remove(member).is_some()).count();
     let gone = opened.close(Zset::is_empty);
-    count_changes(ctx, removed);
+    ctx.count_changes(removed);
     tell(ctx, "zrem", &args[1], gone);
     ctx.reply.len(removed);
     Ok(())

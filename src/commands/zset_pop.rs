@@ -7,7 +7,7 @@ use super::blocking::{Empty, Wanted, timeout, wait_for_keys};
 use super::collections::write;
 use super::command::{Arity, Command, CommandResult, Find, Flag, KeyFlag, KeySpec, key, keys};
 use super::context::Context;
-use super::zset::{OF_ZSETS, count_changes, tell, write_member};
+use super::zset::{OF_ZSETS, tell, write_member};
 use crate::resp::number::parse_i64;
 use crate::resp::{Args, CommandError, errors};
 use crate::types::Zset;
@@ -97,7 +97,7 @@ fn take(
     if count > 0 {
         opened.get_mut().remove_range(ranks);
         let gone = opened.close(Zset::is_empty);
-        count_changes(ctx, count);
+        ctx.count_changes(count);
         tell(ctx, end.event(), name, gone);
     }
     Ok(Some(count))

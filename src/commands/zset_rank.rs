@@ -4,7 +4,7 @@ use super::arguments::is;
 use super::collections::{read, write};
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
-use super::zset::{OF_ZSETS, READ_KEY, count_changes, tell};
+use super::zset::{OF_ZSETS, READ_KEY, tell};
 use super::zset_bounds::{By, Part};
 use crate::resp::{Args, errors};
 use crate::types::Zset;
@@ -82,7 +82,7 @@ fn remove(ctx: &mut Context<'_>, args: Args<'_>, by: By, event: &str) -> Command
     if removed > 0 {
         opened.get_mut().remove_range(ranks);
         let gone = opened.close(Zset::is_empty);
-        count_changes(ctx, removed);
+        ctx.count_changes(removed);
         tell(ctx, event, &args[1], gone);
     }
     ctx.reply.len(removed);

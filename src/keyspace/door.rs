@@ -82,12 +82,13 @@ impl Keyspace {
         key: &KeyRef<'_>,
         make: impl FnOnce() -> Value<'static>,
     ) -> EntryMut<'_> {
-        let place = self.find_live(db, key, Access::WRITE).unwrap_or_else(|| {
-            self.insert(db, key, make(), Ttl::Clear);
-            let database = self.db(db).expect("it has just been written to");
-            database.find(key).expect("it has just been inserted")
-        });
-        EntryMut::new(self, db, key.slot, key.hash, place)
+        if let Some(place) = self.find_live(db, key, Access::WRITE) {
+            return EntryMut::new(self, db, key.slot, key.hash, place);
+        }
+        self.insert(db, key, make(), Ttl::Clear);
+        let database = self.db(db).expect("it has just been written to");
+        let place = database.find(key).expect("it has just been inserted");
+        EntryMut::new(self, db, key.slot, key.hash, place).new_key()
     }
 
     /// Whether `entry` counts as missing.

@@ -23,6 +23,8 @@ pub struct EntryMut<'k> {
     opened_due: Option<u64>,
     /// Watchers and those who wait for the key hear of changes.
     is_noticed: bool,
+    /// The key has been made for this: the first change of its value is a part of that.
+    is_new: bool,
 }
 
 impl<'k> EntryMut<'k> {
@@ -34,7 +36,14 @@ impl<'k> EntryMut<'k> {
         place: Place,
     ) -> EntryMut<'k> {
         let (opened_bytes, opened_due) = (None, None);
-        EntryMut { keyspace, db, slot, hash, place, opened_bytes, opened_due, is_noticed: true }
+        let (is_noticed, is_new) = (true, false);
+        EntryMut { keyspace, db, slot, hash, place, opened_bytes, opened_due, is_noticed, is_new }
+    }
+
+    /// The same, of a key that has just been made.
+    pub(super) fn new_key(mut self) -> EntryMut<'k> {
+        self.is_new = true;
+        self
     }
 
     /// The same, for changes of which neither watchers nor those who wait for the key hear: WATCH is about what a key holds,
@@ -89,13 +98,15 @@ impl<'k> EntryMut<'k> {
         self.open().object_mut()
     }
 
-    /// Removes the key.
+    /// Removes the key. With changes before that it counts as one.
     pub fn remove(mut self) {
+        let has_changed = self.opened_bytes.is_some();
         self.settle();
         let key = self.entry().key().to_vec();
         let key = KeyRef { bytes: &key, slot: self.slot, hash: self.hash };
         let entry = self.keyspace.unlink_place(self.db, &key, self.place);
         self.keyspace.note_change(self.db, key.bytes);
+        self.keyspace.dirty -= u64::from(has_changed);
         self.keyspace.discard(entry);
     }
 
@@ -114,7 +125,7 @@ impl<'k> EntryMut<'k> {
         let key = KeyRef { bytes: &[], slot: self.slot, hash: self.hash };
         self.keyspace.tell_walks(self.db, &key, self.place);
         self.keyspace.stamp(self.db, &key);
-        self.keyspace.dirty += 1;
+        self.keyspace.dirty += u64::from(!self.is_new);
         let Keyspace { dbs, watches, waits, holds, .. } = &mut *self.keyspace;
         if self.is_noticed && !waits.is_empty() {
             let db = dbs[self.db as usize].as_deref().expect("it holds the place");

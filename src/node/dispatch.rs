@@ -235,10 +235,10 @@ impl Node {
             self.settle_cluster();
         }
         let end = self.state.stream.end;
-        // Also what others have written: the client may have read it.
-        client.wait_offset = end;
-        let observed = self.state.keyspace.observed.min(end);
-        self.state.settle_messages(if end > before { end } else { observed });
+        // Also what others have written, if the client has seen it.
+        let seen = if end > before { end } else { self.state.keyspace.observed.min(end) };
+        client.wait_offset = client.wait_offset.max(seen);
+        self.state.settle_messages(seen);
         let now_us = clock.mono_us();
         let elapsed_us = now_us.saturating_sub(time.mono_us);
         // A command that waits for keys is counted when it is served, or is not.

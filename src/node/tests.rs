@@ -1,5 +1,6 @@
 //! A node without sockets: requests in, replies as bytes, and the log they leave.
 
+use super::dispatch::Status;
 use super::*;
 use crate::clock::ManualClock;
 use crate::keyspace::HashKey;
@@ -40,7 +41,15 @@ impl Bench {
         RequestParser::default().parse(&bytes, limits, &mut requests).expect("well formed");
         let mut out = Vec::new();
         let batch = (&requests, &bytes[..]);
-        self.node.execute(self.client, batch, 0, &mut out, &mut self.clock);
+        let mut done = 0;
+        // Some requests end a batch: the next begins behind them.
+        loop {
+            let outcome = self.node.execute(self.client, batch, done, &mut out, &mut self.clock);
+            done += outcome.executed;
+            if done == requests.len() || outcome.executed == 0 || outcome.status != Status::Go {
+                break;
+            }
+        }
         String::from_utf8_lossy(&out).into_owned()
     }
 

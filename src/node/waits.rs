@@ -67,7 +67,7 @@ impl Node {
         if client.blocked == Some(Blocked::OnKeys) {
             return state.clients.put(client);
         }
-        client.wait_offset = end;
+        client.wait_offset = client.wait_offset.max(hold);
         let elapsed_us = clock.mono_us().saturating_sub(started_us);
         account(state, &mut client, entry, args, &ran, elapsed_us, true);
         let is_told = client.wants_reply();

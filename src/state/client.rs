@@ -193,7 +193,7 @@ pub struct Client {
     pub blocked: Option<Blocked>,
     /// Bytes that its command takes while it waits for keys.
     pub waiting_bytes: usize,
-    /// End of the log when its last command had run: what WAIT waits for, also where the client has only read.
+    /// Log offset behind all that it has written, or seen of what others have: what WAIT waits for.
     pub wait_offset: u64,
     /// What it says of itself as a replica.
     pub announced: Option<Box<Announced>>,

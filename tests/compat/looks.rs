@@ -1,6 +1,6 @@
 //! What can be asked of values of all types beside the values: OBJECT, MEMORY USAGE, DEBUG, SCAN with TYPE.
 
-use crate::peer::{Request, Stock};
+use crate::peer::{Request, Stock, words};
 use crate::random::Pair;
 
 /// A key of each type, by its name.
@@ -113,4 +113,121 @@ fn debug_takes_what_tests_of_clients_send() {
          DEBUG SET-ACTIVE-EXPIRE 0\nDEBUG SET-ACTIVE-EXPIRE 1\nDEBUG SET-ACTIVE-EXPIRE\nDEBUG SET-DISABLE-DENY-SCRIPTS 1
          DEBUG SET-SKIP-CHECKSUM-VALIDATION 1\nDEBUG ERROR \"ERR own text\"\nDEBUG FOO\nDEBUG DIGEST-VALUE k h nothing\nDEBUG DIGEST",
     );
+}
+
+/// Requests with the changes that each counts as, in the order in which they are sent.
+const CHANGES: &str = "SET s v
+    SET s v XX
+    MSET a 1 b 2 c 3
+    DEL a b none
+    UNLINK c
+    APPEND s w
+    SETRANGE s 100 x
+    SETBIT bits 100 1
+    BITFIELD bits SET u8 0 1 SET u8 8 2 GET u8 0 INCRBY u8 16 5
+    INCR n
+    INCRBYFLOAT n 1.5
+    GETSET s t
+    EXPIRE s 100
+    PERSIST s
+    RPUSH l a b c d e f a a
+    LPUSH l x
+    LPUSHX l y z
+    LINSERT l BEFORE a q
+    LSET l 0 r
+    LREM l 2 a
+    LTRIM l 1 -2
+    LPOP l
+    RPOP l 2
+    LMOVE l m LEFT RIGHT
+    LMOVE l l LEFT RIGHT
+    RPOPLPUSH m l
+    LMPOP 1 l LEFT COUNT 2
+    DEL l
+    HSET h a 1 b 2 c 3 d 4
+    HMSET h a 1 e 2
+    HSETNX h f 1
+    HSETNX h f 1
+    HINCRBY h n 4
+    HINCRBYFLOAT h n 1.5
+    HDEL h a b none
+    HDEL h c d e f n
+    SADD x a b c d e
+    SADD x a f
+    SREM x a none
+    SMOVE x y b
+    SMOVE x y c
+    SPOP y
+    SPOP y 10
+    SADD z 1 2 3
+    SINTERSTORE w z
+    SUNIONSTORE w z x
+    SDIFFSTORE w none
+    ZADD za 1 a 2 b 3 c
+    ZADD za 1 a 5 b 7 d
+    ZADD za XX CH 1 none
+    ZINCRBY za 2 a
+    ZREM za a none
+    ZPOPMIN za
+    ZADD za 1 a 2 b 3 c 4 d
+    ZPOPMAX za 2
+    ZREMRANGEBYRANK za 0 0
+    ZREMRANGEBYSCORE za -inf 3
+    ZADD za 1 a 2 b 3 c
+    ZREMRANGEBYLEX za - +
+    ZADD za 1 a 2 b 3 c
+    ZUNIONSTORE zb 2 za z
+    ZRANGESTORE zc za 0 -1
+    ZMPOP 1 zc MAX COUNT 2
+    GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+    GEOSEARCHSTORE gs g FROMLONLAT 15 37 BYRADIUS 200 km
+    GEORADIUS g 15 37 200 km STORE gs
+    PFADD p a b c d e
+    PFADD p a
+    PFADD p f g
+    PFADD q
+    PFMERGE p q
+    SORT z STORE sorted
+    COPY s s2
+    RENAME s2 s3
+    MOVE s3 1
+    XADD st 1-1 a 1
+    XADD st 2-1 a 1
+    XADD st 3-1 a 1
+    XGROUP CREATE st g 0
+    XGROUP CREATECONSUMER st g c
+    XACK st g 1-1
+    XGROUP SETID st g 0
+    XGROUP DELCONSUMER st g c
+    XDEL st 1-1 9-9
+    XTRIM st MAXLEN 0
+    XSETID st 9-9
+    XGROUP DESTROY st g
+    FLUSHDB";
+
+#[test]
+fn changes_are_counted_as_in_stock() {
+    let mut pair = Pair::start();
+    let count = |replies: Vec<Vec<u8>>| -> i64 {
+        let text = String::from_utf8_lossy(&replies[0]).into_owned();
+        let mut lines = text.lines();
+        let number = lines
+            .find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"))
+            .expect("it is told");
+        number.parse().expect("a number")
+    };
+    let info = [words("INFO persistence")];
+    let mut before = (count(pair.stock.run(&info)), count(pair.ours.run(&info)));
+    let mut wrong = Vec::new();
+    for line in CHANGES.lines().map(str::trim) {
+        pair.stock.run(&[words(line)]);
+        pair.ours.run(&[words(line)]);
+        let after = (count(pair.stock.run(&info)), count(pair.ours.run(&info)));
+        let (stock, ours) = (after.0 - before.0, after.1 - before.1);
+        if stock != ours {
+            wrong.push(format!("{line}: stock counts {stock}, we count {ours}"));
+        }
+        before = after;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -89,7 +89,28 @@ pub(super) fn write<'k, T: Collection>(
     db: u32,
     key: &KeyRef<'_>,
 ) -> Result<Option<Opened<'k, T>>, CommandError> {
-    let Some(entry) = keyspace.lookup_mut(db, key, Access::WRITE) else { return Ok(None) };
+    write_as(keyspace, db, key, Access::WRITE)
+}
+
+/// As [`write`], where the look counts as a read, and that there is nothing as a miss.
+///
+/// # Errors
+/// `WRONGTYPE` for a value of another type.
+pub(super) fn read_and_write<'k, T: Collection>(
+    keyspace: &'k mut Keyspace,
+    db: u32,
+    key: &KeyRef<'_>,
+) -> Result<Option<Opened<'k, T>>, CommandError> {
+    write_as(keyspace, db, key, Access::READ)
+}
+
+fn write_as<'k, T: Collection>(
+    keyspace: &'k mut Keyspace,
+    db: u32,
+    key: &KeyRef<'_>,
+    access: Access,
+) -> Result<Option<Opened<'k, T>>, CommandError> {
+    let Some(entry) = keyspace.lookup_mut(db, key, access) else { return Ok(None) };
     of_entry::<T>(entry.entry())?;
     Ok(Some(Opened { entry, collection: PhantomData }))
 }

@@ -1,7 +1,7 @@
 //! Sets: members picked at random. SPOP, SRANDMEMBER.
 
 use super::arguments::integer_in;
-use super::collections::{read, write};
+use super::collections::{read, read_and_write, write};
 use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use super::set::{OF_SETS, tell};
@@ -114,7 +114,7 @@ fn spop_count(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Answers all members and removes the key.
 fn spop_all(ctx: &mut Context<'_>, key: &KeyRef<'_>) -> CommandResult {
     let db = ctx.db();
-    let opened = write::<Set>(&mut ctx.state.keyspace, db, key)?.expect("it was there");
+    let opened = read_and_write::<Set>(&mut ctx.state.keyspace, db, key)?.expect("it was there");
     let len = opened.get().len();
     ctx.reply.set(len);
     let mut buffer = itoa::Buffer::new();

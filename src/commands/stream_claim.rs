@@ -3,7 +3,7 @@
 use highwater_persistence::snapshot::StreamId;
 
 use super::arguments::{is, must_obey};
-use super::collections::{Opened, write};
+use super::collections::{Opened, read_and_write};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::stream_effects::Deliveries;
@@ -136,7 +136,8 @@ fn options(
 fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
     let (now_ms, obeys) = (ctx.now_ms().cast_signed(), must_obey(ctx));
-    let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed);
+    let stream =
+        read_and_write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed);
     let stream = stream.filter(|stream| stream.get().group(&args[2]).is_some());
     let mut stream = stream.ok_or_else(|| no_key_or_group(&args[1], &args[2]))?;
     let idle_ms = parse_i64(&args[4])
@@ -278,7 +279,8 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let now_ms = ctx.now_ms().cast_signed();
     let Search { claim, start, mut count } = search(args, now_ms)?;
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
-    let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed);
+    let stream =
+        read_and_write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed);
     let stream = stream.filter(|stream| stream.get().group(&args[2]).is_some());
     let mut stream = stream.ok_or_else(|| no_key_or_group(&args[1], &args[2]))?;
     let mut deliveries = Deliveries::default();

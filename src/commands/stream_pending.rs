@@ -3,7 +3,7 @@
 use highwater_persistence::snapshot::StreamId;
 
 use super::arguments::{integer, is};
-use super::collections::{Opened, read, write};
+use super::collections::{Opened, read, read_and_write};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::stream_id::{parse_end, parse_start, parse_strict_id, write_id};
@@ -29,7 +29,7 @@ const XACK: Command = Command {
 fn xack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
     let has_group = |stream: &Opened<'_, Stream>| stream.get().group(&args[2]).is_some();
-    let Some(mut stream) = write::<Stream>(&mut ctx.state.keyspace, db, &key)?
+    let Some(mut stream) = read_and_write::<Stream>(&mut ctx.state.keyspace, db, &key)?
         .filter(has_group)
         .map(Opened::unnoticed)
     else {

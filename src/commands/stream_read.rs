@@ -4,7 +4,7 @@ use highwater_persistence::snapshot::StreamId;
 
 use super::arguments::{integer, is};
 use super::blocking::{self, Empty, timeout_ms, wait_for_keys};
-use super::collections::{Opened, read, write};
+use super::collections::{Opened, read, read_and_write};
 use super::command::{Arity, Command, CommandResult, Find, Flag, Group, KeyFlag, KeySpec};
 use super::context::Context;
 use super::stream_effects::Deliveries;
@@ -237,7 +237,7 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut served = 0;
     for (at, wanted) in (options.keys_at..).zip(wanted) {
         let key = ctx.key(&args[at]);
-        let stream = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
+        let stream = read_and_write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
         let Some(mut stream) = stream.map(Opened::unnoticed) else {
             continue;
         };

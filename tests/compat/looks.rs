@@ -205,27 +205,111 @@ const CHANGES: &str = "SET s v
     XGROUP DESTROY st g
     FLUSHDB";
 
+/// Requests that look for keys that are there or not; they change nothing.
+const READS: &str = "GET s
+    GET none
+    MGET s none n
+    STRLEN none
+    GETRANGE s 0 1
+    GETBIT none 1
+    BITCOUNT bits
+    BITPOS none 1
+    BITFIELD none GET u8 0
+    LCS s none
+    EXISTS s none
+    TYPE none
+    TTL none
+    DUMP none
+    OBJECT ENCODING none
+    LLEN l
+    LRANGE none 0 1
+    LPOS none a
+    HGET h a
+    HGETALL none
+    HRANDFIELD none
+    SMEMBERS x
+    SISMEMBER none a
+    SINTER x none
+    SINTERCARD 2 x none
+    SRANDMEMBER none
+    ZSCORE za b
+    ZRANK none a
+    ZRANGE za 0 -1
+    ZUNION 2 za none
+    ZINTERCARD 2 za none
+    ZDIFF 2 za none
+    ZRANDMEMBER none
+    GEOPOS none a
+    GEOSEARCH none FROMLONLAT 15 37 BYRADIUS 200 km
+    PFCOUNT p none
+    SORT none
+    XLEN none
+    XRANGE none - +
+    XREAD STREAMS none 0
+    XINFO STREAM none
+    XPENDING none g
+    XACK none g 1-1
+    XCLAIM none g c 0 1-1
+    XAUTOCLAIM none g c 0 0
+    XREADGROUP GROUP g c STREAMS none >
+    LPOP none
+    SPOP none
+    SPOP none 2
+    ZPOPMIN none
+    HDEL none a
+    SREM none a
+    ZREM none a
+    XDEL none 1-1
+    RENAME none other
+    COPY none other
+    MOVE none 1
+    EXPIRE none 1
+    PERSIST none
+    GETDEL none
+    GETEX none
+    SMOVE none x a
+    LMOVE none l LEFT LEFT
+    LINSERT none BEFORE a b
+    LSET none 0 a
+    LREM none 0 a
+    LTRIM none 0 1
+    ZINTERSTORE zd 2 za none
+    SINTERSTORE xd x none
+    ZRANGESTORE zd none 0 1
+    TOUCH s none
+    SCAN 0
+    SSCAN none 0
+    HSCAN none 0
+    ZSCAN none 0";
+
+/// What INFO counts.
+const COUNTED: [&str; 3] = ["rdb_changes_since_last_save", "keyspace_hits", "keyspace_misses"];
+
+fn counts(replies: &[Vec<u8>]) -> [i64; 3] {
+    let text = String::from_utf8_lossy(&replies[0]);
+    COUNTED.map(|name| {
+        let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        told.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+    })
+}
+
 #[test]
-fn changes_are_counted_as_in_stock() {
+fn changes_hits_and_misses_are_counted_as_in_stock() {
     let mut pair = Pair::start();
-    let count = |replies: Vec<Vec<u8>>| -> i64 {
-        let text = String::from_utf8_lossy(&replies[0]).into_owned();
-        let mut lines = text.lines();
-        let number = lines
-            .find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"))
-            .expect("it is told");
-        number.parse().expect("a number")
-    };
-    let info = [words("INFO persistence")];
-    let mut before = (count(pair.stock.run(&info)), count(pair.ours.run(&info)));
+    let info = [words("INFO everything")];
+    let mut before = [counts(&pair.stock.run(&info)), counts(&pair.ours.run(&info))];
     let mut wrong = Vec::new();
-    for line in CHANGES.lines().map(str::trim) {
+    let (most, last) = CHANGES.rsplit_once('\n').expect("many lines");
+    let lines = most.lines().chain(READS.lines()).chain([last]);
+    for line in lines.map(str::trim) {
         pair.stock.run(&[words(line)]);
         pair.ours.run(&[words(line)]);
-        let after = (count(pair.stock.run(&info)), count(pair.ours.run(&info)));
-        let (stock, ours) = (after.0 - before.0, after.1 - before.1);
-        if stock != ours {
-            wrong.push(format!("{line}: stock counts {stock}, we count {ours}"));
+        let after = [counts(&pair.stock.run(&info)), counts(&pair.ours.run(&info))];
+        for (at, name) in COUNTED.iter().enumerate() {
+            let [stock, ours] = [0, 1].map(|side: usize| after[side][at] - before[side][at]);
+            if stock != ours {
+                wrong.push(format!("{line}: {name} {stock} in stock, {ours} here"));
+            }
         }
         before = after;
     }

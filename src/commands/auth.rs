@@ -134,7 +134,7 @@ fn parse_hello<'a>(args: Args<'a>) -> Result<Hello<'a>, CommandError> {
             _ => {
                 return Err(CommandError::owned(format!(
                     "ERR Syntax error in HELLO option '{}'",
-                    crate::resp::errors::printable(option)
+                    crate::resp::quoted(option)
                 )));
             }
         }

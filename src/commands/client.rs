@@ -166,12 +166,12 @@ fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         b"lib-name" => &mut client.lib_name,
         b"lib-ver" => &mut client.lib_ver,
         _ => {
-            let option = errors::printable(option);
+            let option = crate::resp::quoted(option);
             return Err(CommandError::owned(format!("ERR Unrecognized option '{option}'")));
         }
     };
     if !auth::is_plain(value) {
-        let option = errors::printable(option);
+        let option = crate::resp::quoted(option);
         return Err(CommandError::owned(format!(
             "ERR {option} cannot contain spaces, newlines or special characters."
         )));

@@ -86,7 +86,7 @@ fn parse_filter(args: Args<'_>) -> Result<Filter<'_>, CommandError> {
             b"laddr" => filter.local_address = Some(value),
             b"user" if value == b"default" => {}
             b"user" => {
-                let user = errors::printable(value);
+                let user = crate::resp::quoted(value);
                 return Err(CommandError::owned(format!("ERR No such user '{user}'")));
             }
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.keep_self = true,
@@ -115,7 +115,7 @@ fn at_most_four(args: Args<'_>) -> CommandResult {
     if args.len() <= 4 {
         return Ok(());
     }
-    let word = errors::printable(&args[1]);
+    let word = crate::resp::quoted(&args[1]);
     Err(CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
     )))

@@ -125,7 +125,7 @@ pub(super) fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
         b"pubsub" => Ok(ClientType::Pubsub),
         b"master" => Ok(ClientType::Primary),
         _ => {
-            let word = errors::printable(word);
+            let word = crate::resp::quoted(word);
             Err(CommandError::owned(format!("ERR Unknown client type '{word}'")))
         }
     }

@@ -57,7 +57,7 @@ fn group(state: &State, args: Args<'_>, at: usize) -> Result<(Plan, usize), Comm
     let words: Vec<&[u8]> = args.iter_from(at + 1).take(end - at - 1).collect();
     let slots = ranges(&words)?;
     let word = args.get(end + 1).ok_or(errors::SYNTAX)?;
-    let shown = errors::printable(word);
+    let shown = crate::resp::quoted(word);
     let Some(target) = NodeId::new(word) else {
         return Err(CommandError::owned(format!("ERR Invalid node name: {shown}")));
     };

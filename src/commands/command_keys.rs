@@ -1,5 +1,6 @@
 //! COMMAND GETKEYS and GETKEYSANDFLAGS: which arguments of a request are keys.
 
+use super::arguments::is;
 use super::command::{Arity, Command, CommandResult, KeyFlag, KeySpec};
 use super::command_info::{SUBCOMMAND, key_flag_name, words};
 use super::context::Context;
@@ -42,8 +43,7 @@ fn getkeysandflags(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply.array(2);
         ctx.reply.bulk(key);
         // That the flags depend on other arguments is no flag of the key.
-        let flags: Vec<&str> = spec
-            .flags
+        let flags: Vec<&str> = flags_of(spec, args.skip_first().skip_first())
             .iter()
             .filter(|flag| !matches!(flag, KeyFlag::Incomplete | KeyFlag::VariableFlags))
             .map(|flag| key_flag_name(*flag))
@@ -53,15 +53,37 @@ fn getkeysandflags(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+/// What a request does with a key; what the specification says where that does not depend on other arguments.
+fn flags_of(spec: &'static KeySpec, request: Args<'_>) -> &'static [KeyFlag] {
+    const OVERWRITES: &[KeyFlag] = &[KeyFlag::Ow, KeyFlag::Update];
+    const READS: &[KeyFlag] = &[KeyFlag::Ro, KeyFlag::Access];
+    let is = |at: usize, name: &str| is(&request[at], name);
+    if is(0, "SET") && !(3..request.len()).any(|at| is(at, "GET")) {
+        return OVERWRITES;
+    }
+    if is(0, "BITFIELD") {
+        let mut at = 2;
+        while at < request.len() && (is(at, "GET") || is(at, "OVERFLOW")) {
+            at += if is(at, "GET") { 3 } else { 2 };
+        }
+        if at >= request.len() {
+            return READS;
+        }
+    }
+    spec.flags
+}
+
 /// The keys of the request that stands behind the first two arguments.
 fn find(args: Args<'_>) -> Result<Vec<(&[u8], &'static KeySpec)>, CommandError> {
     let request = args.skip_first().skip_first();
     let entry = table().find(&args[2]).map(|entry| {
         let subcommand = request.get(1).and_then(|name| entry.subcommand(name));
-        subcommand.unwrap_or(entry)
+        // A container alone is as good as no command.
+        subcommand.or(Some(entry).filter(|entry| entry.command.subcommands.is_empty()))
     });
-    let Some(entry) = entry else { return Err("ERR Invalid command specified".into()) };
-    if entry.command.keys.is_empty() {
+    let Some(entry) = entry.flatten() else { return Err("ERR Invalid command specified".into()) };
+    let is_key = |spec: &KeySpec| !spec.flags.contains(&KeyFlag::NotKey);
+    if !entry.command.keys.iter().any(is_key) {
         return Err("ERR The command has no key arguments".into());
     }
     if !entry.arity.fits(request.len()) {

@@ -62,8 +62,8 @@ const HELP: &[&str] = &[
     "    Return 1 if the pattern matches.",
 ];
 
-/// Subcommands of stock servers that look into structures which this server has not.
-const ELSEWHERE: [&str; 19] = [
+/// Subcommands of stock servers that look into structures which this server has not, or are for their tests only.
+const ELSEWHERE: [&str; 20] = [
     "jmap",
     "aof-flush-sleep",
     "client-eviction",
@@ -82,6 +82,7 @@ const ELSEWHERE: [&str; 19] = [
     "replicate",
     "replybuffer",
     "restart",
+    "sdslen",
     "structsize",
 ];
 
@@ -92,7 +93,8 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         (b"sleep", 3) => return sleep(ctx, &args[2]),
         (b"error", 3) => return Err(CommandError::owned(text(&args[2]))),
         (b"log", 3) => {
-            let note = Note { warning: true, text: format!("DEBUG LOG: {}", text(&args[2])) };
+            let note =
+                Note { warning: true, text: format!("DEBUG LOG: {}", errors::printable(&args[2])) };
             ctx.state.outputs.push(Output::Note(note));
             ctx.reply.ok();
         }
@@ -140,7 +142,7 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn text(bytes: &[u8]) -> String {
-    errors::printable(bytes)
+    crate::resp::quoted(bytes)
 }
 
 fn unknown(word: &[u8], given: &[u8]) -> CommandError {
@@ -159,7 +161,7 @@ fn unknown(word: &[u8], given: &[u8]) -> CommandError {
 
 /// Ends the process at once, as a fault would: what was acknowledged has to be found again.
 fn crash(word: &[u8]) {
-    tracing::error!("DEBUG {}: crashing as asked", text(word).to_ascii_uppercase());
+    tracing::error!("DEBUG {}: crashing as asked", errors::printable(word).to_ascii_uppercase());
     std::process::abort();
 }
 

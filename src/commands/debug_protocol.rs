@@ -30,6 +30,9 @@ pub(super) fn example(ctx: &mut Context<'_>, kind: &[u8]) -> CommandResult {
             }
         }
         b"attrib" => attribute(ctx),
+        b"push" if !reply.is_resp3() => {
+            return Err("ERR RESP2 is not supported by this command".into());
+        }
         b"push" => {
             reply.push(2);
             reply.bulk(b"server-cpu-usage");

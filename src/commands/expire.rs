@@ -33,7 +33,7 @@ impl Conditions {
                 b"gt" => found.gt = true,
                 b"lt" => found.lt = true,
                 _ => {
-                    let word = errors::printable(word);
+                    let word = crate::resp::quoted(word);
                     return Err(CommandError::owned(format!("ERR Unsupported option {word}")));
                 }
             }

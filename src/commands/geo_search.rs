@@ -214,7 +214,7 @@ impl<'a> Request<'a> {
             let with = "WITHDIST, WITHHASH and WITHCOORD options";
             return Err(format!("ERR {who} is not compatible with {with}").into());
         }
-        let name = || errors::printable(&args[0]);
+        let name = || crate::resp::quoted(&args[0]);
         if kind.is_search() && self.center.is_none() && !self.by_member {
             let text = "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for";
             return Err(format!("{text} {}", name()).into());

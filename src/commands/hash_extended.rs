@@ -115,7 +115,7 @@ fn time_option(args: Args<'_>, at: usize) -> Result<Option<Expiry<'_>>, CommandE
 }
 
 fn unknown(word: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR unknown argument: {}", errors::printable(word)))
+    CommandError::owned(format!("ERR unknown argument: {}", crate::resp::quoted(word)))
 }
 
 const HSETEX: Command = Command {

@@ -7,7 +7,7 @@ use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use super::hyperloglog::{OF_ESTIMATES, opened, refused, registers};
 use crate::keyspace::Access;
-use crate::resp::errors::printable;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError};
 use crate::types::hyperloglog::{self, Encoding, Mark, Union};
 
@@ -53,7 +53,7 @@ fn pfdebug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         ctx.reply.int(i64::from(changes));
     } else {
-        let word = printable(&word[..word.len().min(128)]);
+        let word = quoted(word);
         return Err(CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'")));
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! MEMORY: where memory goes.
 
+use super::arguments::{integer, is};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::help;
 use super::info::ratio;
 use super::info_memory::{Figures, difference, figures};
 use crate::keyspace::Access;
-use crate::resp::{Args, Reply, errors, number};
+use crate::resp::{Args, Reply, errors};
 
 const SUBCOMMAND: Command = Command {
     arity: Arity::Exactly(2),
@@ -69,17 +70,11 @@ const MEMORY: Command = Command {
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // The count is checked, though values are measured whole.
-    match (args.get(3), args.get(4)) {
-        (None, _) => {}
-        (Some(option), Some(count))
-            if option.eq_ignore_ascii_case(b"samples") && args.len() == 5 =>
-        {
-            let count = number::parse_i64(count).ok_or(errors::NOT_INTEGER)?;
-            if count < 0 {
-                return Err(errors::SYNTAX);
-            }
+    for at in (3..args.len()).step_by(2) {
+        let count = args.get(at + 1).filter(|_| is(&args[at], "SAMPLES")).ok_or(errors::SYNTAX)?;
+        if integer(count)? < 0 {
+            return Err(errors::SYNTAX);
         }
-        _ => return Err(errors::SYNTAX),
     }
     let key = ctx.key(&args[2]);
     let db = ctx.db();

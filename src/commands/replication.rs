@@ -252,7 +252,7 @@ fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> CommandResul
         b"rdb-only" => announced.snapshot_only = flag(value)? != 0,
         b"rdb-filter-only" => announced.without_keys = true,
         option => {
-            let option = errors::printable(option);
+            let option = crate::resp::quoted(option);
             return Err(CommandError::owned(format!("ERR Unrecognized REPLCONF option: {option}")));
         }
     }

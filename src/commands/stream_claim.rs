@@ -12,8 +12,8 @@ use super::stream_pending::no_key_or_group;
 use super::stream_range::write_entry;
 use super::stream_read::seen;
 use crate::config::special::KeyspaceEvents;
-use crate::resp::errors::printable;
 use crate::resp::number::parse_i64;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError, Reply, errors};
 use crate::types::{ConsumerNumber, MAX_ID, Pending, Stream};
 
@@ -118,7 +118,7 @@ fn options(
             }
             Some(value) if is(word, "LASTID") => claim.last_id = parse_strict_id(value, 0)?,
             _ => {
-                let word = printable(word);
+                let word = quoted(word);
                 return Err(CommandError::owned(format!(
                     "ERR Unrecognized XCLAIM option '{word}'"
                 )));
@@ -276,6 +276,8 @@ fn count(text: &[u8]) -> Result<usize, CommandError> {
 fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     /// Pending entries looked at for each that is to be answered.
     const LOOKS: usize = 10;
+    /// Stock servers take room for so many ids, and no process has that much.
+    const COUNT_ROOM: usize = (1 << 47) / 16;
     let now_ms = ctx.now_ms().cast_signed();
     let Search { claim, start, mut count } = search(args, now_ms)?;
     let (db, key) = (ctx.db(), ctx.key(&args[1]));
@@ -283,6 +285,11 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         read_and_write::<Stream>(&mut ctx.state.keyspace, db, &key)?.map(Opened::unnoticed);
     let stream = stream.filter(|stream| stream.get().group(&args[2]).is_some());
     let mut stream = stream.ok_or_else(|| no_key_or_group(&args[1], &args[2]))?;
+    if count >= COUNT_ROOM {
+        return Err(
+            "ERR Insufficient memory, failed allocating transient memory, COUNT too high.".into()
+        );
+    }
     let mut deliveries = Deliveries::default();
     let consumer = seen(&mut stream, &args[2], &args[3], now_ms, &mut deliveries);
     let mut looks = count.saturating_mul(LOOKS);

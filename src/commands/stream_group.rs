@@ -9,7 +9,7 @@ use super::context::Context;
 use super::help::HELP;
 use super::stream_id::{parse_id, parse_strict_id};
 use crate::config::special::KeyspaceEvents;
-use crate::resp::errors::printable;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError};
 use crate::types::{Group as ReadingGroup, Stream};
 
@@ -119,7 +119,7 @@ fn options(args: Args<'_>, may_make: bool) -> Result<Options, CommandError> {
 }
 
 fn wrong_subcommand(args: Args<'_>) -> CommandError {
-    let shown = printable(&args[1][..args[1].len().min(128)]);
+    let shown = quoted(&args[1][..args[1].len().min(128)]);
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try XGROUP HELP."
     ))
@@ -131,7 +131,7 @@ const NO_KEY: CommandError = CommandError::new(
 
 /// `NOGROUP No such consumer group 'group' for key name 'key'`.
 pub(super) fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (printable(key), printable(group));
+    let (key, group) = (quoted(key), quoted(group));
     CommandError::owned(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
 }
 

@@ -10,7 +10,7 @@ use super::help::HELP;
 use super::stream_group::no_group;
 use super::stream_id::write_id;
 use super::stream_range::{limit, write_entries, write_entry};
-use crate::resp::errors::printable;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError, Reply, errors};
 use crate::types::{Consumer, Entries, Group as ReadingGroup, Stream};
 
@@ -173,7 +173,7 @@ fn shown_in_full(args: Args<'_>) -> Result<Option<usize>, CommandError> {
             }))
         }
         _ => {
-            let shown = printable(&args[1][..args[1].len().min(128)]);
+            let shown = quoted(&args[1][..args[1].len().min(128)]);
             Err(CommandError::owned(format!(
                 "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try XINFO HELP."
             )))

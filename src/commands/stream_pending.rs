@@ -8,7 +8,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::stream_id::{parse_end, parse_start, parse_strict_id, write_id};
 use super::stream_range::limit;
-use crate::resp::errors::printable;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError, Reply, errors};
 use crate::types::{Group as ReadingGroup, Pending, Stream};
 
@@ -82,7 +82,7 @@ struct Interval<'a> {
 
 /// `NOGROUP No such key 'key' or consumer group 'group'`.
 pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (printable(key), printable(group));
+    let (key, group) = (quoted(key), quoted(group));
     CommandError::owned(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
 }
 

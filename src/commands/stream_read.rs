@@ -11,7 +11,7 @@ use super::stream_effects::Deliveries;
 use super::stream_id::{IdText, next_id, parse_strict_id, write_id};
 use super::stream_range::{limit, write_entries, write_entry};
 use crate::config::special::KeyspaceEvents;
-use crate::resp::errors::printable;
+use crate::resp::quoted;
 use crate::resp::{Args, CommandError, Reply, errors};
 use crate::types::{ConsumerNumber, Entries, MAX_ID, Pending, Stream};
 
@@ -285,7 +285,7 @@ fn wanted_of(
     let (db, key_ref) = (ctx.db(), ctx.key(key));
     let stream = read::<Stream>(&mut ctx.state.keyspace, db, &key_ref)?;
     if stream.and_then(|stream| stream.group(group)).is_none() {
-        let (key, group) = (printable(key), printable(group));
+        let (key, group) = (quoted(key), quoted(group));
         return Err(CommandError::owned(format!(
             "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
         )));

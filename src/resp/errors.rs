@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::quoted::{bytes, quoted};
+
 /// An error reply to a command: the client's mistake, or a state the node is in. The text starts with its code
 /// (`ERR`, `WRONGTYPE`, ...) and has no leading dash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,26 +126,27 @@ pub fn invalid_expire(name: &str) -> CommandError {
 pub fn unknown_command(name: &[u8], args: impl Iterator<Item = impl AsRef<[u8]>>) -> CommandError {
     let mut shown = String::new();
     for arg in args {
-        if shown.len() >= 128 {
+        let len = bytes(&shown).count();
+        if len >= 128 {
             break;
         }
-        let room = 128 - shown.len();
+        let room = 128 - len;
         let arg = arg.as_ref();
-        shown.push_str(&format!("'{}' ", printable(&arg[..arg.len().min(room)])));
+        shown.push_str(&format!("'{}' ", quoted(&arg[..arg.len().min(room)])));
     }
-    let name = printable(&name[..name.len().min(128)]);
+    let name = quoted(&name[..name.len().min(128)]);
     CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
 }
 
 /// `ERR unknown subcommand 'x'. Try NAME HELP.`
 pub fn unknown_subcommand(name: &str, subcommand: &[u8]) -> CommandError {
-    let shown = printable(&subcommand[..subcommand.len().min(128)]);
+    let shown = quoted(&subcommand[..subcommand.len().min(128)]);
     let name = name.to_ascii_uppercase();
     CommandError::owned(format!("ERR unknown subcommand '{shown}'. Try {name} HELP."))
 }
 
-/// Text of unknown encoding for an error line: line ends become spaces, other bytes stay as they are where they are text. A zero
-/// byte ends it, as in stock servers.
+/// Text of unknown encoding for the log: line ends become spaces, other bytes stay as they are where they are text. A zero byte
+/// ends it. ([`quoted`] for error replies.)
 pub fn printable(bytes: &[u8]) -> String {
     let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")

@@ -8,10 +8,12 @@ pub mod errors;
 pub mod inline;
 pub mod limits;
 pub mod number;
+mod quoted;
 pub mod reply;
 pub mod request;
 
 pub use errors::CommandError;
 pub use limits::RequestLimits;
+pub use quoted::quoted;
 pub use reply::Reply;
 pub use request::{Args, ProtocolError, RequestParser, Requests};

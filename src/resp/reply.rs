@@ -2,6 +2,7 @@
 
 use super::errors::CommandError;
 use super::number::{push_f64, push_i64, push_usize};
+use super::quoted;
 
 /// Writes one or more replies to the end of a buffer.
 ///
@@ -59,7 +60,7 @@ impl<'a> Reply<'a> {
     /// An error line; line ends in its text become spaces.
     pub fn error(&mut self, error: &CommandError) {
         self.out.push(b'-');
-        let text = error.text().bytes().map(|byte| match byte {
+        let text = quoted::bytes(error.text()).map(|byte| match byte {
             b'\r' | b'\n' => b' ',
             other => other,
         });

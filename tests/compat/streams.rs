@@ -97,6 +97,9 @@ const WRONG: &[&str] = &[
     "XREADGROUP GROUP g alice COUNT 1 STREAMS s 18446744073709551615-18446744073709551615",
     "XREADGROUP GROUP g alice COUNT 1 STREAMS s 18446744073709551615",
     "XREADGROUP GROUP g alice STREAMS s $",
+    "XAUTOCLAIM s g alice 0 0 COUNT 9223372036854",
+    "XAUTOCLAIM s g alice 0 0 COUNT 576460752303423487",
+    "XAUTOCLAIM s g alice 0 0 COUNT 576460752303423488",
     "XREADGROUP GROUP g alice STREAMS s x",
     "XREADGROUP GROUP g alice STREAMS s",
     "XREADGROUP GROUP g alice COUNT x STREAMS s >",
@@ -532,6 +535,23 @@ fn random_requests_of_the_stream_family() {
 }
 
 /// Errors quote what was sent up to its first zero byte.
+#[test]
+fn words_of_any_bytes_are_quoted_as_they_are() {
+    Pair::start().check(
+        r#"XADD s 1-1 f v
+        XREADGROUP GROUP "g\xff" c STREAMS s >
+        XPENDING s "g\xe2\x82"
+        XGROUP "CR\xff\xf4\x8f\xbe\x80" s
+        XINFO "STR\xc3\xa9\xff" s
+        XCLAIM s "\xf4\x8f\xbf\xbf" c 0 1-1
+        EXPIRE s 1 "F\xff"
+        OBJECT "\x80" s
+        DEBUG ERROR "ERR \xff"
+        PFDEBUG "\xfe" s
+        "no\xff" "a\xff" "b\xc3\xa9""#,
+    );
+}
+
 #[test]
 fn a_zero_byte_ends_a_word_that_is_quoted() {
     Pair::start().check(

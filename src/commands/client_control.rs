@@ -151,7 +151,7 @@ pub(super) const PAUSE: Command = Command {
     name: "pause",
     arity: Arity::AtLeast(3),
     flags: OTHERS,
-    since: "3.0.0",
+    since: "2.9.50",
     summary: "Makes commands of all clients wait, or only those that may write.",
     syntax: "timeout [WRITE | ALL]",
     run: pause,

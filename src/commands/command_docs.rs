@@ -1,6 +1,7 @@
 //! COMMAND DOCS: what people want to know of commands, and the tree of their arguments.
 
 use super::command::{Command, CommandResult};
+use super::command_age::{self, Deprecated};
 use super::command_info::{SUBCOMMAND, words};
 use super::command_syntax::{self, Argument, Kind};
 use super::context::Context;
@@ -45,7 +46,13 @@ fn document(reply: &mut Reply<'_>, entry: &Entry) {
     let arguments = command_syntax::arguments(command);
     reply.bulk(entry.full_name.as_bytes());
     let lists = usize::from(!arguments.is_empty()) + usize::from(!entry.subcommands.is_empty());
-    reply.map(4 + lists);
+    let deprecated = command_age::deprecated(&entry.full_name);
+    let flag = match deprecated {
+        Some(_) => Some("deprecated"),
+        None => command_age::is_of_servers(&entry.full_name).then_some("syscmd"),
+    };
+    let age = usize::from(flag.is_some()) + 2 * usize::from(deprecated.is_some());
+    reply.map(4 + age + lists);
     let facts = [
         ("summary", command.summary),
         ("since", command.since),
@@ -55,6 +62,15 @@ fn document(reply: &mut Reply<'_>, entry: &Entry) {
     for (name, fact) in facts {
         reply.bulk(name.as_bytes());
         reply.bulk(fact.as_bytes());
+    }
+    if let Some(flag) = flag {
+        reply.bulk(b"doc_flags");
+        words(reply, &[flag]);
+    }
+    if let Some(Deprecated { since, by }) = deprecated {
+        for text in ["deprecated_since", since, "replaced_by", by] {
+            reply.bulk(text.as_bytes());
+        }
     }
     if !arguments.is_empty() {
         reply.bulk(b"arguments");

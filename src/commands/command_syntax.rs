@@ -3,7 +3,7 @@
 //! `key value [NX | XX] [EX seconds | KEEPTTL] [field ...]`: a word in capitals is a token, any other an argument;
 //! `[ ]` is optional, `< | >` a choice, `...` a repetition.
 
-use super::command::Command;
+use super::command::{Command, Flag};
 
 /// What an argument is, by stock's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,13 @@ impl Argument {
 
 /// The arguments of a command.
 pub(super) fn arguments(command: &Command) -> Vec<Argument> {
-    let mut parser =
-        Parser { words: split(command.syntax), at: 0, keys: command.keys.len(), keys_seen: 0 };
+    let mut parser = Parser {
+        command,
+        words: split(command.syntax),
+        at: 0,
+        keys: command.keys.len(),
+        keys_seen: 0,
+    };
     let (mut alternatives, _) = parser.alternatives("");
     match alternatives.len() {
         0 | 1 => alternatives.pop().unwrap_or_default(),
@@ -107,14 +112,15 @@ fn is_word(word: &str) -> bool {
     !matches!(word, "[" | "]" | "<" | ">" | "|" | "...")
 }
 
-struct Parser {
+struct Parser<'c> {
+    command: &'c Command,
     words: Vec<&'static str>,
     at: usize,
     keys: usize,
     keys_seen: usize,
 }
 
-impl Parser {
+impl Parser<'_> {
     fn peek(&self) -> &'static str {
         self.words.get(self.at).copied().unwrap_or("")
     }
@@ -190,7 +196,11 @@ impl Parser {
     }
 
     fn plain(&mut self, name: &'static str) -> Argument {
-        let mut kind = kind_of(name);
+        if let Some(sign) = sign_name(name) {
+            let token = Some(name.trim_matches('"').to_owned());
+            return Argument { token, ..Argument::new(sign.to_owned(), Kind::PureToken) };
+        }
+        let mut kind = kind_of(self.command, name);
         let mut key_spec = None;
         if kind == Kind::Key {
             if self.keys == 0 {
@@ -204,20 +214,47 @@ impl Parser {
     }
 }
 
-/// What an argument is, from its name.
-fn kind_of(name: &str) -> Kind {
+/// What an argument is, from its name and the command it belongs to.
+fn kind_of(command: &Command, name: &str) -> Kind {
+    let of = |names: &[&str]| names.contains(&command.name);
+    // Ids, and since 6.2 whatever ZRANGE goes by.
+    let is_text = of(&["zrange", "zrangestore", "xrange", "xrevrange", "xpending", "xautoclaim"]);
+    let is_score = command.name.ends_with("byscore") || of(&["zcount"]);
+    let is_float = command.name.ends_with("byfloat");
+    let waits_for_keys = command.flags.contains(&Flag::Blocking) && !command.keys.is_empty();
     match name {
         "key" | "newkey" | "destkey" | "source" | "sourcekey" | "destination" | "src" | "dst"
         | "key1" | "key2" => Kind::Key,
         "pattern" => Kind::Pattern,
         "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
+        "start" | "stop" | "end" if !is_text => Kind::Integer,
+        "min" | "max" if is_score => Kind::Double,
+        "increment" if is_float => Kind::Double,
+        "timeout" if waits_for_keys => Kind::Double,
+        "min-idle-time" if of(&["xpending"]) => Kind::Integer,
+        "value" if of(&["setbit"]) => Kind::Integer,
         "seconds" | "milliseconds" | "index" | "index1" | "index2" | "db" | "destination-db"
-        | "count" | "cursor" | "offset" | "start" | "end" | "increment" | "decrement"
-        | "numkeys" | "numlocal" | "numreplicas" | "timeout" | "ttl" | "client-id" | "protover"
-        | "bit" | "version" | "port" | "length" | "frequency" => Kind::Integer,
-        "number" | "float-increment" => Kind::Double,
+        | "count" | "cursor" | "offset" | "increment" | "decrement" | "numkeys" | "numlocal"
+        | "numreplicas" | "timeout" | "ttl" | "client-id" | "protover" | "bit" | "version"
+        | "port" | "length" | "frequency" | "slot" | "start-slot" | "end-slot" | "config-epoch"
+        | "cluster-bus-port" | "min-match-len" | "rank" | "num-matches" | "len" | "limit"
+        | "weight" | "ms" | "entries-read" | "entries-added" => Kind::Integer,
+        "number" | "float-increment" | "longitude" | "latitude" | "radius" | "width" | "height"
+        | "score" => Kind::Double,
         _ => Kind::String,
     }
+}
+
+/// The name of a token that is a sign.
+fn sign_name(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "=" => "equal",
+        "~" => "approximately",
+        "*" => "auto-id",
+        "$" => "new-id",
+        "\"\"" => "empty-string",
+        _ => return None,
+    })
 }
 
 /// A choice between sequences.

@@ -24,6 +24,7 @@ mod cluster_stats;
 mod cluster_tests;
 mod collections;
 pub mod command;
+mod command_age;
 mod command_docs;
 pub mod command_info;
 mod command_keys;

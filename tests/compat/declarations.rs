@@ -88,6 +88,72 @@ fn check_docs(entry: &Entry, stock: &Tree) {
     assert_eq!(get(docs, "group").text(), command.group.name(), "group of {name}");
 }
 
+/// Commands that 7.0 does not say to be deprecated yet.
+const NEWLY_DEPRECATED: &[&str] = &["quit", "setex", "setnx", "psetex"];
+
+fn check_age(name: &str, stock: &Tree, ours: &Tree) {
+    if NEWLY_DEPRECATED.contains(&name) {
+        return;
+    }
+    for field in ["doc_flags", "deprecated_since"] {
+        assert_eq!(ours.field(field), stock.field(field), "{field} of {name}");
+    }
+    assert_eq!(ours.field("replaced_by").is_some(), stock.field("replaced_by").is_some(), "{name}");
+}
+
+/// Type, token and flags of each argument, where there are as many.
+fn check_arguments(name: &str, stock: &Tree, ours: &Tree) {
+    let known = |docs: &Tree| {
+        let mut found = Vec::new();
+        if let Some(arguments) = docs.field("arguments") {
+            gather(arguments, &mut found);
+        }
+        found
+    };
+    let (stock, ours) = (known(stock), known(ours));
+    if stock.len() == ours.len() {
+        assert_eq!(ours, stock, "arguments of {name}");
+    }
+}
+
+fn gather(arguments: &Tree, found: &mut Vec<(String, Option<String>)>) {
+    for argument in arguments.list() {
+        let text = |field: &str| argument.field(field).map(|tree| tree.text().to_owned());
+        found.push((text("type").expect("each has one"), text("token")));
+        if let Some(parts) = argument.field("arguments") {
+            gather(parts, found);
+        }
+    }
+}
+
+#[test]
+fn all_that_stock_knows_is_documented_alike() {
+    let mut stock = Stock::start(&[]);
+    stock.run(&[words("HELLO 3")]);
+    let theirs = Tree::read(&stock.run(&[words("COMMAND DOCS")])[0]);
+    let ours = Tree::read(&highwater::commands::documentation());
+    let mut checked = 0;
+    for entry in table().entries() {
+        let all = std::iter::once(entry).chain(&entry.subcommands);
+        for entry in all {
+            let find = |docs: &Tree| {
+                let (container, _) =
+                    entry.full_name.split_once('|').unwrap_or((&entry.full_name, ""));
+                let whole = docs.field(container)?;
+                if entry.full_name == container {
+                    return Some(whole.clone());
+                }
+                whole.field("subcommands")?.field(&entry.full_name).cloned()
+            };
+            let (Some(theirs), Some(ours)) = (find(&theirs), find(&ours)) else { continue };
+            check_age(&entry.full_name, &theirs, &ours);
+            check_arguments(&entry.full_name, &theirs, &ours);
+            checked += 1;
+        }
+    }
+    assert!(checked > 250, "{checked}");
+}
+
 fn check_all(entries: &[&Entry]) {
     let mut stock = Stock::start(&[]);
     stock.run(&[words("HELLO 3")]);

@@ -116,15 +116,19 @@ fn log_exactly(
     options: &Options,
     threshold: Option<&[u8]>,
 ) {
-    let mut words: Vec<&[u8]> = args.iter().collect();
-    if let Some((at, id)) = id {
-        words[at] = id;
-    }
-    if let (Some(threshold), Some((_, at))) = (threshold, &options.trim) {
-        words[*at - 1] = b"=";
-        words[*at] = threshold;
-    }
-    ctx.effect(&words);
+    let trim = threshold.zip(options.trim.as_ref().map(|(_, at)| *at));
+    let db = ctx.db();
+    ctx.no_effect();
+    ctx.state.keyspace.effects.push_with(db, args.len(), |writer| {
+        for (at, word) in args.iter().enumerate() {
+            writer.arg(match (id, trim) {
+                (Some((own, id)), _) if own == at => id,
+                (_, Some((threshold, own))) if own == at => threshold,
+                (_, Some((_, own))) if own == at + 1 => b"=",
+                _ => word,
+            });
+        }
+    });
 }
 
 const XTRIM: Command = Command {

@@ -169,8 +169,8 @@ impl Set {
                 Member::Bytes(_) => false,
             },
             (Encoded::Packed(pack), member) => {
-                let member = canonical(member);
-                pack.iter().any(|other| other == member)
+                let needle = Needle::of(canonical(member));
+                pack.find(&needle, pack.first(), 0).is_some()
             }
             (Encoded::Table(table), member) => {
                 table.contains(member_bytes(member, &mut itoa::Buffer::new()))

@@ -87,6 +87,9 @@ impl<const VALUES: bool> Pages<VALUES> {
         let found = self.find(hash, key);
         match found {
             Some((page, lane)) if VALUES => {
+                if self.directory.page_mut(page).overwrite(lane, value) {
+                    return false;
+                }
                 self.change(page, |page| page.set_value(lane, Item::new(value)));
             }
             Some(_) => return false,

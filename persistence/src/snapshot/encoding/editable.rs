@@ -68,6 +68,35 @@ impl<'a> Needle<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, number: parse_integer(bytes) }
     }
+
+    /// To look for an item of another listpack, which is an integer if it spells one.
+    #[inline]
+    #[must_use]
+    pub fn of(item: PackedItem<'a>) -> Self {
+        match item {
+            PackedItem::Int(number) => Self { bytes: &[], number: Some(number) },
+            PackedItem::Bytes(bytes) => Self { bytes, number: None },
+        }
+    }
+
+    /// The first byte of it as a short string, if it is one.
+    #[inline]
+    fn short(&self) -> Option<u8> {
+        let len = u8::try_from(self.bytes.len()).ok().filter(|len| *len <= format::SHORT_MAX)?;
+        self.number.is_none().then_some(format::SHORT | len)
+    }
+}
+
+/// Whether two strings of one length are the same: up to sixteen bytes without a call.
+#[inline]
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    let ends = |bytes: &[u8]| Some((*bytes.first_chunk::<8>()?, *bytes.last_chunk::<8>()?));
+    match (ends(one), ends(other)) {
+        (Some(one_ends), Some(other_ends)) => {
+            one_ends == other_ends && (one.len() <= 16 || one == other)
+        }
+        _ => one == other,
+    }
 }
 
 /// Where an item of a listpack stands, as a distance in bytes. Good until the listpack changes.
@@ -265,8 +294,9 @@ impl EditableListpack {
     #[must_use]
     pub fn find(&self, needle: &Needle<'_>, from: Option<Place>, skip: usize) -> Option<Place> {
         let mut at = from?.0;
+        let short = needle.short();
         while self.bytes[at] != END {
-            if self.get(Place(at)).is(needle) {
+            if self.is_at(at, needle, short) {
                 return Some(Place(at));
             }
             at = self.behind(at);
@@ -278,6 +308,18 @@ impl EditableListpack {
             }
         }
         None
+    }
+
+    /// Whether the item at `at` is `needle`, whose first byte as a short string is `short`: most items are short strings, and of
+    /// those only the ones as long need be looked at.
+    #[inline]
+    fn is_at(&self, at: usize, needle: &Needle<'_>, short: Option<u8>) -> bool {
+        let first = self.bytes[at];
+        if first & !format::SHORT_MAX == format::SHORT {
+            return Some(first) == short
+                && are_same(&self.bytes[at + 1..][..needle.bytes.len()], needle.bytes);
+        }
+        self.get(Place(at)).is(needle)
     }
 
     fn end(&self) -> usize {

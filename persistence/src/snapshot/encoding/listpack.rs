@@ -87,6 +87,12 @@ impl Listpack {
     }
 }
 
+/// The first byte of a short string, with its length added.
+pub(super) const SHORT: u8 = 0x80;
+
+/// The longest short string.
+pub(super) const SHORT_MAX: u8 = 0x3f;
+
 /// The entry at `at`, and the length of its encoding and data. Ranges may reach past the blob: the caller checks.
 pub(super) fn entry(blob: &[u8], at: usize, first: u8) -> Result<(Item, usize), Corrupt> {
     const CUT: &str = "a listpack's entry is cut";

@@ -144,3 +144,30 @@ fn the_length_of_a_number_is_that_of_its_text() {
         assert_eq!(item.bytes_len(), item.to_bytes().len(), "{number}");
     }
 }
+
+#[test]
+fn items_that_are_much_alike_are_told_apart() {
+    let mut words: Vec<Vec<u8>> = (0..80).map(|len| vec![b'x'; len]).collect();
+    for len in [1, 7, 8, 9, 15, 16, 17, 40, 63, 64, 70] {
+        for at in 0..len {
+            let mut word = vec![b'x'; len];
+            word[at] = b'y';
+            words.push(word);
+        }
+    }
+    words.extend(
+        ["0", "7", "-7", "128", "5000", "70000", "x7", "07"].map(|word| word.as_bytes().to_vec()),
+    );
+    let mut pack = EditableListpack::new();
+    words.iter().for_each(|word| pack.push(word));
+    let places: Vec<Place> =
+        std::iter::successors(pack.first(), |place| pack.after(*place)).collect();
+    assert_eq!(places.len(), words.len());
+    for (word, place) in words.iter().zip(&places) {
+        assert_eq!(pack.find(&Needle::new(word), pack.first(), 0), Some(*place), "{word:?}");
+        assert_eq!(pack.find(&Needle::of(pack.get(*place)), pack.first(), 0), Some(*place));
+    }
+    for missing in [&b"z"[..], b"xxxxxxxz", b"9", b"-8", &[b'z'; 63], &[b'z'; 64]] {
+        assert_eq!(pack.find(&Needle::new(missing), pack.first(), 0), None, "{missing:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
-use crate::resp::{Args, CommandError, number};
+use crate::resp::{Args, CommandError, number, quoted};
 use crate::state::State;
 
 const BEFORE_AUTH: &[Flag] =
@@ -134,7 +134,7 @@ fn parse_hello<'a>(args: Args<'a>) -> Result<Hello<'a>, CommandError> {
             _ => {
                 return Err(CommandError::owned(format!(
                     "ERR Syntax error in HELLO option '{}'",
-                    crate::resp::quoted(option)
+                    quoted(option)
                 )));
             }
         }

@@ -4,7 +4,7 @@
 use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::context::Context;
 use super::{auth, client_control, client_list, help};
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::state::client::ReplyMode;
 
 /// Flags of subcommands about the own connection.
@@ -166,12 +166,12 @@ fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         b"lib-name" => &mut client.lib_name,
         b"lib-ver" => &mut client.lib_ver,
         _ => {
-            let option = crate::resp::quoted(option);
+            let option = quoted(option);
             return Err(CommandError::owned(format!("ERR Unrecognized option '{option}'")));
         }
     };
     if !auth::is_plain(value) {
-        let option = crate::resp::quoted(option);
+        let option = quoted(option);
         return Err(CommandError::owned(format!(
             "ERR {option} cannot contain spaces, newlines or special characters."
         )));

@@ -4,7 +4,7 @@ use super::client::{OTHERS, SUBCOMMAND};
 use super::client_list::{ClientType, client_type};
 use super::command::{Arity, Command, CommandResult};
 use super::context::Context;
-use crate::resp::{Args, CommandError, errors, number};
+use crate::resp::{Args, CommandError, errors, number, quoted};
 use crate::state::Pause;
 use crate::state::client::{Blocked, Client, ClientId};
 
@@ -86,7 +86,7 @@ fn parse_filter(args: Args<'_>) -> Result<Filter<'_>, CommandError> {
             b"laddr" => filter.local_address = Some(value),
             b"user" if value == b"default" => {}
             b"user" => {
-                let user = crate::resp::quoted(value);
+                let user = quoted(value);
                 return Err(CommandError::owned(format!("ERR No such user '{user}'")));
             }
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.keep_self = true,
@@ -115,7 +115,7 @@ fn at_most_four(args: Args<'_>) -> CommandResult {
     if args.len() <= 4 {
         return Ok(());
     }
-    let word = crate::resp::quoted(&args[1]);
+    let word = quoted(&args[1]);
     Err(CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
     )))

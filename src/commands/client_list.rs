@@ -6,7 +6,7 @@ use super::client::{OTHERS, SUBCOMMAND};
 use super::command::{Arity, Command, CommandResult};
 use super::context::Context;
 use crate::clock::Time;
-use crate::resp::{Args, CommandError, errors, number};
+use crate::resp::{Args, CommandError, errors, number, quoted};
 use crate::state::client::{Client, ClientId};
 
 const VOLATILE: &[&str] = &["nondeterministic_output"];
@@ -125,7 +125,7 @@ pub(super) fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
         b"pubsub" => Ok(ClientType::Pubsub),
         b"master" => Ok(ClientType::Primary),
         _ => {
-            let word = crate::resp::quoted(word);
+            let word = quoted(word);
             Err(CommandError::owned(format!("ERR Unknown client type '{word}'")))
         }
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::cluster::core::{Answer, PeerIx};
 use crate::cluster::{Cluster, NodeId, view};
 use crate::keyspace::{SLOT_COUNT, Slot};
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::state::State;
 
 /// Changes of the cluster.
@@ -103,13 +103,13 @@ pub(super) fn node(state: &State, word: &[u8]) -> Result<(NodeId, PeerIx), Comma
 
 /// `Unknown node x`.
 pub(super) fn unknown_node(word: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Unknown node {}", crate::resp::quoted(word)))
+    CommandError::owned(format!("ERR Unknown node {}", quoted(word)))
 }
 
 /// Options that do not fit a subcommand.
 pub(super) fn unknown_form(args: Args<'_>) -> CommandError {
     let name = &args[1];
-    let name = crate::resp::quoted(&name[..name.len().min(128)]);
+    let name = quoted(&name[..name.len().min(128)]);
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLUSTER HELP."
     ))

@@ -10,7 +10,7 @@ use crate::cluster::core::PeerIx;
 use crate::cluster::{NodeId, SlotSet};
 use crate::migration::note::Plan;
 use crate::migration::{Ended, Job, Outcome, Role, Said, Stage, shown_ranges};
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::state::{Output, State};
 
 pub(super) const MIGRATESLOTS: Command = Command {
@@ -57,7 +57,7 @@ fn group(state: &State, args: Args<'_>, at: usize) -> Result<(Plan, usize), Comm
     let words: Vec<&[u8]> = args.iter_from(at + 1).take(end - at - 1).collect();
     let slots = ranges(&words)?;
     let word = args.get(end + 1).ok_or(errors::SYNTAX)?;
-    let shown = crate::resp::quoted(word);
+    let shown = quoted(word);
     let Some(target) = NodeId::new(word) else {
         return Err(CommandError::owned(format!("ERR Invalid node name: {shown}")));
     };

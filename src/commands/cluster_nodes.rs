@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::cluster::core::EPOCH_MAX;
 use crate::cluster::settings::BUS_PORT_OFFSET;
 use crate::cluster::{Epoch, Host, NodeId};
-use crate::resp::{Args, CommandError, errors, number};
+use crate::resp::{Args, CommandError, errors, number, quoted};
 
 pub(super) const MEET: Command = Command {
     name: "meet",
@@ -27,7 +27,7 @@ fn meet(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(unknown_form(args));
     }
     let invalid = |what: &str, word: &[u8]| {
-        let word = crate::resp::quoted(word);
+        let word = quoted(word);
         CommandError::owned(format!("ERR Invalid {what} port specified: {word}"))
     };
     let port = number::parse_i64(&args[3]).ok_or_else(|| invalid("base", &args[3]))?;
@@ -38,7 +38,7 @@ fn meet(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let port_of = |number: i64| u16::try_from(number).ok().filter(|port| *port != 0);
     let host = std::str::from_utf8(&args[2]).ok().and_then(|text| text.parse::<IpAddr>().ok());
     let (Some(host), Some(port), Some(bus)) = (host, port_of(port), port_of(bus)) else {
-        let (host, port) = (crate::resp::quoted(&args[2]), crate::resp::quoted(&args[3]));
+        let (host, port) = (quoted(&args[2]), quoted(&args[3]));
         return Err(CommandError::owned(format!(
             "ERR Invalid node address specified: {host}:{port}"
         )));

@@ -7,7 +7,7 @@ use crate::cluster::core::{OpenSlot, PeerIx};
 use crate::cluster::{NodeId, SlotSet};
 use crate::keyspace::Slot;
 use crate::migration::Stage;
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::state::State;
 
 pub(super) const ADDSLOTS: Command = Command {
@@ -201,7 +201,7 @@ fn open_slot(ctx: &Context<'_>, slot: Slot, args: Args<'_>) -> Result<OpenSlot, 
     );
     let (action, word) = (args[3].to_ascii_lowercase(), args.get(4).unwrap_or_default());
     let id = NodeId::new(word);
-    let shown = crate::resp::quoted(word);
+    let shown = quoted(word);
     let is_mine = core(ctx.state)?.slots().owner(slot) == Some(PeerIx::ME);
     let refused = |text: String| Err(CommandError::owned(text));
     match (action.as_slice(), args.len()) {

@@ -5,7 +5,7 @@ use super::config::wait_for_job;
 use super::context::Context;
 use super::{debug_protocol, debug_values, help};
 use crate::config::memory as config_memory;
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::state::Output;
 use crate::state::client::{Blocked, Timeout};
 use crate::state::output::Note;
@@ -91,7 +91,7 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         (b"help", 2) => help::answer(ctx, "debug", HELP),
         (b"segfault" | b"panic" | b"assert" | b"oom", 2) => crash(&args[1]),
         (b"sleep", 3) => return sleep(ctx, &args[2]),
-        (b"error", 3) => return Err(CommandError::owned(text(&args[2]))),
+        (b"error", 3) => return Err(CommandError::owned(quoted(&args[2]))),
         (b"log", 3) => {
             let note =
                 Note { warning: true, text: format!("DEBUG LOG: {}", errors::printable(&args[2])) };
@@ -141,21 +141,17 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn text(bytes: &[u8]) -> String {
-    crate::resp::quoted(bytes)
-}
-
 fn unknown(word: &[u8], given: &[u8]) -> CommandError {
     if ELSEWHERE.iter().any(|name| name.as_bytes() == word) {
         return CommandError::owned(format!(
             "ERR DEBUG {} is not supported by this server",
-            text(given).to_ascii_uppercase()
+            quoted(given).to_ascii_uppercase()
         ));
     }
     let given = &given[..given.len().min(128)];
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-        text(given)
+        quoted(given)
     ))
 }
 

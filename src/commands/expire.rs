@@ -8,7 +8,7 @@ use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use crate::config::special::KeyspaceEvents;
 use crate::keyspace::{Access, KeyRef};
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 
 /// Under which circumstances EXPIRE sets an expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ impl Conditions {
                 b"gt" => found.gt = true,
                 b"lt" => found.lt = true,
                 _ => {
-                    let word = crate::resp::quoted(word);
+                    let word = quoted(word);
                     return Err(CommandError::owned(format!("ERR Unsupported option {word}")));
                 }
             }

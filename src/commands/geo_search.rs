@@ -10,7 +10,7 @@ use super::geo_hash::Place;
 use super::geo_shape::{Form, Shape};
 use super::zset::{READ_KEY, write_member};
 use super::zset_range::store;
-use crate::resp::{Args, CommandError, Reply, errors};
+use crate::resp::{Args, CommandError, Reply, errors, quoted};
 use crate::types::{Member, ScoreBound, ScoreRange, Zset, member_bytes};
 
 /// Which command it is.
@@ -214,7 +214,7 @@ impl<'a> Request<'a> {
             let with = "WITHDIST, WITHHASH and WITHCOORD options";
             return Err(format!("ERR {who} is not compatible with {with}").into());
         }
-        let name = || crate::resp::quoted(&args[0]);
+        let name = || quoted(&args[0]);
         if kind.is_search() && self.center.is_none() && !self.by_member {
             let text = "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for";
             return Err(format!("{text} {}", name()).into());

@@ -8,7 +8,7 @@ use super::hash::{read_to_write, remove_fields, remove_passed, reply_value};
 use super::hash_expiry::{Fate, Names, field_time, fields_at};
 use crate::config::special::KeyspaceEvents;
 use crate::keyspace::KeyRef;
-use crate::resp::{Args, CommandError, errors};
+use crate::resp::{Args, CommandError, errors, quoted};
 use crate::types::Hash;
 
 const HGETDEL: Command = Command {
@@ -115,7 +115,7 @@ fn time_option(args: Args<'_>, at: usize) -> Result<Option<Expiry<'_>>, CommandE
 }
 
 fn unknown(word: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR unknown argument: {}", crate::resp::quoted(word)))
+    CommandError::owned(format!("ERR unknown argument: {}", quoted(word)))
 }
 
 const HSETEX: Command = Command {

@@ -7,8 +7,7 @@ use super::command::{Arity, Command, CommandResult, Flag, KeyFlag, key};
 use super::context::Context;
 use super::hyperloglog::{OF_ESTIMATES, opened, refused, registers};
 use crate::keyspace::Access;
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError};
+use crate::resp::{Args, CommandError, quoted};
 use crate::types::hyperloglog::{self, Encoding, Mark, Union};
 
 const PFDEBUG: Command = Command {

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::info_stats::for_each_entry;
 use super::table::{Entry, table};
 use super::{help, latency_report};
-use crate::resp::{Args, CommandError};
+use crate::resp::{Args, CommandError, quoted};
 use crate::state::stats::CommandStats;
 
 const ALL_NODES: &[&str] =
@@ -117,7 +117,7 @@ fn reset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn graph(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(series) = ctx.state.latency.event(&args[2]) else {
-        let event = crate::resp::quoted(&args[2]);
+        let event = quoted(&args[2]);
         return Err(CommandError::owned(format!("ERR No samples available for event '{event}'")));
     };
     let event = String::from_utf8_lossy(&args[2]).to_ascii_lowercase();

@@ -5,7 +5,7 @@ use super::context::{Context, Then};
 use super::help;
 use crate::glob;
 use crate::pubsub::{Kind, Topic};
-use crate::resp::{Args, CommandError, Reply};
+use crate::resp::{Args, CommandError, Reply, quoted};
 use crate::state::ClientId;
 
 const PUBLISH: Command = Command {
@@ -144,7 +144,7 @@ fn shardchannels(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// The pattern that limits a list of channels.
 fn pattern(args: Args<'_>) -> Result<Option<&[u8]>, CommandError> {
     if args.len() > 3 {
-        let word = crate::resp::quoted(&args[1]);
+        let word = quoted(&args[1]);
         return Err(CommandError::owned(format!(
             "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
         )));

@@ -7,7 +7,7 @@ use crate::cluster::core::Guard;
 use crate::config::PrimaryAddress;
 use crate::replication::replicas::{Announced, Replica, Stage};
 use crate::replication::resync::Asked;
-use crate::resp::{Args, CommandError, errors, number};
+use crate::resp::{Args, CommandError, errors, number, quoted};
 use crate::state::Output;
 use crate::state::client::{Blocked, Timeout};
 use crate::state::output::Feed;
@@ -252,7 +252,7 @@ fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> CommandResul
         b"rdb-only" => announced.snapshot_only = flag(value)? != 0,
         b"rdb-filter-only" => announced.without_keys = true,
         option => {
-            let option = crate::resp::quoted(option);
+            let option = quoted(option);
             return Err(CommandError::owned(format!("ERR Unrecognized REPLCONF option: {option}")));
         }
     }

@@ -5,7 +5,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group};
 use super::command_info::filtered;
 use super::context::Context;
 use super::help;
-use crate::resp::{Args, CommandError};
+use crate::resp::{Args, CommandError, quoted};
 
 const TIME: Command = Command {
     name: "time",
@@ -123,7 +123,7 @@ fn acl_cat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Some(word) => {
             let category = String::from_utf8_lossy(word).to_ascii_lowercase();
             if !categories::ALL.contains(&category.as_str()) {
-                let word = crate::resp::quoted(word);
+                let word = quoted(word);
                 return Err(CommandError::owned(format!("ERR Unknown category '{word}'")));
             }
             filtered(|entry| categories::belongs(entry.command, &category))

@@ -13,8 +13,7 @@ use super::stream_range::write_entry;
 use super::stream_read::seen;
 use crate::config::special::KeyspaceEvents;
 use crate::resp::number::parse_i64;
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError, Reply, errors};
+use crate::resp::{Args, CommandError, Reply, errors, quoted};
 use crate::types::{ConsumerNumber, MAX_ID, Pending, Stream};
 
 const XCLAIM: Command = Command {

@@ -9,8 +9,7 @@ use super::context::Context;
 use super::help::HELP;
 use super::stream_id::{parse_id, parse_strict_id};
 use crate::config::special::KeyspaceEvents;
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError};
+use crate::resp::{Args, CommandError, quoted};
 use crate::types::{Group as ReadingGroup, Stream};
 
 /// The declaration that the subcommands share.

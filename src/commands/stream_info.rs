@@ -10,8 +10,7 @@ use super::help::HELP;
 use super::stream_group::no_group;
 use super::stream_id::write_id;
 use super::stream_range::{limit, write_entries, write_entry};
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError, Reply, errors};
+use crate::resp::{Args, CommandError, Reply, errors, quoted};
 use crate::types::{Consumer, Entries, Group as ReadingGroup, Stream};
 
 /// The declaration that the subcommands share.

@@ -8,8 +8,7 @@ use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::stream_id::{parse_end, parse_start, parse_strict_id, write_id};
 use super::stream_range::limit;
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError, Reply, errors};
+use crate::resp::{Args, CommandError, Reply, errors, quoted};
 use crate::types::{Group as ReadingGroup, Pending, Stream};
 
 const XACK: Command = Command {

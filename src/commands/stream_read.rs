@@ -11,8 +11,7 @@ use super::stream_effects::Deliveries;
 use super::stream_id::{IdText, next_id, parse_strict_id, write_id};
 use super::stream_range::{limit, write_entries, write_entry};
 use crate::config::special::KeyspaceEvents;
-use crate::resp::quoted;
-use crate::resp::{Args, CommandError, Reply, errors};
+use crate::resp::{Args, CommandError, Reply, errors, quoted};
 use crate::types::{ConsumerNumber, Entries, MAX_ID, Pending, Stream};
 
 const XREAD: Command = Command {

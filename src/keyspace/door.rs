@@ -288,13 +288,14 @@ impl Keyspace {
     }
 
     fn overwrite(&mut self, db: u32, key: &KeyRef<'_>, place: Place, value: Value<'_>, ttl: Ttl) {
-        let former = self.entry_at(db, key, place).access();
+        let entry = self.entry_at(db, key, place);
+        let (former, former_expiry) = (entry.access(), entry.expiry_ms());
+        let is_bulky = Keyspace::is_bulky(entry);
         // A key that is written all the time is used all the time, whatever its values.
         let clock = self.settings.access.touched(former, self.now_ms, &mut self.rng);
-        let entry = self.entry_at(db, key, place);
-        if Keyspace::is_bulky(entry) {
+        if is_bulky {
             let expiry = match ttl {
-                Ttl::Keep => entry.expiry_ms(),
+                Ttl::Keep => former_expiry,
                 Ttl::Clear => None,
                 Ttl::At(when) => Some(when),
             };

@@ -230,10 +230,10 @@ impl<const VALUES: bool> Page<VALUES> {
         let (start, rank) = self.start(lane);
         let key_length = self.key_length(lane);
         let old_length = self.value_length(lane);
-        let (old, new) = (here(&[old_length]), value.here());
+        let (old, new) = (counted(old_length), value.here());
         // Places as their distance from the end, which stays when the block grows.
         let (low, end) = (here(self.lengths(len)), self.block.len());
-        let value_end = end - start - here(&[key_length]) - old;
+        let value_end = end - start - counted(key_length) - old;
         let block = self.room(self.used() + new.len().saturating_sub(old));
         let value_end = block.len() - value_end;
         if new.len() != old {
@@ -426,7 +426,7 @@ impl<const VALUES: bool> Page<VALUES> {
     fn record_at(&self, lane: usize, at: usize, rank: usize) -> Record<'_> {
         let length = self.key_length(lane);
         let key = self.item(at, rank, length);
-        let (at, rank) = (at + here(&[length]), rank + apart(&[length]));
+        let (at, rank) = (at + counted(length), rank + apart(&[length]));
         let value = if VALUES { self.item(at, rank, self.value_length(lane)) } else { &[] };
         Record { key, value, expires_ms: self.expiry(lane) }
     }

@@ -174,11 +174,30 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("---- the server on port {} said:\n{}", self.port, self.said());
+            eprintln!("---- the server on port {} said:\n{}", self.port, telling(&self.said()));
         }
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The last lines of a log, without those that every start has: a failed test of many servers must say what matters before
+/// whoever shows it cuts it short.
+fn telling(log: &str) -> String {
+    const LINES: usize = 60;
+    const OF_EVERY_START: [&str; 8] = [
+        "oO0OoO0OoO0Oo",
+        "Redis version=",
+        "Highwater version=",
+        "Configuration loaded path=",
+        "monotonic clock:",
+        "Running mode=",
+        "Server initialized",
+        "Handshake with node",
+    ];
+    let tells = |line: &&str| !OF_EVERY_START.iter().any(|words| line.contains(words));
+    let lines: Vec<&str> = log.lines().filter(tells).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 /// Waits until `look` finds something.

@@ -94,6 +94,58 @@ fn replica_that_is_not_there_is_waited_for_two_seconds_after_loading() {
     assert_eq!(node.cluster.guard(), Guard::Clear);
 }
 
+// What the file does not know yet: `d` had neither slots nor a primary when it was written.
+#[test]
+fn node_that_may_have_become_a_replica_is_waited_for() {
+    let layout = "a:0-5460 b:5461-10922 c:10923-16383 d e>b";
+    let mut node = started_with(layout, 10_000, "");
+    node.run(6000);
+    assert!(asks(&node), "it has not said whom it follows");
+    node.hears_with('d', ping(), |header| {
+        header.flags = flags::REPLICA | flags::MYSELF;
+        (header.primary, header.offset) = (Some(layout::id('a')), 101);
+        header.slots = slots("0-5460").into();
+    });
+    assert!(is_behind(&node), "{:?}", node.cluster.guard());
+    let mut node = started_with(layout, 10_000, "");
+    tells(&mut node, 'd', 0);
+    node.run(2000);
+    assert_eq!(node.cluster.guard(), Guard::Clear, "b, c and e have other things to do");
+}
+
+#[test]
+fn new_replica_of_this_node_is_on_disk_at_once() {
+    let mut node = Solo::of("a:0-5460 b:5461-10922 c:10923-16383 d e", 'a');
+    for (name, primary, save) in [('d', 'a', "persist"), ('e', 'b', "save soon")] {
+        node.clear();
+        let its_slots = node.slots(primary);
+        node.hears_with(name, ping(), |header| {
+            header.flags = flags::REPLICA | flags::MYSELF;
+            (header.primary, header.slots) = (Some(layout::id(primary)), slots(&its_slots).into());
+        });
+        let acts = node.acts();
+        assert_eq!(acts.last().map(String::as_str), Some(save), "{acts:?}");
+    }
+}
+
+#[test]
+fn primary_behind_tells_its_replicas_at_once_and_each_second() {
+    let mut node = started("a:0-5460 b:5461-10922 c:10923-16383 d>a e>a f>b");
+    node.run(500);
+    node.clear();
+    tells(&mut node, 'd', 101);
+    let told: Vec<String> =
+        node.lines().into_iter().filter(|line| line.starts_with("pong ")).collect();
+    assert_eq!(told, ["pong -> d", "pong -> e", "pong -> d"], "the last is the answer");
+    node.run(2000);
+    let told = node.lines().iter().filter(|line| *line == "pong -> e").count();
+    assert_eq!(told, 2);
+    node.run(2000);
+    node.clear();
+    node.run(1000);
+    assert_eq!(node.lines(), [""; 0], "it is silent");
+}
+
 #[test]
 fn replica_with_more_makes_the_primary_step_back() {
     let mut node = started(THREE);

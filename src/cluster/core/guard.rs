@@ -1,10 +1,11 @@
 //! A primary that comes back with less than its replicas have must not make them throw away the rest.
 //!
-//! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens; longer, while a replica
-//! that may be alive has not spoken yet: until that one is suspected, or its port refuses. If a replica of its has more of the log it *steps back*: it says so in its headers, and gives nobody a full sync. A replica of ours
-//! that has everything it could have then asks for votes at once, as in a manual failover; the vote is that of the
-//! specification, so stock nodes give it too. Where no such replica comes forward the primary falls silent, and is replaced
-//! as one that has failed.
+//! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens; longer, while a node
+//! that may be its replica, and may be alive, has not spoken yet: until that one is suspected, or its port refuses. If a
+//! replica of its has more of the log it *steps back*: it tells its replicas so, says it in its headers, and gives nobody a
+//! full sync. A replica of ours that has everything it could have then asks for votes at once, as in a manual failover; the
+//! vote is that of the specification, so stock nodes give it too. Where no such replica comes forward the primary falls
+//! silent, and is replaced as one that has failed.
 //!
 //! Differs from stock, where the replicas load the primary's older (or empty) data.
 
@@ -87,7 +88,13 @@ impl Cluster {
                 self.facts.offset
             ));
             self.guard = Guard::Behind { since_ms: self.now_ms() };
+            self.tell_replicas();
         }
+    }
+
+    /// The node's replicas hear what it has to say now: the next question may come after it has fallen silent.
+    fn tell_replicas(&mut self) {
+        self.tell(|_, peer| peer.primary == Some(PeerIx::ME));
     }
 
     /// A replica that has told of more than this node has, and that can take over.
@@ -98,12 +105,17 @@ impl Cluster {
         replicas.find(|(_, peer)| ahead(peer)).map(|(place, _)| place)
     }
 
-    /// Whether there is a replica that has not been heard since the start and may be alive: a slow disk or host can keep it
-    /// from speaking for longer than [`ASK_MS`].
+    /// Whether a node that may be a replica of this one has not been heard since the start and may be alive: a slow disk or
+    /// host can keep it from speaking for longer than [`ASK_MS`]. One of which the configuration file says that it has
+    /// neither slots nor a primary may have begun to follow this node just before the end.
     fn a_replica_may_speak(&self) -> bool {
         let gone = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::HANDSHAKE;
         let may_speak = |peer: &Peer| peer.heard_ms.is_none() && !peer.refuses && !peer.is(gone);
-        self.peers.replicas(PeerIx::ME).any(|(_, peer)| may_speak(peer))
+        let may_follow = |place: PeerIx, peer: &Peer| match peer.primary {
+            Some(primary) => primary == PeerIx::ME,
+            None => place != PeerIx::ME && peer.slot_count == 0,
+        };
+        self.peers.iter().any(|(place, peer)| may_follow(place, peer) && may_speak(peer))
     }
 
     pub(super) fn guard_step(&mut self) {
@@ -126,6 +138,8 @@ impl Cluster {
                 if self.replica_ahead().is_none() {
                     self.warn("No replica that has more is left: this master serves again.".into());
                     self.guard = Guard::Clear;
+                } else if self.is_a_second() && !self.is_silent() {
+                    self.tell_replicas();
                 }
             }
         }

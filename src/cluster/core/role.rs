@@ -88,7 +88,12 @@ impl Cluster {
         if let Some(former) = former {
             self.unmark_target(former);
         }
-        self.save_soon();
+        if place == PeerIx::ME {
+            // Should this node start again with less, it must know whom to ask.
+            self.persist();
+        } else {
+            self.save_soon();
+        }
     }
 
     /// What a node says of its role.
@@ -110,7 +115,12 @@ impl Cluster {
         if let Some(former) = former {
             self.unmark_target(former);
         }
-        self.save_soon();
+        if place == PeerIx::ME {
+            // Should this node start again with less, it must know whom to ask.
+            self.persist();
+        } else {
+            self.save_soon();
+        }
     }
 
     /// A primary has become a replica. Its slots go to its new primary if that is its successor, to nobody otherwise: a

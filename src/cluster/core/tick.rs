@@ -18,7 +18,7 @@ impl Cluster {
         self.ticks += 1;
         self.end_old_handshakes();
         self.open_missing_links();
-        if self.ticks.is_multiple_of(TICKS_A_SECOND) {
+        if self.is_a_second() {
             self.ping_one_of_some();
         }
         for place in self.peers.others() {
@@ -35,6 +35,11 @@ impl Cluster {
             let shares = self.count_shares();
             self.move_to_orphan(&shares);
         }
+    }
+
+    /// Whether what is done once a second is due in this tick.
+    pub(super) fn is_a_second(&self) -> bool {
+        self.ticks.is_multiple_of(TICKS_A_SECOND)
     }
 
     fn open_missing_links(&mut self) {

@@ -37,8 +37,8 @@ struct Trouble {
 
 impl Trouble {
     fn start(kinds: &[Kind], seed: u64, synced: bool) -> Trouble {
-        let policy = if synced { "always" } else { "everysec" };
-        let shards = Shards::make(kinds, 1, &["--appendfsync", policy]);
+        let settings = if synced { &["--appendfsync", "always"][..] } else { &[] };
+        let shards = Shards::make(kinds, 1, settings);
         let primaries = (0..kinds.len()).filter(|&index| shards.members[index].is_primary());
         let pairs = primaries.map(|index| [index, shards.replicas(index)[0]]).collect();
         let random = fastrand::Rng::with_seed(seed);

@@ -124,7 +124,22 @@ pub(super) fn write_or_new<'k, T: Collection>(
     db: u32,
     key: &KeyRef<'_>,
 ) -> Result<Opened<'k, T>, CommandError> {
-    let entry = keyspace.lookup_or_insert(db, key, || Value::Object(T::default().into_object()));
+    write_or_begin(keyspace, db, key, || Ok(()))
+}
+
+/// As [`write_or_new`], where nothing is made unless `may_begin` allows it.
+///
+/// # Errors
+/// `WRONGTYPE` for a value of another type; those of `may_begin`. Nothing has changed then.
+pub(super) fn write_or_begin<'k, T: Collection>(
+    keyspace: &'k mut Keyspace,
+    db: u32,
+    key: &KeyRef<'_>,
+    may_begin: impl FnOnce() -> Result<(), CommandError>,
+) -> Result<Opened<'k, T>, CommandError> {
+    let entry = keyspace.lookup_or_insert(db, key, || {
+        may_begin().map(|()| Value::Object(T::default().into_object()))
+    })?;
     of_entry::<T>(entry.entry())?;
     Ok(Opened { entry, collection: PhantomData })
 }

@@ -39,9 +39,12 @@ fn sets<'k>(keyspace: &'k Keyspace, db: u32, keys: &[Option<KeyRef<'_>>]) -> Vec
     keys.iter().flatten().map(set).collect()
 }
 
+/// Room for the members of a reply to begin with.
+const FIRST_BYTES: usize = 1024;
+
 /// Answers the members that `walk` hands out.
 fn answer<'k>(reply: &mut Reply<'_>, walk: impl FnOnce(&mut dyn FnMut(Member<'k>))) {
-    let (mut count, mut found) = (0, Vec::new());
+    let (mut count, mut found) = (0, Vec::with_capacity(FIRST_BYTES));
     let mut members = Reply::new(&mut found, reply.is_resp3());
     let mut buffer = itoa::Buffer::new();
     walk(&mut |member| {

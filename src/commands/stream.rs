@@ -3,7 +3,7 @@
 use highwater_persistence::snapshot::StreamId;
 
 use super::arguments::{integer, is, must_obey};
-use super::collections::{read, write, write_or_new};
+use super::collections::{read, write, write_or_begin};
 use super::command::{Arity, Command, CommandResult, Flag, Group, KeyFlag, key};
 use super::context::Context;
 use super::stream_id::{GivenId, IdText, next_id, parse_strict_id, write_id};
@@ -53,20 +53,20 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let fields = (fields_at..args.len()).map(move |at| args.get(at).unwrap_or_default());
     let (db, now_ms, key) = (ctx.db(), ctx.now_ms(), ctx.key(&args[1]));
     let limits = ctx.state.keyspace.settings.limits;
-    let found = write::<Stream>(&mut ctx.state.keyspace, db, &key)?;
-    if found.is_none() && options.no_stream {
-        drop(found);
+    if options.no_stream && write::<Stream>(&mut ctx.state.keyspace, db, &key)?.is_none() {
         ctx.reply.nil();
         return Ok(());
     }
-    let none = Entries::default();
-    let entries = found.as_ref().map_or(&none, |stream| &stream.get().entries);
-    let id = new_id(options.id, entries.last_id, now_ms)?;
-    entries.check(id, fields.clone())?;
-    drop(found);
-    let mut stream = write_or_new::<Stream>(&mut ctx.state.keyspace, db, &key)?;
+    let accept = |entries: &Entries| -> Result<_, CommandError> {
+        let id = new_id(options.id, entries.last_id, now_ms)?;
+        Ok((id, entries.accept(id, fields.clone())?))
+    };
+    let mut stream = write_or_begin::<Stream>(&mut ctx.state.keyspace, db, &key, || {
+        accept(&Entries::default()).map(drop)
+    })?;
+    let (id, accepted) = accept(&stream.get().entries)?;
     let entries = &mut stream.get_mut().entries;
-    entries.push(id, fields, &limits)?;
+    entries.push_accepted(accepted, fields, &limits);
     let trimmed = options.trim.map_or(0, |(trim, _)| entries.trim(&trim));
     let threshold = inexact(&options).map(|trim| exact_threshold(trim.keep, entries));
     drop(stream);

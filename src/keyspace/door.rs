@@ -76,19 +76,22 @@ impl Keyspace {
 
     /// The entry of `key` to be changed, with the value that `make` gives if it is missing: for commands that add to
     /// a collection.
-    pub fn lookup_or_insert(
+    ///
+    /// # Errors
+    /// That of `make`; nothing is added then.
+    pub fn lookup_or_insert<E>(
         &mut self,
         db: u32,
         key: &KeyRef<'_>,
-        make: impl FnOnce() -> Value<'static>,
-    ) -> EntryMut<'_> {
+        make: impl FnOnce() -> Result<Value<'static>, E>,
+    ) -> Result<EntryMut<'_>, E> {
         if let Some(place) = self.find_live(db, key, Access::WRITE) {
-            return EntryMut::new(self, db, key.slot, key.hash, place);
+            return Ok(EntryMut::new(self, db, key.slot, key.hash, place));
         }
-        self.insert(db, key, make(), Ttl::Clear);
+        self.insert(db, key, make()?, Ttl::Clear);
         let database = self.db(db).expect("it has just been written to");
         let place = database.find(key).expect("it has just been inserted");
-        EntryMut::new(self, db, key.slot, key.hash, place).new_key()
+        Ok(EntryMut::new(self, db, key.slot, key.hash, place).new_key())
     }
 
     /// Whether `entry` counts as missing.

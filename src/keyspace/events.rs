@@ -138,8 +138,9 @@ mod tests {
         let (from, to) = (keyspace.key(b"a"), keyspace.key(b"b"));
         keyspace.copy_key((0, &from), (1, &to));
         keyspace.move_key((0, &from), (0, &to));
-        keyspace.lookup_or_insert(0, &from, || Value::Int(1));
-        keyspace.lookup_or_insert(0, &to, || Value::Int(1));
+        let one = || Ok::<_, std::convert::Infallible>(Value::Int(1));
+        keyspace.lookup_or_insert(0, &from, one).unwrap();
+        keyspace.lookup_or_insert(0, &to, one).unwrap();
         assert_eq!(taken(&mut keyspace), ["new 0 a", "new 1 b", "new 0 b", "new 0 a"]);
     }
 

@@ -29,6 +29,7 @@ mod list;
 pub mod listpack;
 mod object;
 mod pages;
+mod seen;
 mod set;
 pub mod set_algebra;
 mod set_sample;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Limits;
 use super::intset::{Ints, Intset};
 use super::listpack::{Items, Listpack, Needle, PackedItem, are_different};
+use super::seen::Seen;
 use super::set_table::{SetTable, TableIter};
 use crate::alloc::size_class;
 use crate::resp::number::parse_i64;
@@ -21,6 +22,9 @@ const INTSET_ENTRIES_MAX: u64 = 1 << 30;
 
 /// Listpacks stay below this many bytes whatever the settings say, as in stock.
 const LISTPACK_BYTES_MAX: usize = 1 << 30;
+
+/// Up to this product of lengths a listpack is searched for each member of another set.
+const SEARCHED_MAX: usize = 300;
 
 /// A set.
 #[derive(Clone, Debug, Default)]
@@ -178,6 +182,11 @@ impl Set {
         }
     }
 
+    /// Whether it takes long to search this set, a listpack, for so many members.
+    pub(super) fn takes_long_to_search(&self, count: usize) -> bool {
+        matches!(&self.members, Encoded::Packed(pack) if pack.len() * count > SEARCHED_MAX)
+    }
+
     /// All members: ascending, in the order in which they came, or in no order, by encoding.
     pub fn iter(&self) -> Members<'_> {
         Members(match &self.members {
@@ -305,6 +314,30 @@ impl Set {
             return new;
         }
         self.insert(member_bytes(member, &mut itoa::Buffer::new()), limits)
+    }
+
+    /// As [`Set::insert_member`], for one that is known not to be there: listpacks need not be searched.
+    pub(super) fn add_new(&mut self, member: Member<'_>, limits: &Limits) {
+        if matches!(self.members, Encoded::Packed(_)) {
+            self.append(member_bytes(member, &mut itoa::Buffer::new()), limits);
+        } else {
+            self.insert_member(member, limits);
+        }
+    }
+
+    /// Keeps those of `members`, which are of other sets, that are here, or those that are not. A listpack that would be
+    /// searched from end to end again and again is read into a table first.
+    pub(super) fn sift(&self, members: &mut Vec<Member<'_>>, keeps_known: bool) {
+        match &self.members {
+            Encoded::Packed(pack) if self.takes_long_to_search(members.len()) => {
+                let mut seen = Seen::with_capacity(pack.len());
+                pack.iter().for_each(|member| {
+                    seen.insert(member);
+                });
+                members.retain(|member| seen.contains(canonical(*member)) == keeps_known);
+            }
+            _ => members.retain(|member| self.contains_member(*member) == keeps_known),
+        }
     }
 
     /// Removes a member. False: it was not there.

@@ -3,23 +3,38 @@
 //! For a reply members are handed out as they are found and nothing is copied; for a key the result is made in the encoding
 //! it is to have. The encodings of results are those of Redis 7.2.
 
-use std::collections::HashSet;
-
 use super::Limits;
+use super::seen::{FEW, Seen};
 use super::set::{Member, Set, canonical};
 
 /// Looking members up may seem this many times as much work as taking them out and is still done: it ends at the first
 /// set that has the member.
 const ADVANTAGE: usize = 2;
 
+/// Up to so many members a result is searched for each before it is added.
+const SEARCHED: usize = 32;
+
 fn same(one: &Set, other: &Set) -> bool {
     std::ptr::eq(one, other)
+}
+
+/// Whether the members of `first`, which are few, are looked up in one of the others after another: searching a listpack for
+/// each of many takes longer than reading it into a table once.
+fn is_worth_sifting(first: &Set, others: &[&Set]) -> bool {
+    first.len() <= FEW && others.iter().any(|other| other.takes_long_to_search(first.len()))
 }
 
 /// Hands each member that all `sets` have to `found`, until that returns false. Sorts the sets: the smallest is walked.
 pub fn intersection<'a>(sets: &mut [&'a Set], mut found: impl FnMut(Member<'a>) -> bool) {
     sets.sort_by_key(|set| set.len());
     let Some((&smallest, others)) = sets.split_first() else { return };
+    if is_worth_sifting(smallest, others) {
+        let mut left: Vec<Member<'a>> = smallest.iter().collect();
+        let others = others.iter().filter(|other| !same(other, smallest));
+        others.for_each(|other| other.sift(&mut left, true));
+        left.into_iter().all(found);
+        return;
+    }
     let everywhere = |member: &Member<'_>| {
         others.iter().all(|other| same(other, smallest) || other.contains_member(*member))
     };
@@ -34,7 +49,7 @@ pub fn intersection_set(sets: &mut [&Set], limits: &Limits) -> Set {
     let mut only_integers = true;
     intersection(sets, |member| {
         only_integers = only_integers && matches!(canonical(member), Member::Int(_));
-        result.insert_member(member, limits);
+        result.add_new(member, limits);
         true
     });
     if only_integers {
@@ -57,10 +72,12 @@ pub fn union<'a>(sets: &[&'a Set], mut found: impl FnMut(Member<'a>)) {
     }
     let Some(&largest) = sets.iter().max_by_key(|set| set.len()) else { return };
     largest.iter().for_each(&mut found);
-    let mut seen = HashSet::new();
+    let mut seen = Seen::with_capacity(largest.len());
     // A table is as good as what would be remembered of it.
     if !largest.is_table() {
-        seen.extend(largest.iter());
+        largest.iter().for_each(|member| {
+            seen.insert(member);
+        });
     }
     let others = sets.iter().filter(|set| !same(set, largest));
     for member in others.flat_map(|set| set.iter()) {
@@ -77,8 +94,24 @@ pub fn union_set(sets: &[&Set], limits: &Limits) -> Set {
     let largest = sets.iter().max_by_key(|set| set.len()).filter(|set| set.stays_table(limits));
     let mut result = largest.map_or_else(Set::new, |&set| set.clone());
     let others = sets.iter().filter(|set| largest.is_none_or(|largest| !same(set, largest)));
+    let count: usize = sets.iter().map(|set| set.len()).sum();
+    let only_integers = sets.iter().all(|set| set.as_ints().is_some());
+    if count <= SEARCHED || only_integers {
+        others.flat_map(|set| set.iter()).for_each(|member| {
+            result.insert_member(member, limits);
+        });
+        return result;
+    }
+    let mut seen = Seen::with_capacity(count);
     for member in others.flat_map(|set| set.iter()) {
-        result.insert_member(member, limits);
+        if result.is_table() {
+            result.insert_member(member, limits);
+        } else if !seen.contains(canonical(member)) {
+            result.add_new(member, limits);
+            if !result.is_table() {
+                seen.insert(canonical(member));
+            }
+        }
     }
     result
 }
@@ -99,12 +132,17 @@ pub fn difference<'a>(first: &'a Set, others: &mut [&Set], mut found: impl FnMut
     if looking_up_is_cheaper(first, others) {
         // Where most is, most is found.
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+        if is_worth_sifting(first, others) {
+            let mut left: Vec<Member<'a>> = first.iter().collect();
+            others.iter().for_each(|other| other.sift(&mut left, false));
+            return left.into_iter().for_each(found);
+        }
         let left = first
             .iter()
             .filter(|&member| !others.iter().any(|other| other.contains_member(member)));
         return left.for_each(found);
     }
-    let mut gone = HashSet::new();
+    let mut gone = Seen::with_capacity(0);
     for member in others.iter().flat_map(|set| set.iter()) {
         if first.contains_member(member) {
             gone.insert(canonical(member));
@@ -113,7 +151,7 @@ pub fn difference<'a>(first: &'a Set, others: &mut [&Set], mut found: impl FnMut
             }
         }
     }
-    first.iter().filter(|member| !gone.contains(&canonical(*member))).for_each(&mut found);
+    first.iter().filter(|member| !gone.contains(canonical(*member))).for_each(&mut found);
 }
 
 /// The set of the members of `first` that none of `others` has.
@@ -123,9 +161,7 @@ pub fn difference_set(first: &Set, others: &mut [&Set], limits: &Limits) -> Set 
     }
     if looking_up_is_cheaper(first, others) {
         let mut result = Set::new();
-        difference(first, others, |member| {
-            result.insert_member(member, limits);
-        });
+        difference(first, others, |member| result.add_new(member, limits));
         return result;
     }
     let mut result = union_set(&[first], limits);

@@ -125,7 +125,8 @@ fn collections_are_made_on_first_use() {
     let mut keyspace = keyspace();
     let key = keyspace.key(b"list");
     for length in 1..4 {
-        let mut entry = keyspace.lookup_or_insert(0, &key, || Value::Object(object_of(0)));
+        let make = || Ok::<_, std::convert::Infallible>(Value::Object(object_of(0)));
+        let mut entry = keyspace.lookup_or_insert(0, &key, make).unwrap();
         let object = entry.object_mut().expect("a collection");
         *object = object_of(object_len(object) + 1);
         let ValueRef::Object(object) = entry.value() else { panic!("a collection") };

@@ -22,6 +22,14 @@ pub enum Refused {
     TooLarge,
 }
 
+/// An entry that can be added to the stream that was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    id: StreamId,
+    /// Of all its fields.
+    bytes: usize,
+}
+
 /// Up to which entry a stream is to be trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -174,23 +182,32 @@ impl Entries {
         fields: impl Iterator<Item = &'f [u8]> + Clone,
         limits: &Limits,
     ) -> Result<(), Refused> {
-        self.check(id, fields.clone())?;
-        let bytes: usize = fields.clone().map(<[u8]>::len).sum();
-        let tail = self.nodes.last().filter(|(_, node)| has_room(node, bytes, limits));
-        let base = tail.map(|(base, _)| *base).unwrap_or_else(|| {
+        let accepted = self.accept(id, fields.clone())?;
+        self.push_accepted(accepted, fields, limits);
+        Ok(())
+    }
+
+    /// Adds an entry that was accepted, with the same fields; nothing has been added since.
+    pub fn push_accepted<'f>(
+        &mut self,
+        Accepted { id, bytes }: Accepted,
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+        limits: &Limits,
+    ) {
+        debug_assert!(id > self.last_id, "it was accepted");
+        if !self.nodes.last().is_some_and(|(_, node)| has_room(node, bytes, limits)) {
             let node = Node::new(fields.clone());
             self.block_bytes += node.heap_bytes();
             self.nodes.insert(id, Arc::new(node));
-            id
-        });
-        self.change_node(base, |node| node.push(base, id, fields));
+        }
+        let (&base, node) = self.nodes.last_mut().expect("there is one now");
+        change(node, &mut self.block_bytes, |node| node.push(base, id, fields));
         if self.len == 0 {
             self.first_id = id;
         }
         self.len += 1;
         self.added = self.added.wrapping_add(1);
         self.last_id = id;
-        Ok(())
     }
 
     /// Adds the node of a snapshot at the end: as it is, or anew where one written here would be another. Whoever calls has checked
@@ -223,20 +240,20 @@ impl Entries {
         Ok(())
     }
 
-    /// Whether an entry could be added.
+    /// Looks whether an entry could be added. Nothing changes.
     ///
     /// # Errors
     /// Those of [`Entries::push`].
-    pub fn check<'f>(
+    pub fn accept<'f>(
         &self,
         id: StreamId,
         fields: impl Iterator<Item = &'f [u8]>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Accepted, Refused> {
         if id <= self.last_id {
             return Err(Refused::IdNotAbove);
         }
         let bytes: usize = fields.map(<[u8]>::len).sum();
-        if bytes > NODE_BYTES_MAX { Err(Refused::TooLarge) } else { Ok(()) }
+        if bytes > NODE_BYTES_MAX { Err(Refused::TooLarge) } else { Ok(Accepted { id, bytes }) }
     }
 
     /// Deletes the entry with this id. Says whether it was there.
@@ -348,12 +365,21 @@ impl Entries {
 
     fn change_node<T>(&mut self, base: StreamId, change: impl FnOnce(&mut Node) -> T) -> T {
         let node = self.nodes.get_mut(&base).expect("the caller has found it");
-        let before = node.heap_bytes();
-        let node = Arc::make_mut(node);
-        let changed = change(node);
-        self.block_bytes = self.block_bytes + node.heap_bytes() - before;
-        changed
+        self::change(node, &mut self.block_bytes, change)
     }
+}
+
+/// Changes a node; `block_bytes` is told of its block.
+fn change<T>(
+    node: &mut Arc<Node>,
+    block_bytes: &mut usize,
+    change: impl FnOnce(&mut Node) -> T,
+) -> T {
+    let before = node.heap_bytes();
+    let node = Arc::make_mut(node);
+    let changed = change(node);
+    *block_bytes = *block_bytes + node.heap_bytes() - before;
+    changed
 }
 
 /// Whether an entry of `bytes` bytes may still go into `node`.

@@ -174,15 +174,16 @@ impl Node {
         same: bool,
         items: impl Iterator<Item = PackedItem<'f>> + Clone,
     ) {
-        let (pack, field_items) = (&mut self.pack, items.clone().count());
-        pack.push_integer(if same { SAME_FIELDS } else { 0 });
-        pack.push_integer(id.ms.wrapping_sub(base.ms).cast_signed());
-        pack.push_integer(id.seq.wrapping_sub(base.seq).cast_signed());
-        if !same {
-            pack.push_integer(count(field_items / 2));
-        }
-        items.for_each(|item| pack.push_item(item));
-        pack.push_integer(count(items_in_front(same, field_items)));
+        let field_items = items.clone().count();
+        let start = [
+            if same { SAME_FIELDS } else { 0 },
+            id.ms.wrapping_sub(base.ms).cast_signed(),
+            id.seq.wrapping_sub(base.seq).cast_signed(),
+        ];
+        let fields = (!same).then(|| count(field_items / 2));
+        let front = start.into_iter().chain(fields).map(PackedItem::Int);
+        let end = PackedItem::Int(count(items_in_front(same, field_items)));
+        self.pack.push_all(front.chain(items).chain([end]));
         self.set_counter(0, self.live() + 1);
     }
 

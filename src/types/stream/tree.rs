@@ -175,6 +175,21 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
         }
     }
 
+    /// The last entry, to be changed.
+    pub(super) fn last_mut(&mut self) -> Option<(&K, &mut V)> {
+        let mut node = own(self.root.as_mut()?, &mut self.bytes);
+        loop {
+            match node {
+                Node::Branch(children) => {
+                    node = own(&mut children.last_mut()?.1, &mut self.bytes);
+                }
+                Node::Leaf(entries) => {
+                    return entries.last_mut().map(|(key, value)| (&*key, value));
+                }
+            }
+        }
+    }
+
     /// Sets the value of `key`, and returns its former one.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let Some(root) = &mut self.root else {

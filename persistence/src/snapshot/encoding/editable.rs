@@ -365,38 +365,54 @@ impl EditableListpack {
 /// Changing.
 impl EditableListpack {
     /// Adds an item behind the last.
+    #[inline]
     pub fn push(&mut self, item: &[u8]) {
-        self.splice(self.end(), 0, item);
-    }
-
-    /// Adds an item of a listpack behind the last.
-    pub fn push_item(&mut self, item: PackedItem<'_>) {
-        match item {
-            PackedItem::Int(number) => self.push_integer(number),
-            PackedItem::Bytes(bytes) => self.push(bytes),
-        }
+        self.push_item(PackedItem::Bytes(item));
     }
 
     /// Adds an integer behind the last item.
+    #[inline]
     pub fn push_integer(&mut self, number: i64) {
-        self.splice_parts(self.end(), 0, &format::Head::of_integer(number), &[]);
+        self.push_item(PackedItem::Int(number));
+    }
+
+    /// Adds an item of a listpack behind the last.
+    #[inline]
+    pub fn push_item(&mut self, item: PackedItem<'_>) {
+        self.push_all([item]);
+    }
+
+    /// Adds items behind the last.
+    pub fn push_all<'i>(&mut self, items: impl IntoIterator<Item = PackedItem<'i>>) {
+        let (mut end, mut count) = (self.end(), 0);
+        for item in items {
+            let written = Written::new(item);
+            let behind = end + written.len();
+            self.make_room(behind + 1);
+            written.write(&mut self.bytes[end..behind]);
+            end = behind;
+            count += 1;
+        }
+        self.bytes[end] = END;
+        self.change_count(0, count);
+        self.note_used(end + 1);
     }
 
     /// Adds an item in front of the one at `place`, or behind the last one ([`EditableListpack::tail`]). Returns where the new one
     /// stands.
     pub fn insert(&mut self, place: Place, item: &[u8]) -> Place {
-        self.splice(place.0, 0, item);
+        self.splice(place.0, 0, PackedItem::Bytes(item));
         place
     }
 
     /// Puts an integer in the place of an item.
     pub fn replace_integer(&mut self, place: Place, number: i64) {
-        self.splice_parts(place.0, 1, &format::Head::of_integer(number), &[]);
+        self.splice(place.0, 1, PackedItem::Int(number));
     }
 
     /// Puts an item in the place of another.
     pub fn replace(&mut self, place: Place, item: &[u8]) {
-        self.splice(place.0, 1, item);
+        self.splice(place.0, 1, PackedItem::Bytes(item));
     }
 
     /// Removes up to `count` items from `place` on; returns what stands there then.
@@ -430,7 +446,7 @@ impl EditableListpack {
 
     fn append_bytes(&mut self, items: &[u8], count: usize) {
         self.change_count(0, count);
-        self.make_room(items.len());
+        self.make_room(self.used() + items.len());
         let (end, new_end) = (self.end(), self.end() + items.len());
         self.bytes[end..new_end].copy_from_slice(items);
         self.bytes[new_end] = END;
@@ -438,29 +454,20 @@ impl EditableListpack {
     }
 
     /// Puts `item` where `old` items (0 or 1) stand.
-    fn splice(&mut self, at: usize, old: usize, item: &[u8]) {
-        let head = format::head(item);
-        let body = if head.holds_all { &[][..] } else { item };
-        self.splice_parts(at, old, &head, body);
-    }
-
-    fn splice_parts(&mut self, at: usize, old: usize, head: &format::Head, body: &[u8]) {
-        let (tail, tail_bytes) = format::backlen(head.len + body.len());
-        let new_bytes = head.len + body.len() + tail_bytes;
+    fn splice(&mut self, at: usize, old: usize, item: PackedItem<'_>) {
+        let written = Written::new(item);
+        let new_bytes = written.len();
         let old_end = if old == 0 { at } else { self.behind(at) };
         self.change_count(old, 1);
         let (used, old_bytes) = (self.used(), old_end - at);
         if new_bytes > old_bytes {
-            self.make_room(new_bytes - old_bytes);
+            self.make_room(used + new_bytes - old_bytes);
         }
         if new_bytes != old_bytes {
             self.bytes.copy_within(old_end..used, at + new_bytes);
             self.note_used(used + new_bytes - old_bytes);
         }
-        let place = &mut self.bytes[at..at + new_bytes];
-        place[..head.len].copy_from_slice(&head.bytes[..head.len]);
-        place[head.len..head.len + body.len()].copy_from_slice(body);
-        place[head.len + body.len()..].copy_from_slice(&tail[..tail_bytes]);
+        written.write(&mut self.bytes[at..at + new_bytes]);
         if new_bytes < old_bytes {
             self.give_back();
         }
@@ -487,8 +494,9 @@ impl EditableListpack {
         self.bytes[..4].copy_from_slice(&total.to_le_bytes());
     }
 
-    fn make_room(&mut self, more: usize) {
-        let needed = self.used() + more;
+    /// Has room for `needed` bytes in all.
+    #[inline]
+    fn make_room(&mut self, needed: usize) {
         if needed > self.bytes.len() {
             self.reallocate(size_class(needed));
         }
@@ -508,6 +516,43 @@ impl EditableListpack {
         memory.reserve_exact(bytes.saturating_sub(memory.len()));
         memory.resize(bytes, 0);
         self.bytes = memory.into_boxed_slice();
+    }
+}
+
+/// An item as it is written: the encoding, what of it is not in that, and the backward length.
+struct Written<'a> {
+    head: format::Head,
+    body: &'a [u8],
+    tail: ([u8; 5], usize),
+}
+
+impl<'a> Written<'a> {
+    #[inline]
+    fn new(item: PackedItem<'a>) -> Self {
+        let (head, body) = match item {
+            PackedItem::Int(number) => (format::Head::of_integer(number), &[][..]),
+            PackedItem::Bytes(bytes) => {
+                let head = format::head(bytes);
+                let body = if head.holds_all { &[][..] } else { bytes };
+                (head, body)
+            }
+        };
+        let tail = format::backlen(head.len + body.len());
+        Self { head, body, tail }
+    }
+
+    fn len(&self) -> usize {
+        self.head.len + self.body.len() + self.tail.1
+    }
+
+    /// Writes it to `place`, which is as long.
+    #[inline]
+    fn write(&self, place: &mut [u8]) {
+        let (head, rest) = place.split_at_mut(self.head.len);
+        let (body, tail) = rest.split_at_mut(self.body.len());
+        head.copy_from_slice(&self.head.bytes[..self.head.len]);
+        body.copy_from_slice(self.body);
+        tail.copy_from_slice(&self.tail.0[..self.tail.1]);
     }
 }
 

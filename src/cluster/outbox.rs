@@ -42,6 +42,18 @@ impl Outbox {
         now
     }
 
+    /// How many outputs wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whether the configuration should be written now: there is a promise, and no write under way.
     #[must_use]
     pub fn wants_save(&self) -> bool {
@@ -98,8 +110,9 @@ impl Outbox {
         match output {
             Output::Persist => false,
             Output::Send { packet, .. } if self.has_failed => {
-                let kept = self.kept.as_ref().map(|kept| kept.config_epoch).unwrap_or_default();
-                !is_promise(packet) && !packet.claims_past(kept)
+                let header = packet.header.as_deref();
+                let is_kept = |header| self.kept.as_ref().is_some_and(|kept| kept.covers(header));
+                !is_promise(packet) && header.is_none_or(is_kept)
             }
             _ => true,
         }

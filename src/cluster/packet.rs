@@ -70,6 +70,8 @@ pub struct Header {
     pub forces_ack: bool,
     /// A primary that lacks what its replicas have: one of them is to take over. Stock nodes send zero here, and ignore it.
     pub steps_back: bool,
+    /// It loads its data, and does not know its offset yet. Stock nodes send zero here, and ignore it.
+    pub hides_offset: bool,
     /// It understands extensions (and may have sent some).
     pub has_extensions: bool,
 }
@@ -175,15 +177,7 @@ pub struct Packet {
     pub body: Body,
 }
 
-impl Packet {
-    /// Whether a primary claims slots in an epoch past `kept`, the newest that its file holds of its own: such a packet
-    /// must not leave where saving has failed. A node that forgets its claim would let others down who believe it.
-    #[must_use]
-    pub fn claims_past(&self, kept: Epoch) -> bool {
-        let claims = |header: &Header| header.primary.is_none() && !header.slots.is_empty();
-        self.header.as_deref().is_some_and(|header| claims(header) && header.config_epoch > kept)
-    }
-}
+impl Packet {}
 
 /// Types of packets as statistics name them.
 pub const KINDS: [&str; 11] = [

@@ -54,6 +54,7 @@ fn header(letter: char) -> Header {
         is_paused: false,
         forces_ack: false,
         steps_back: false,
+        hides_offset: false,
         has_extensions: false,
     }
 }

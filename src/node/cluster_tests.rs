@@ -205,6 +205,20 @@ fn a_replica_answers_those_who_said_readonly() {
     play(&mut bench, "reset -> +RESET\nget bar -> -MOVED 5061 10.0.0.2:7000");
 }
 
+// A primary that dies right after a sync, and comes back with less, must hear what its replica has.
+#[test]
+fn what_came_over_a_link_counts_however_short_it_was_there() {
+    let mut bench = node('d');
+    bench.node.state.stream.end = 70;
+    assert_eq!(bench.node.state.cluster_facts().offset, 0, "it may be of another history");
+    let generation = bench.node.state.replication.generation;
+    let time = bench.clock.0;
+    bench.node.with_link(generation, time, |link, facts, _| link.loaded(facts.now_ms)).unwrap();
+    assert!(bench.node.link_is_lost(generation, "it is closed", time));
+    let facts = bench.node.state.cluster_facts();
+    assert_eq!((facts.offset, facts.data_age_ms), (70, 0));
+}
+
 #[test]
 fn one_database_is_all_there_is() {
     check(

@@ -133,6 +133,7 @@ impl Pair {
             is_paused: false,
             forces_ack: false,
             steps_back: false,
+            hides_offset: false,
             has_extensions: true,
         };
         let packet = |kind| {

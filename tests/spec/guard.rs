@@ -190,6 +190,147 @@ fn word_that_came_while_loading_counts_if_nobody_speaks_again() {
 }
 
 #[test]
+fn replica_that_is_loading_is_waited_for() {
+    let loads = |node: &mut Solo| {
+        node.hears_with('d', ping(), |header| (header.offset, header.hides_offset) = (0, true));
+    };
+    let mut node = started_with(THREE, 10_000, "");
+    for _ in 0..10 {
+        loads(&mut node);
+        node.run(2000);
+    }
+    assert!(asks(&node), "it has spoken all the time, and has not told its offset");
+    tells(&mut node, 'd', 101);
+    assert!(is_behind(&node));
+    // Starts again.
+    loads(&mut node);
+    node.run(100);
+    assert!(is_behind(&node));
+    tells(&mut node, 'd', 100);
+    node.run(100);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+#[test]
+fn node_says_that_its_offset_is_not_known_yet() {
+    let mut node = Solo::of(THREE, 'd');
+    for (is_loading, offset, hides) in [(true, 0, true), (true, 9, false), (false, 0, false)] {
+        (node.facts.is_loading, node.facts.offset) = (is_loading, offset);
+        node.clear();
+        node.hears('a', ping());
+        let packet = node.packet("pong -> a");
+        assert_eq!(packet.header.as_ref().unwrap().hides_offset, hides);
+    }
+}
+
+// The bus of a primary stands still while it loads.
+#[test]
+fn primary_asks_for_two_seconds_after_a_load_without_ticks() {
+    let mut settings = layout::settings();
+    settings.guards_replicas = true;
+    let mut node = Solo::started(SIBLINGS, 'a', settings);
+    node.facts.is_loading = true;
+    node.ask(|_| ());
+    node.now_ms += 60_000;
+    node.facts.is_loading = false;
+    node.ask(|_| ());
+    for name in ['d', 'e', 'f'] {
+        tells(&mut node, name, 0);
+    }
+    node.run(1900);
+    assert!(asks(&node) && !node.cluster.is_ok());
+    node.run(200);
+    assert!(node.cluster.is_ok());
+    // What is loaded later changes nothing.
+    node.facts.is_loading = true;
+    node.ask(|_| ());
+    node.facts.is_loading = false;
+    node.ask(|_| ());
+    assert!(node.cluster.is_ok() && node.cluster.may_claim());
+}
+
+#[test]
+fn primary_without_a_guard_does_not_serve_right_after_a_load() {
+    let mut node = Solo::started(THREE, 'a', layout::settings());
+    node.facts.is_loading = true;
+    node.ask(|_| ());
+    node.now_ms += 60_000;
+    node.facts.is_loading = false;
+    node.ask(|_| ());
+    node.run(1900);
+    assert!(!node.cluster.is_ok());
+    node.run(200);
+    assert!(node.cluster.is_ok());
+}
+
+#[test]
+fn failure_that_only_the_file_knows_of_does_not_end_it() {
+    let mut conf = layout::conf(THREE, 'a');
+    let line = conf.nodes.iter_mut().find(|line| line.id == layout::id('d').to_string()).unwrap();
+    line.flags.push(highwater_persistence::nodes_conf::NodeFlag::Fail);
+    let mut settings = layout::settings();
+    settings.guards_replicas = true;
+    let now = layout::at(layout::BEGIN_MS);
+    let cluster = highwater::cluster::Cluster::from_conf(&conf, settings, 1, now).unwrap();
+    let mut node = Solo::around(cluster, ['b', 'c', 'e', 'f'].into());
+    node.facts.offset = 100;
+    node.run(100);
+    tells(&mut node, 'd', 101);
+    node.run(100);
+    assert!(is_behind(&node), "{:?}", node.cluster.guard());
+}
+
+#[test]
+fn node_that_is_only_named_is_not_waited_for() {
+    let mut conf = layout::conf("a:0-5460 b:5461-10922 c:10923-16383 e>b", 'a');
+    let line = conf.nodes.iter_mut().find(|line| line.id == layout::id('e').to_string()).unwrap();
+    line.primary = Some(layout::id('z').to_string());
+    let mut settings = layout::settings();
+    settings.guards_replicas = true;
+    let now = layout::at(layout::BEGIN_MS);
+    let cluster = highwater::cluster::Cluster::from_conf(&conf, settings, 1, now).unwrap();
+    let mut node = Solo::around(cluster, ['b', 'c', 'e'].into());
+    node.run(5000);
+    assert_eq!(node.cluster.guard(), Guard::Clear);
+}
+
+/// Everybody lives, and talks to the silent primary, which must not conclude from its own silence that others are gone.
+fn stays_behind(layout: &str, others: &[char], timeout_ms: u64) {
+    let mut node = started_with(layout, timeout_ms, "");
+    node.alive = others.iter().copied().collect();
+    node.run(200);
+    tells(&mut node, 'd', 101);
+    for _ in 0..40 {
+        node.run(timeout_ms + 200);
+        for name in others {
+            node.hears(*name, ping());
+        }
+        assert!(is_behind(&node), "{:?}", node.notes());
+        let suspected = others.iter().find(|name| node.is(**name, flags::PFAIL | flags::FAIL));
+        assert_eq!(suspected, None);
+    }
+}
+
+#[test]
+fn silent_primary_suspects_nobody() {
+    stays_behind(THREE, &['b', 'c', 'd', 'e', 'f'], TIMEOUT_MS);
+    stays_behind("a:0-16383 d>a", &['d'], 15_000);
+}
+
+#[test]
+fn primary_behind_says_what_helps() {
+    let mut node = started(THREE);
+    tells(&mut node, 'd', 101);
+    node.clear();
+    for _ in 0..100 {
+        node.run(1000);
+        tells(&mut node, 'd', 101);
+    }
+    let helps = |note: &&String| note.contains("CLUSTER FAILOVER FORCE");
+    assert_eq!(node.notes().iter().filter(helps).count(), 3);
+}
+
+#[test]
 fn primary_behind_falls_silent_after_three_seconds() {
     let mut node = started(THREE);
     tells(&mut node, 'd', 101);
@@ -238,6 +379,18 @@ fn replica_with_more_stands_at_once_and_says_that_no_failure_is_needed() {
     node.run(1100);
     let packet = node.packet("vote? -> b");
     assert!(packet.header.as_ref().unwrap().forces_ack);
+}
+
+#[test]
+fn replica_with_more_stands_however_long_both_were_down() {
+    let mut node = successor(101, 100);
+    node.facts.data_age_ms = 86_400_000;
+    node.run(1100);
+    node.packet("vote? -> b");
+    let mut node = successor(101, 100);
+    node.facts.data_age_ms = u64::MAX;
+    node.run(3000);
+    assert!(!node.acts().iter().any(|line| line.starts_with("vote?")), "of another history");
 }
 
 #[test]

@@ -362,6 +362,7 @@ pub(crate) fn stranger(name: char) -> Header {
         is_paused: false,
         forces_ack: false,
         steps_back: false,
+        hides_offset: false,
         has_extensions: true,
     }
 }

@@ -112,7 +112,14 @@ impl Cluster {
             return true;
         }
         if self.settings.no_failover {
+            if self.primary_steps_back() {
+                self.complain("cluster-replica-no-failover is on. CLUSTER FAILOVER FORCE here has this replica take over from a master that has less.");
+            }
             return false;
+        }
+        // Whose offset is the greater one is known then: what both were without meanwhile says nothing.
+        if self.primary_steps_back() && self.facts.data_age_ms < u64::MAX {
+            return true;
         }
         let timeout_ms = self.settings.timeout_ms;
         let mut age_ms = self.facts.data_age_ms;

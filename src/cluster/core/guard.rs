@@ -19,6 +19,9 @@ const ASK_MS: u64 = 2000;
 /// How long one that steps back says so before it falls silent.
 const SILENT_AFTER_MS: u64 = 3000;
 
+/// It says so in its log each so many seconds.
+const SAID_EACH_S: u64 = 30;
+
 /// For how many timeouts it is silent, and then talks, by turns.
 const SILENT_TIMEOUTS: u64 = 3;
 
@@ -50,6 +53,13 @@ impl Cluster {
     pub(super) fn begin_guard(&mut self) {
         // Whether it has replicas may have been learned too late to be in the file.
         if self.settings.guards_replicas && self.peers.me().votes() {
+            self.guard = Guard::Asking { until_ms: self.now_ms() + ASK_MS };
+        }
+    }
+
+    /// What the node itself has is known from now on.
+    pub(super) fn ask_replicas(&mut self) {
+        if matches!(self.guard, Guard::Asking { .. }) {
             self.guard = Guard::Asking { until_ms: self.now_ms() + ASK_MS };
         }
     }
@@ -92,25 +102,43 @@ impl Cluster {
         }
     }
 
+    /// Whoever looks after the node reads in its log from time to time what to do if no replica takes over by itself.
+    fn say_what_helps(&mut self, replica: PeerIx) {
+        let Guard::Behind { since_ms } = self.guard else { return };
+        let behind_s = self.now_ms().saturating_sub(since_ms) / 1000;
+        if behind_s > 0 && self.is_a_second() && behind_s.is_multiple_of(SAID_EACH_S) {
+            let shown = self.peers[replica].shown();
+            self.warn(format!(
+                "Replica {shown} has more than this master and has not taken over yet. CLUSTER FAILOVER FORCE there has it take over; CONFIG SET cluster-primary-guard no here goes on without what this master lacks"
+            ));
+        }
+    }
+
     /// The node's replicas hear what it has to say now: the next question may come after it has fallen silent.
     fn tell_replicas(&mut self) {
         self.tell(|_, peer| peer.primary == Some(PeerIx::ME));
     }
 
-    /// A replica that has told of more than this node has, and that can take over.
+    /// A replica that has told of more than this node has, and that has not failed since it was last heard. What the
+    /// configuration file says of failures may be older than the start.
     fn replica_ahead(&self) -> Option<PeerIx> {
         let mut replicas = self.peers.replicas(PeerIx::ME);
-        let ahead =
-            |peer: &Peer| peer.offset > self.facts.offset && !peer.is(flags::FAIL | flags::NOADDR);
+        let is_gone = |peer: &Peer| {
+            let is_heard = peer.heard_ms.is_some_and(|heard_ms| heard_ms > peer.failed_ms);
+            peer.is(flags::NOADDR) || peer.is(flags::FAIL) && !is_heard
+        };
+        let ahead = |peer: &Peer| peer.offset > self.facts.offset && !is_gone(peer);
         replicas.find(|(_, peer)| ahead(peer)).map(|(place, _)| place)
     }
 
-    /// Whether a node that may be a replica of this one has not been heard since the start and may be alive: a slow disk or
-    /// host can keep it from speaking for longer than [`ASK_MS`]. One of which the configuration file says that it has
-    /// neither slots nor a primary may have begun to follow this node just before the end.
+    /// Whether a node that may be a replica of this one has not told its offset since the start and may be alive: a slow disk
+    /// or host, or much to load, can keep it from that for longer than [`ASK_MS`]. One of which the configuration file says that it
+    /// has neither slots nor a primary may have begun to follow this node just before the end.
     fn a_replica_may_speak(&self) -> bool {
         let gone = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::HANDSHAKE;
-        let may_speak = |peer: &Peer| peer.heard_ms.is_none() && !peer.refuses && !peer.is(gone);
+        let may_speak = |peer: &Peer| {
+            !peer.tells_offset && !peer.refuses && !peer.is(gone) && !peer.host.is_unknown()
+        };
         let may_follow = |place: PeerIx, peer: &Peer| match peer.primary {
             Some(primary) => primary == PeerIx::ME,
             None => place != PeerIx::ME && peer.slot_count == 0,
@@ -127,21 +155,23 @@ impl Cluster {
         match self.guard {
             Guard::Clear => {}
             // What the node itself has is not known before it has loaded it.
-            Guard::Asking { .. } if self.facts.is_loading => {
-                self.guard = Guard::Asking { until_ms: now_ms + ASK_MS };
-            }
+            Guard::Asking { .. } if self.facts.is_loading => {}
             Guard::Asking { until_ms } if now_ms >= until_ms && !self.a_replica_may_speak() => {
                 self.guard = Guard::Clear;
             }
             Guard::Asking { .. } => {}
-            Guard::Behind { .. } => {
-                if self.replica_ahead().is_none() {
+            Guard::Behind { .. } => match self.replica_ahead() {
+                None => {
                     self.warn("No replica that has more is left: this master serves again.".into());
                     self.guard = Guard::Clear;
-                } else if self.is_a_second() && !self.is_silent() {
-                    self.tell_replicas();
                 }
-            }
+                Some(replica) => {
+                    self.say_what_helps(replica);
+                    if self.is_a_second() && !self.is_silent() {
+                        self.tell_replicas();
+                    }
+                }
+            },
         }
     }
 

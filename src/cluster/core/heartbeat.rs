@@ -24,6 +24,15 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether a header says no more than this: a node that forgets the rest would let others down who believe it.
+    #[must_use]
+    pub fn covers(&self, header: &Header) -> bool {
+        self.is_in(header)
+            || header.primary == self.primary
+                && header.config_epoch <= self.config_epoch
+                && header.slots.iter().all(|slot| self.slots.has(slot))
+    }
+
     /// Whether a header says just this.
     #[must_use]
     pub fn is_in(&self, header: &Header) -> bool {
@@ -69,12 +78,17 @@ impl Cluster {
             is_paused: me.is_primary() && self.manual.is_some(),
             forces_ack: self.election_is_forced(),
             steps_back: matches!(self.guard, super::Guard::Behind { .. }),
+            hides_offset: self.facts.is_loading && self.facts.offset == 0,
             has_extensions: true,
         }
     }
 
     /// Sends a PING, PONG or MEET over a connection.
     pub(super) fn send_heartbeat(&mut self, link: LinkId, kind: Heartbeat) {
+        // What is not sent is not waited for, and nobody is suspected for not answering it.
+        if self.is_silent() {
+            return;
+        }
         let to = self.link_peer(link);
         if kind == Heartbeat::Ping
             && let Some(peer) = to

@@ -97,7 +97,7 @@ pub enum Input<'a> {
 /// What the node itself knows, told with every step.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// End of the node's log.
+    /// End of the node's log; 0 as long as that is not known, while data are being loaded.
     pub offset: u64,
     /// Where the replica's link goes, if the node is one.
     pub follows: Option<(Host, u16)>,
@@ -297,7 +297,10 @@ impl Cluster {
     /// The moment and the facts for what follows: for commands of an operator.
     pub fn begin(&mut self, now: Time, facts: Facts) {
         self.now = now;
-        self.facts = facts;
+        let was_loading = std::mem::replace(&mut self.facts, facts).is_loading;
+        if was_loading && !self.facts.is_loading {
+            self.has_loaded();
+        }
         self.note_data_age();
     }
 

@@ -75,6 +75,8 @@ pub struct Peer {
     pub heard_ms: Option<u64>,
     /// Nobody listened where its bus port should be, when that was last tried.
     pub refuses: bool,
+    /// It has told its offset since this node started.
+    pub tells_offset: bool,
     /// When it was agreed to have failed.
     pub failed_ms: u64,
     /// When it was last found at another address.
@@ -115,6 +117,7 @@ impl Peer {
             pong_received_ms: None,
             heard_ms: None,
             refuses: false,
+            tells_offset: false,
             failed_ms: 0,
             moved_ms: None,
             gave_up_ms: None,

@@ -57,7 +57,10 @@ impl Cluster {
     fn hear_header(&mut self, sender: PeerIx, header: &Header) {
         self.current_epoch = self.current_epoch.max(header.current_epoch);
         let peer = &mut self.peers[sender];
-        peer.offset = header.offset;
+        if !header.hides_offset {
+            peer.offset = header.offset;
+            peer.tells_offset = true;
+        }
         let claims = header.primary.is_none();
         if header.config_epoch > peer.config_epoch && claims {
             peer.config_epoch = header.config_epoch;

@@ -88,12 +88,7 @@ impl Cluster {
         if let Some(former) = former {
             self.unmark_target(former);
         }
-        if place == PeerIx::ME {
-            // Should this node start again with less, it must know whom to ask.
-            self.persist();
-        } else {
-            self.save_soon();
-        }
+        self.save_soon();
     }
 
     /// What a node says of its role.

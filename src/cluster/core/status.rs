@@ -16,8 +16,10 @@ const REJOIN_MAX_MS: u64 = 5000;
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub(super) is_ok: bool,
-    /// When it was first looked at.
+    /// When it was first looked at, or when the node had loaded its data.
     first_ms: Option<u64>,
+    /// The data that the node began with have been loaded.
+    has_loaded: bool,
     /// The node has been elected since its start: nobody has gone on without it.
     pub(super) is_elected: bool,
     /// When the node was last without a majority.
@@ -30,6 +32,15 @@ impl Cluster {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.status.is_ok
+    }
+
+    /// Data have been loaded. Those that the node begins with may take long, and until then it hears nothing as a primary: what
+    /// is waited for after the start is waited for from here on.
+    pub(super) fn has_loaded(&mut self) {
+        if !std::mem::replace(&mut self.status.has_loaded, true) {
+            self.status.first_ms = Some(self.now_ms());
+            self.ask_replicas();
+        }
     }
 
     /// Looks at the state anew.

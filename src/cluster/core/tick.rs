@@ -21,8 +21,11 @@ impl Cluster {
         if self.is_a_second() {
             self.ping_one_of_some();
         }
-        for place in self.peers.others() {
-            self.tend(place);
+        // Who hears nothing may have nothing to answer.
+        if !self.is_silent() {
+            for place in self.peers.others() {
+                self.tend(place);
+            }
         }
         if self.save_failed && self.now_ms() >= self.save_again_ms {
             self.persist();

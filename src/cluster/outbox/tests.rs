@@ -85,6 +85,15 @@ fn what_cannot_be_written_is_not_promised() {
     assert_eq!(outbox.end_save(false), []);
     assert!(!outbox.wants_save());
     assert_eq!(links(&outbox.add(vec![vote.clone(), ping(4, &new), ping(5, &old)])), [5]);
+    // Nor what is new in the epoch that the file has, nor another role; less may be said.
+    let (more, less) = (claim(1, &[1, 2]), claim(1, &[]));
+    let replica = Claim { primary: Some(crate::cluster::testing::id('b')), ..less.clone() };
+    assert_eq!(links(&outbox.add(vec![ping(7, &more), ping(8, &less), ping(9, &replica)])), [8]);
+    assert_eq!(outbox.add(vec![Output::Persist, ping(7, &more)]), []);
+    assert_eq!(outbox.len(), 2);
+    outbox.begin_save(more.clone());
+    assert_eq!(outbox.end_save(false), []);
+    assert!(outbox.is_empty());
     assert_eq!(outbox.add(vec![Output::Persist]), []);
     outbox.begin_save(new.clone());
     assert_eq!(outbox.end_save(true), []);

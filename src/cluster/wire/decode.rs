@@ -117,6 +117,7 @@ fn read_header(start: &[u8], kind: u16) -> Result<Header, Dropped> {
         is_paused: more & more::PAUSED != 0,
         forces_ack: more & more::FORCES_ACK != 0,
         steps_back: start[place::FLAGS_MORE + 1] & own::STEPS_BACK != 0,
+        hides_offset: start[place::FLAGS_MORE + 1] & own::HIDES_OFFSET != 0,
         has_extensions: more & more::EXTENSIONS != 0,
     })
 }

@@ -53,20 +53,19 @@ fn write_header(header: &Header, body: &Body, out: &mut Vec<u8>) {
     put_u16(out, ports.bus);
     put_u16(out, header.flags);
     out.push(u8::from(header.is_down));
-    let own = if header.steps_back { own::STEPS_BACK } else { 0 };
-    out.extend_from_slice(&[bits(header, body), own, 0]);
-}
-
-fn bits(header: &Header, body: &Body) -> u8 {
+    let own =
+        bits(&[(header.steps_back, own::STEPS_BACK), (header.hides_offset, own::HIDES_OFFSET)]);
     let understands = header.has_extensions || matches!(body, Body::Heartbeat { .. });
-    [
+    let more = bits(&[
         (header.is_paused, more::PAUSED),
         (header.forces_ack, more::FORCES_ACK),
         (understands, more::EXTENSIONS),
-    ]
-    .iter()
-    .filter(|(is_set, _)| *is_set)
-    .fold(0, |bits, (_, bit)| bits | bit)
+    ]);
+    out.extend_from_slice(&[more, own, 0]);
+}
+
+fn bits(facts: &[(bool, u8)]) -> u8 {
+    facts.iter().filter(|(is_set, _)| *is_set).fold(0, |bits, (_, bit)| bits | bit)
 }
 
 fn write_body(body: &Body, out: &mut Vec<u8>) {

@@ -101,6 +101,7 @@ mod more {
 /// Bits of the byte behind it. Stock sends zero there and does not look at it.
 mod own {
     pub(super) const STEPS_BACK: u8 = 1;
+    pub(super) const HIDES_OFFSET: u8 = 2;
 }
 
 /// Types of packets by their numbers. `packet::KINDS` has their names.

@@ -34,6 +34,7 @@ fn header() -> Header {
         is_paused: true,
         forces_ack: true,
         steps_back: true,
+        hides_offset: true,
         has_extensions: true,
     }
 }
@@ -108,7 +109,7 @@ fn fields_of_the_header_stand_where_stock_has_them() {
     assert_eq!((field(2168, 10), field(2178, 36)), (&b"10.0.0.1\0\0"[..], &[0; 36][..]));
     assert_eq!((field(2214, 2), field(2216, 30)), (&[0, 1][..], &[0; 30][..]));
     assert_eq!(field(2246, 4), [0x1f, 0x0f, 0x46, 0x1e]);
-    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 1, 0]);
+    assert_eq!(field(2250, 6), [0, 0x11, 1, 7, 3, 0]);
 }
 
 #[test]
@@ -342,9 +343,9 @@ fn ports() -> impl Strategy<Value = Ports> {
 fn headers() -> impl Strategy<Value = Box<Header>> {
     let numbers = (0..NUMBER_END, 0..NUMBER_END, 0..NUMBER_END);
     let names = (ids(), proptest::option::of(ids()), hosts());
-    (numbers, names, sets(), ports(), any::<u16>(), any::<[bool; 4]>()).prop_map(
+    (numbers, names, sets(), ports(), any::<u16>(), any::<[bool; 5]>()).prop_map(
         |((current, config, offset), (sender, primary, ip), slots, ports, flags, bits)| {
-            let [is_down, is_paused, forces_ack, steps_back] = bits;
+            let [is_down, is_paused, forces_ack, steps_back, hides_offset] = bits;
             let epochs = (Epoch(current), Epoch(config));
             Box::new(Header {
                 current_epoch: epochs.0,
@@ -360,6 +361,7 @@ fn headers() -> impl Strategy<Value = Box<Header>> {
                 is_paused,
                 forces_ack,
                 steps_back,
+                hides_offset,
                 has_extensions: true,
             })
         },
@@ -440,6 +442,7 @@ fn question() -> Packet {
         is_paused: false,
         forces_ack: false,
         steps_back: false,
+        hides_offset: false,
         ..header()
     };
     let body = Body::Heartbeat { kind: Heartbeat::Ping, gossip: vec![], extensions: vec![] };

@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,6 +48,8 @@ pub(super) struct Bus {
     /// Open connections.
     links: Mutex<HashMap<LinkId, Sender>>,
     strangers: Strangers,
+    /// How many outputs wait for the configuration file.
+    waiting: AtomicUsize,
 }
 
 impl Bus {
@@ -213,6 +216,7 @@ impl Driver {
             std::mem::take(&mut membership.bus)
         };
         let now = self.outbox.add(outputs);
+        self.shared.bus.waiting.store(self.outbox.len(), Ordering::Relaxed);
         self.carry_out(now);
     }
 
@@ -259,6 +263,7 @@ impl Driver {
         }
         let is_saved = result.is_ok();
         let now = self.outbox.end_save(is_saved);
+        self.shared.bus.waiting.store(self.outbox.len(), Ordering::Relaxed);
         self.carry_out(now);
         with_node(&self.shared, |node| {
             node.step_cluster(clock::now(), Input::Saved { is_saved, number });

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -121,7 +122,8 @@ impl<'a> Reading<'a> {
 
     fn has_much_to_do(&self) -> bool {
         let node = self.shared.node.lock();
-        node.state.cluster.as_ref().is_some_and(|one| one.bus.len() > OUTPUTS_MAX)
+        let wanted = node.state.cluster.as_ref().map_or(0, |one| one.bus.len());
+        wanted + self.shared.bus.waiting.load(Ordering::Relaxed) > OUTPUTS_MAX
     }
 
     /// Hands whole packets at the front of the buffer to the state machine. Returns how many bytes they took.

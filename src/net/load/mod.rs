@@ -82,6 +82,8 @@ fn load_log(
     }
     refuse_to_forget(config, storage, &plan)?;
     begin_progress(shared, plan.bytes());
+    // The cluster hears of it before all is loaded: a primary that has less must know.
+    shared.node.lock().state.stream.end = plan.offset.0;
     let mut loader = Loader::new(shared, config, true);
     for step in &plan.steps {
         loader.step(storage, step).map_err(|error| format!("{}: {error}", step.name))?;

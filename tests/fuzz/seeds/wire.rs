@@ -27,6 +27,7 @@ fn bytes(body: Body) -> Vec<u8> {
         is_paused: false,
         forces_ack: false,
         steps_back: false,
+        hides_offset: false,
         has_extensions: true,
     };
     let mut out = Vec::new();

@@ -11,6 +11,7 @@ use super::listpack::PackedItem;
 /// So many are few.
 pub(super) const FEW: usize = 128;
 const SLOTS: usize = 2 * FEW;
+const _: () = assert!(SLOTS == 256, "a byte of a hash is a slot");
 
 /// An odd number without a pattern: of a product with it, folded, each bit depends on all bits of the other factor.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -76,7 +77,8 @@ impl<'a> Seen<'a> {
 fn hash(item: PackedItem<'_>) -> usize {
     let mix = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(MIX);
-        (product as u64) ^ (product >> 64) as u64
+        let [low, high] = [product & u128::from(u64::MAX), product >> 64];
+        u64::try_from(low ^ high).expect("both have 64 bits")
     };
     let hash = match item {
         PackedItem::Int(number) => mix(0, number.cast_unsigned()),
@@ -90,7 +92,7 @@ fn hash(item: PackedItem<'_>) -> usize {
             mix(hash, last)
         }
     };
-    (hash % SLOTS as u64) as usize
+    usize::from(hash.to_le_bytes()[0])
 }
 
 #[cfg(test)]

@@ -24,12 +24,18 @@ fn is_worth_sifting(first: &Set, others: &[&Set]) -> bool {
     first.len() <= FEW && others.iter().any(|other| other.takes_long_to_search(first.len()))
 }
 
+fn members_of(set: &Set) -> Vec<Member<'_>> {
+    let mut members = Vec::with_capacity(set.len());
+    members.extend(set.iter());
+    members
+}
+
 /// Hands each member that all `sets` have to `found`, until that returns false. Sorts the sets: the smallest is walked.
 pub fn intersection<'a>(sets: &mut [&'a Set], mut found: impl FnMut(Member<'a>) -> bool) {
     sets.sort_by_key(|set| set.len());
     let Some((&smallest, others)) = sets.split_first() else { return };
     if is_worth_sifting(smallest, others) {
-        let mut left: Vec<Member<'a>> = smallest.iter().collect();
+        let mut left = members_of(smallest);
         let others = others.iter().filter(|other| !same(other, smallest));
         others.for_each(|other| other.sift(&mut left, true));
         left.into_iter().all(found);
@@ -133,7 +139,7 @@ pub fn difference<'a>(first: &'a Set, others: &mut [&Set], mut found: impl FnMut
         // Where most is, most is found.
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
         if is_worth_sifting(first, others) {
-            let mut left: Vec<Member<'a>> = first.iter().collect();
+            let mut left = members_of(first);
             others.iter().for_each(|other| other.sift(&mut left, false));
             return left.into_iter().for_each(found);
         }

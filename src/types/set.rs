@@ -440,6 +440,7 @@ impl Set {
             Encoded::Packed(pack) => {
                 assert!(wide(pack.len()) <= limits.set_entries_max);
                 assert!(pack.iter().all(|item| item.bytes_len() <= limits.set_value_bytes_max));
+                assert!(are_different(pack.iter()), "each member once");
                 let numbers = pack.iter().all(|item| canonical(item) == item);
                 assert!(numbers, "integers are packed as such");
             }

@@ -9,14 +9,14 @@ fn limits() -> Limits {
 }
 
 /// A set of any encoding, also one that has shrunk.
-fn random_set(random: &mut fastrand::Rng) -> Set {
+fn random_set(random: &mut fastrand::Rng, limits: &Limits) -> Set {
     let mut set = Set::new();
     let words = random.bool();
-    let span = [5, 30, 100][random.usize(..3)];
-    for _ in 0..random.usize(..100) {
+    let span = [5, 30, 100, 400][random.usize(..4)];
+    for _ in 0..random.usize(..span as usize * 3 / 2) {
         let number = random.u32(..span);
         let word = if words && number.is_multiple_of(3) { "w" } else { "" };
-        set.insert(format!("{word}{number}").as_bytes(), &limits());
+        set.insert(format!("{word}{number}").as_bytes(), limits);
     }
     for _ in 0..random.usize(..60) {
         set.remove(random.u32(..span).to_string().as_bytes());
@@ -35,16 +35,20 @@ fn collected(walk: impl FnOnce(&mut dyn FnMut(Member<'_>))) -> Model {
     model
 }
 
-fn check(result: &Set, expected: &Model) {
-    result.check_invariants(&limits());
+fn check(result: &Set, expected: &Model, limits: &Limits) {
+    result.check_invariants(limits);
     assert_eq!(all(result), *expected);
 }
 
 #[test]
 fn results_are_those_of_trees() {
     let mut random = fastrand::Rng::with_seed(12);
-    for _ in 0..1000 {
-        let pool: Vec<Set> = (0..3).map(|_| random_set(&mut random)).collect();
+    let listpacks = |members| Limits { set_entries_max: members, ..limits() };
+    // Small ones are searched, others read into tables, of which the largest do not lie on the stack.
+    let all_limits = [listpacks(16), listpacks(100), listpacks(300)];
+    for round in 0..1500 {
+        let limits = &all_limits[round % all_limits.len()];
+        let pool: Vec<Set> = (0..3).map(|_| random_set(&mut random, limits)).collect();
         // Sets may be named twice.
         let mut sets: Vec<&Set> =
             (0..random.usize(1..6)).map(|_| &pool[random.usize(..pool.len())]).collect();
@@ -53,13 +57,13 @@ fn results_are_those_of_trees() {
 
         let expected: Model = models.iter().flatten().cloned().collect();
         assert_eq!(collected(|found| union(&sets, found)), expected);
-        check(&union_set(&sets, &limits()), &expected);
+        check(&union_set(&sets, limits), &expected, limits);
 
         let left = |member: &&Vec<u8>| !rest.iter().any(|model| model.contains(*member));
         let expected: Model = first.iter().filter(left).cloned().collect();
         let mut others = sets[1..].to_vec();
         assert_eq!(collected(|found| difference(sets[0], &mut others, found)), expected);
-        check(&difference_set(sets[0], &mut others, &limits()), &expected);
+        check(&difference_set(sets[0], &mut others, limits), &expected, limits);
 
         let common = |member: &&Vec<u8>| rest.iter().all(|model| model.contains(*member));
         let expected: Model = first.iter().filter(common).cloned().collect();
@@ -70,7 +74,7 @@ fn results_are_those_of_trees() {
             });
         });
         assert_eq!(found, expected);
-        check(&intersection_set(&mut sets, &limits()), &expected);
+        check(&intersection_set(&mut sets, limits), &expected, limits);
     }
 }
 

@@ -220,6 +220,26 @@ fn what_came_over_a_link_counts_however_short_it_was_there() {
 }
 
 #[test]
+fn what_a_replica_loads_may_be_older_than_what_it_had() {
+    let mut bench = node('d');
+    bench.node.state.stream.end = 70;
+    let facts = |bench: &Bench| {
+        let facts = bench.node.state.cluster_facts();
+        (facts.offset, facts.data_age_ms)
+    };
+    let now_ms = bench.clock.0.mono_ms();
+    bench.node.state.note_loaded_age(now_ms, Some(0));
+    assert_eq!(facts(&bench), (0, u64::MAX), "what is of another history does not get better");
+    bench.node.state.replication.data_age = Some((now_ms - 10, 5));
+    for (loaded_ms, age_ms) in [(3, 15), (9_000, 9_000), (0, 9_000)] {
+        bench.node.state.note_loaded_age(now_ms, Some(loaded_ms));
+        assert_eq!(facts(&bench), (70, age_ms));
+    }
+    bench.node.state.note_loaded_age(now_ms, None);
+    assert_eq!(facts(&bench), (0, u64::MAX), "it has nothing");
+}
+
+#[test]
 fn one_database_is_all_there_is() {
     check(
         'a',

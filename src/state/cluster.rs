@@ -92,6 +92,15 @@ impl State {
         }
     }
 
+    /// What a replica has loaded is as old as this, in milliseconds; None: it has found nothing. What it had in memory before it
+    /// started may have been newer.
+    pub fn note_loaded_age(&mut self, now_ms: u64, loaded_ms: Option<u64>) {
+        if let Some((at_ms, age_ms)) = self.replication.data_age {
+            let age_ms = age_ms + now_ms.saturating_sub(at_ms);
+            self.replication.data_age = loaded_ms.map(|loaded_ms| (now_ms, age_ms.max(loaded_ms)));
+        }
+    }
+
     /// Lets `run` change what the node knows of its cluster. What follows is left in there until the node takes it.
     /// Nothing happens outside of cluster mode.
     pub fn change_cluster<T>(&mut self, run: impl FnOnce(&mut Cluster) -> T) -> Option<T> {

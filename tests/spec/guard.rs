@@ -27,8 +27,10 @@ fn started_with(layout: &str, timeout_ms: u64, gone: &str) -> Solo {
     node
 }
 
+/// A node tells its offset, and the tick after that comes.
 fn tells(node: &mut Solo, name: char, offset: u64) {
     node.hears_with(name, ping(), |header| header.offset = offset);
+    node.tick();
 }
 
 fn is_behind(node: &Solo) -> bool {
@@ -106,6 +108,7 @@ fn node_that_may_have_become_a_replica_is_waited_for() {
         (header.primary, header.offset) = (Some(layout::id('a')), 101);
         header.slots = slots("0-5460").into();
     });
+    node.tick();
     assert!(is_behind(&node), "{:?}", node.cluster.guard());
     let mut node = started_with(layout, 10_000, "");
     tells(&mut node, 'd', 0);
@@ -132,18 +135,48 @@ fn new_replica_of_this_node_is_on_disk_at_once() {
 fn primary_behind_tells_its_replicas_at_once_and_each_second() {
     let mut node = started("a:0-5460 b:5461-10922 c:10923-16383 d>a e>a f>b");
     node.run(500);
+    tells(&mut node, 'e', 50);
     node.clear();
     tells(&mut node, 'd', 101);
-    let told: Vec<String> =
-        node.lines().into_iter().filter(|line| line.starts_with("pong ")).collect();
-    assert_eq!(told, ["pong -> d", "pong -> e", "pong -> d"], "the last is the answer");
+    let told = |node: &mut Solo| -> Vec<String> {
+        node.lines().into_iter().filter(|line| line.starts_with("pong ")).collect()
+    };
+    assert_eq!(told(&mut node), ["pong -> d", "pong -> d", "pong -> e"], "the first is the answer");
     node.run(2000);
-    let told = node.lines().iter().filter(|line| *line == "pong -> e").count();
-    assert_eq!(told, 2);
+    assert_eq!(told(&mut node), ["pong -> d", "pong -> e"].repeat(2));
     node.run(2000);
     node.clear();
     node.run(1000);
     assert_eq!(node.lines(), [""; 0], "it is silent");
+}
+
+// Not the one with more, but the one with most is to take over.
+#[test]
+fn primary_listens_to_all_replicas_before_it_steps_back() {
+    let mut node = started_with("a:0-5460 b:5461-10922 c:10923-16383 d>a e>a", 10_000, "e");
+    tells(&mut node, 'd', 101);
+    node.run(1500);
+    assert!(asks(&node), "e is not there, and may be there in a moment");
+    let mut late = started_with("a:0-5460 b:5461-10922 c:10923-16383 d>a e>a", 10_000, "");
+    node.run(600);
+    assert!(is_behind(&node));
+    tells(&mut late, 'd', 101);
+    late.run(5000);
+    assert!(asks(&late), "e is there, and has not told");
+    tells(&mut late, 'e', 102);
+    assert!(is_behind(&late) && late.notes().iter().any(|note| note.contains("offset 102")));
+
+    // Nor does it vote for another one, as long as that one is there.
+    let stands = |node: &mut Solo, name, offset| {
+        node.clear();
+        node.hears_with(name, highwater::cluster::Body::VoteRequest, |header| {
+            header.current_epoch = Epoch(header.current_epoch.0 + 1);
+            (header.offset, header.forces_ack) = (offset, true);
+        });
+        node.acts().iter().any(|line| line.starts_with("vote "))
+    };
+    assert!(!stands(&mut late, 'd', 101));
+    assert!(stands(&mut late, 'e', 102));
 }
 
 #[test]
@@ -153,6 +186,8 @@ fn replica_with_more_makes_the_primary_step_back() {
     node.clear();
     tells(&mut node, 'd', 101);
     assert!(is_behind(&node) && !node.cluster.is_ok());
+    node.clear();
+    tells(&mut node, 'd', 101);
     let packet = node.packet("pong -> d");
     assert!(packet.header.as_ref().unwrap().steps_back);
 }
@@ -214,8 +249,16 @@ fn replica_that_is_loading_is_waited_for() {
 #[test]
 fn node_says_that_its_offset_is_not_known_yet() {
     let mut node = Solo::of(THREE, 'd');
-    for (is_loading, offset, hides) in [(true, 0, true), (true, 9, false), (false, 0, false)] {
+    let until_ms = Some(1);
+    for (is_loading, offset, data_until_ms, hides) in [
+        (true, 0, until_ms, true),
+        (true, 9, until_ms, false),
+        (false, 0, until_ms, false),
+        // What it has is of another history: there is nothing to wait for.
+        (true, 0, None, false),
+    ] {
         (node.facts.is_loading, node.facts.offset) = (is_loading, offset);
+        node.facts.data_until_ms = data_until_ms;
         node.clear();
         node.hears('a', ping());
         let packet = node.packet("pong -> a");
@@ -358,8 +401,12 @@ fn primary_behind_follows_the_winner() {
 fn primary_serves_again_when_no_replica_with_more_is_left() {
     let mut node = started(THREE);
     tells(&mut node, 'd', 101);
+    // A replica that is down has more all the same.
     node.hears('b', highwater::cluster::Body::Fail(layout::id('d')));
-    node.run(100);
+    node.run(60_000);
+    assert!(is_behind(&node));
+    assert!(node.notes().iter().any(|note| note.contains("is down. CLUSTER FAILOVER FORCE")));
+    tells(&mut node, 'd', 100);
     assert_eq!(node.cluster.guard(), Guard::Clear);
 }
 
@@ -391,6 +438,26 @@ fn replica_with_more_stands_however_long_both_were_down() {
     node.facts.data_age_ms = u64::MAX;
     node.run(3000);
     assert!(!node.acts().iter().any(|line| line.starts_with("vote?")), "of another history");
+}
+
+// Another one may have more, and be newer.
+#[test]
+fn replica_that_was_cut_off_for_long_waits_for_word_of_its_siblings() {
+    let stands = |tells_offset: bool| {
+        let mut node = Solo::started(SIBLINGS, 'd', layout::settings());
+        (node.facts.offset, node.facts.data_age_ms) = (101, 86_400_000);
+        node.alive.clear();
+        if tells_offset {
+            for name in ['e', 'f'] {
+                node.hears_with(name, ping(), |header| header.offset = 90);
+            }
+        }
+        node.clear();
+        node.hears_with('a', ping(), |header| (header.steps_back, header.offset) = (true, 100));
+        node.run(1100);
+        node.acts().iter().any(|line| line.starts_with("vote?"))
+    };
+    assert!(stands(true) && !stands(false));
 }
 
 #[test]

@@ -117,8 +117,11 @@ impl Cluster {
             }
             return false;
         }
-        // Whose offset is the greater one is known then: what both were without meanwhile says nothing.
-        if self.primary_steps_back() && self.facts.data_age_ms < u64::MAX {
+        // Where all have told their offsets the greatest is known: what all were without meanwhile says nothing.
+        if self.primary_steps_back()
+            && self.facts.data_age_ms < u64::MAX
+            && self.siblings_are_known(primary)
+        {
             return true;
         }
         let timeout_ms = self.settings.timeout_ms;
@@ -133,6 +136,14 @@ impl Cluster {
             return false;
         }
         true
+    }
+
+    /// Whether all other replicas of `primary` have told their offsets, or are down.
+    fn siblings_are_known(&self, primary: PeerIx) -> bool {
+        let gone = flags::PFAIL | flags::FAIL | flags::NOADDR;
+        self.peers.replicas(primary).all(|(place, peer)| {
+            place == PeerIx::ME || peer.tells_offset || peer.refuses || peer.is(gone)
+        })
     }
 
     fn schedule(&mut self, primary: PeerIx) {

@@ -79,19 +79,16 @@ impl Cluster {
                 self.election_step();
             }
         }
-        if self.guard != Guard::Clear && header.primary == Some(self.peers.me().id) {
-            self.compare(Some(sender));
-        }
     }
 
-    /// Compares what the node has with what `told` has just told, if anybody has, and what others did before. What came
-    /// while the node was loading counts when it has loaded.
-    fn compare(&mut self, told: Option<PeerIx>) {
-        if !matches!(self.guard, Guard::Asking { .. }) || self.facts.is_loading {
+    /// Compares what the node has with what its replicas have told, once all of them have, or there is nobody left to wait for.
+    /// What came while the node was loading counts when it has loaded.
+    fn compare(&mut self, until_ms: u64) {
+        let have_all_told = self.peers.replicas(PeerIx::ME).all(|(_, peer)| peer.tells_offset);
+        if !have_all_told && self.now_ms() < until_ms {
             return;
         }
-        let ahead = told.filter(|place| self.peers[*place].offset > self.facts.offset);
-        if let Some(replica) = ahead.or_else(|| self.replica_ahead()) {
+        if let Some(replica) = self.replica_ahead() {
             let (shown, offset) = (self.peers[replica].shown(), self.peers[replica].offset);
             self.warn(format!(
                 "Replica {shown} has the log up to offset {offset}, this restarted master up to {}: it steps back so that nothing is lost",
@@ -99,19 +96,34 @@ impl Cluster {
             ));
             self.guard = Guard::Behind { since_ms: self.now_ms() };
             self.tell_replicas();
+        } else if self.now_ms() >= until_ms {
+            self.guard = Guard::Clear;
         }
     }
 
-    /// Whoever looks after the node reads in its log from time to time what to do if no replica takes over by itself.
-    fn say_what_helps(&mut self, replica: PeerIx) {
-        let Guard::Behind { since_ms } = self.guard else { return };
-        let behind_s = self.now_ms().saturating_sub(since_ms) / 1000;
-        if behind_s > 0 && self.is_a_second() && behind_s.is_multiple_of(SAID_EACH_S) {
-            let shown = self.peers[replica].shown();
-            self.warn(format!(
-                "Replica {shown} has more than this master and has not taken over yet. CLUSTER FAILOVER FORCE there has it take over; CONFIG SET cluster-primary-guard no here goes on without what this master lacks"
-            ));
+    /// Whoever looks after the node reads in its log from time to time what it waits for, and what helps.
+    fn say_from_time_to_time(&mut self, since_ms: u64, text: impl FnOnce() -> String) {
+        let passed_s = self.now_ms().saturating_sub(since_ms) / 1000;
+        if passed_s > 0 && self.is_a_second() && passed_s.is_multiple_of(SAID_EACH_S) {
+            self.warn(text());
         }
+    }
+
+    fn say_who_is_waited_for(&mut self, replica: PeerIx, until_ms: u64) {
+        let shown = self.peers[replica].shown();
+        self.say_from_time_to_time(until_ms, || {
+            format!("Node {shown}, which may have more than this master, has not told its offset yet. CONFIG SET cluster-primary-guard no here goes on without asking it")
+        });
+    }
+
+    fn say_what_helps(&mut self, replica: PeerIx, since_ms: u64) {
+        let peer = &self.peers[replica];
+        let is_down = peer.refuses || peer.is(flags::PFAIL | flags::FAIL);
+        let (shown, state) =
+            (peer.shown(), if is_down { "is down" } else { "has not taken over yet" });
+        self.say_from_time_to_time(since_ms, || {
+            format!("Replica {shown} has more than this master and {state}. CLUSTER FAILOVER FORCE there has it take over; CONFIG SET cluster-primary-guard no here goes on without what this master lacks")
+        });
     }
 
     /// The node's replicas hear what it has to say now: the next question may come after it has fallen silent.
@@ -119,22 +131,28 @@ impl Cluster {
         self.tell(|_, peer| peer.primary == Some(PeerIx::ME));
     }
 
-    /// A replica that has told of more than this node has, and that has not failed since it was last heard. What the
-    /// configuration file says of failures may be older than the start.
+    /// The replica that has told most, if that is more than this node has. That it has failed since does not help: what it has
+    /// is still to be had.
     fn replica_ahead(&self) -> Option<PeerIx> {
-        let mut replicas = self.peers.replicas(PeerIx::ME);
-        let is_gone = |peer: &Peer| {
-            let is_heard = peer.heard_ms.is_some_and(|heard_ms| heard_ms > peer.failed_ms);
-            peer.is(flags::NOADDR) || peer.is(flags::FAIL) && !is_heard
-        };
-        let ahead = |peer: &Peer| peer.offset > self.facts.offset && !is_gone(peer);
-        replicas.find(|(_, peer)| ahead(peer)).map(|(place, _)| place)
+        let replicas = self.peers.replicas(PeerIx::ME);
+        let ahead = replicas.filter(|(_, peer)| peer.offset > self.facts.offset);
+        ahead.max_by_key(|(_, peer)| peer.offset).map(|(place, _)| place)
     }
 
-    /// Whether a node that may be a replica of this one has not told its offset since the start and may be alive: a slow disk
+    /// Whether this node, which steps back, knows of a replica with more than `offset` that is not down: `candidate` is not to
+    /// take its place then. Where an operator wants a failover it does not step back.
+    pub(super) fn a_replica_has_more_than(&self, candidate: PeerIx, offset: u64) -> bool {
+        let unfit = flags::FAIL | flags::PFAIL | flags::NOFAILOVER;
+        let is_better = |(place, peer): (PeerIx, &Peer)| {
+            place != candidate && peer.offset > offset && !peer.refuses && !peer.is(unfit)
+        };
+        matches!(self.guard, Guard::Behind { .. }) && self.peers.replicas(PeerIx::ME).any(is_better)
+    }
+
+    /// A node that may be a replica of this one, has not told its offset since the start, and may be alive: a slow disk
     /// or host, or much to load, can keep it from that for longer than [`ASK_MS`]. One of which the configuration file says that it
     /// has neither slots nor a primary may have begun to follow this node just before the end.
-    fn a_replica_may_speak(&self) -> bool {
+    fn replica_that_may_speak(&self) -> Option<PeerIx> {
         let gone = flags::PFAIL | flags::FAIL | flags::NOADDR | flags::HANDSHAKE;
         let may_speak = |peer: &Peer| {
             !peer.tells_offset && !peer.refuses && !peer.is(gone) && !peer.host.is_unknown()
@@ -143,30 +161,30 @@ impl Cluster {
             Some(primary) => primary == PeerIx::ME,
             None => place != PeerIx::ME && peer.slot_count == 0,
         };
-        self.peers.iter().any(|(place, peer)| may_follow(place, peer) && may_speak(peer))
+        let mut peers = self.peers.iter();
+        let found = peers.find(|(place, peer)| may_follow(*place, peer) && may_speak(peer));
+        found.map(|(place, _)| place)
     }
 
     pub(super) fn guard_step(&mut self) {
-        let now_ms = self.now_ms();
         if !self.settings.guards_replicas {
             self.guard = Guard::Clear;
         }
-        self.compare(None);
         match self.guard {
             Guard::Clear => {}
             // What the node itself has is not known before it has loaded it.
             Guard::Asking { .. } if self.facts.is_loading => {}
-            Guard::Asking { until_ms } if now_ms >= until_ms && !self.a_replica_may_speak() => {
-                self.guard = Guard::Clear;
-            }
-            Guard::Asking { .. } => {}
-            Guard::Behind { .. } => match self.replica_ahead() {
+            Guard::Asking { until_ms } => match self.replica_that_may_speak() {
+                Some(replica) => self.say_who_is_waited_for(replica, until_ms),
+                None => self.compare(until_ms),
+            },
+            Guard::Behind { since_ms } => match self.replica_ahead() {
                 None => {
                     self.warn("No replica that has more is left: this master serves again.".into());
                     self.guard = Guard::Clear;
                 }
                 Some(replica) => {
-                    self.say_what_helps(replica);
+                    self.say_what_helps(replica, since_ms);
                     if self.is_a_second() && !self.is_silent() {
                         self.tell_replicas();
                     }

@@ -24,13 +24,15 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether a header says no more than this: a node that forgets the rest would let others down who believe it.
+    /// Whether a header claims no more than this: a node that forgets the rest would let others down who believe it. Replicas
+    /// claim nothing themselves.
     #[must_use]
     pub fn covers(&self, header: &Header) -> bool {
-        self.is_in(header)
-            || header.primary == self.primary
-                && header.config_epoch <= self.config_epoch
-                && header.slots.iter().all(|slot| self.slots.has(slot))
+        let has_slots = |slots: &SlotSet| slots.iter().all(|slot| self.slots.has(slot));
+        let claims_less = self.primary.is_none()
+            && header.config_epoch <= self.config_epoch
+            && has_slots(&header.slots);
+        header.primary.is_some() || header.slots.is_empty() || claims_less
     }
 
     /// Whether a header says just this.
@@ -78,7 +80,9 @@ impl Cluster {
             is_paused: me.is_primary() && self.manual.is_some(),
             forces_ack: self.election_is_forced(),
             steps_back: matches!(self.guard, super::Guard::Behind { .. }),
-            hides_offset: self.facts.is_loading && self.facts.offset == 0,
+            hides_offset: self.facts.is_loading
+                && self.facts.offset == 0
+                && self.facts.data_until_ms.is_some(),
             has_extensions: true,
         }
     }

@@ -89,6 +89,9 @@ impl Cluster {
     /// Whether a sibling that has been heard since their primary failed, so that it stands too, has more. The rank sees to
     /// the order as a rule; here it is made sure of, because what WAIT has confirmed may be on that one alone.
     fn somebody_has_more(&self, sender: PeerIx, primary: PeerIx, offset: u64) -> bool {
+        if primary == PeerIx::ME {
+            return self.a_replica_has_more_than(sender, offset);
+        }
         let peer = &self.peers[primary];
         // Since when its replicas stand; where only an operator wants it, they do not.
         let since_ms = if peer.has_failed() { Some(peer.failed_ms) } else { peer.gave_up_ms };

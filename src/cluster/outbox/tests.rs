@@ -85,10 +85,10 @@ fn what_cannot_be_written_is_not_promised() {
     assert_eq!(outbox.end_save(false), []);
     assert!(!outbox.wants_save());
     assert_eq!(links(&outbox.add(vec![vote.clone(), ping(4, &new), ping(5, &old)])), [5]);
-    // Nor what is new in the epoch that the file has, nor another role; less may be said.
+    // Nor what is new in the epoch that the file has; less may be said, and a replica claims nothing for itself.
     let (more, less) = (claim(1, &[1, 2]), claim(1, &[]));
-    let replica = Claim { primary: Some(crate::cluster::testing::id('b')), ..less.clone() };
-    assert_eq!(links(&outbox.add(vec![ping(7, &more), ping(8, &less), ping(9, &replica)])), [8]);
+    let replica = Claim { primary: Some(crate::cluster::testing::id('b')), ..new.clone() };
+    assert_eq!(links(&outbox.add(vec![ping(7, &more), ping(8, &less), ping(9, &replica)])), [8, 9]);
     assert_eq!(outbox.add(vec![Output::Persist, ping(7, &more)]), []);
     assert_eq!(outbox.len(), 2);
     outbox.begin_save(more.clone());

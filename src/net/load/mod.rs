@@ -82,8 +82,8 @@ fn load_log(
     }
     refuse_to_forget(config, storage, &plan)?;
     begin_progress(shared, plan.bytes());
-    // The cluster hears of it before all is loaded: a primary that has less must know.
-    shared.node.lock().state.stream.end = plan.offset.0;
+    // A log is as new as what was in memory.
+    announce(shared, plan.offset.0, (!plan.is_empty()).then_some(0));
     let mut loader = Loader::new(shared, config, true);
     for step in &plan.steps {
         loader.step(storage, step).map_err(|error| format!("{}: {error}", step.name))?;
@@ -107,6 +107,15 @@ fn load_log(
     loader.finish(stream, Some(writer))
 }
 
+/// The cluster hears what the node has before all of it is loaded: a primary that has less must know, and one that has all
+/// must not wait. `age_ms`: how old that is; None: there is nothing.
+fn announce(shared: &Shared, offset: u64, age_ms: Option<u64>) {
+    let now_ms = clock::now().mono_ms();
+    let state = &mut shared.node.lock().state;
+    state.note_loaded_age(now_ms, age_ms);
+    state.stream.end = offset;
+}
+
 /// A folder with a snapshot and no log: whoever switched the log on in the settings wants the data, and an empty start
 /// would end with a snapshot that overwrites them.
 fn refuse_to_forget(
@@ -120,7 +129,7 @@ fn refuse_to_forget(
         return Ok(());
     }
     Err(format!(
-        "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and switch the log on with CONFIG SET appendonly yes, or move the file away. Nothing was changed"
+        "{name} is here, but no log, and appendonly is yes: its data would be passed over. Start with --appendonly no and switch the log on with CONFIG SET appendonly yes, or move the file away. No data were changed"
     ))
 }
 
@@ -173,6 +182,10 @@ fn load_rdb(
         let facts = SnapshotFacts::of(&contents);
         // Where the stream goes on, whoever follows it has the expired keys too: a DEL says when they go.
         loader.keeps_expired = facts.history.is_some();
+        let made_ms = facts.made_s.map(|made_s| made_s.saturating_mul(1000));
+        let age_ms = made_ms.map(|made_ms| clock::now().unix_ms().saturating_sub(made_ms));
+        let offset = facts.history.as_ref().map(|(_, offset)| *offset);
+        announce(shared, offset.unwrap_or(0), offset.and(age_ms));
         loader.snapshot(&contents).map_err(|error| {
             format!(
                 "Fatal error loading the DB, check server logs. {name}: {error}. Nothing was changed. 'highwater check \
@@ -182,6 +195,8 @@ fn load_rdb(
         resume(&mut stream, &facts, is_replica(shared, config));
         let seconds = (clock::mono_us() - started_us) as f64 / 1e6;
         tracing::info!("DB loaded from disk: {seconds:.3} seconds");
+    } else {
+        announce(shared, 0, None);
     }
     loader.finish(stream, None)
 }
@@ -207,6 +222,8 @@ pub(super) struct SnapshotFacts {
     history: Option<(String, u64)>,
     /// The database that the stream is in.
     pub(super) db: Option<u32>,
+    /// When it was made, seconds since 1970.
+    made_s: Option<u64>,
 }
 
 impl SnapshotFacts {
@@ -219,6 +236,7 @@ impl SnapshotFacts {
             match event {
                 Event::Header { .. } => {}
                 Event::Aux { key: b"repl-stream-db", value } => facts.db = text(value).parse().ok(),
+                Event::Aux { key: b"ctime", value } => facts.made_s = text(value).parse().ok(),
                 Event::Aux { key: b"repl-id", value } => {
                     id = ReplicationId::from_bytes(value).ok().map(|id| id.to_string());
                 }

@@ -140,7 +140,12 @@ fn dispatch(screen: &mut Screen<'_>, line: &Line, credentials: &Credentials, is_
         return Err(Stop::said());
     };
     let Some(command) = help::find(name) else {
-        screen.complain("Unknown --cluster subcommand\n");
+        screen.complain(&match is_own {
+            true => format!(
+                "'{name}' is no command of highwater cluster: 'highwater cluster help' lists them\n"
+            ),
+            false => "Unknown --cluster subcommand\n".to_owned(),
+        });
         return Err(Stop::said());
     };
     if words.len() < command.least {

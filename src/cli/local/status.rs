@@ -220,7 +220,7 @@ impl Report {
                 (format!("{served} of {SLOTS} slots served; {missing}"), Colour::Red)
             }
             "ok" => (
-                format!("ok: {served} of {SLOTS} slots served, {up} of {nodes} nodes up"),
+                format!("{served} of {SLOTS} slots served, {up} of {nodes} nodes up"),
                 Colour::Yellow,
             ),
             "fail" => (format!("fail: not all nodes serve, {up} of {nodes} are up"), Colour::Red),
@@ -392,7 +392,7 @@ mod tests {
         assert!(told("down", Some(7500)).starts_with(start));
         assert!(told("down", Some(7501)).contains("to take over"));
         assert!(told("paused", None).contains("7501 is paused: highwater cluster resume 7501"));
-        assert!(told("up", None).starts_with("ok: 10922 of 16384"));
+        assert!(told("up", None).starts_with("10922 of 16384"));
     }
 
     #[test]

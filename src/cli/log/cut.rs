@@ -54,6 +54,14 @@ pub(super) fn run(path: &Path, target: &Path, end: &End) -> Result<ExitCode, Str
     replace(&storage, &names.temp_manifest(), &names.manifest(), &kept.to_bytes())
         .map_err(|error| error.to_string())?;
     let mut plan = recovery::plan(&storage, &options).map_err(|error| error.to_string())?;
+    let has_units = place.as_ref().is_none_or(|place| place.end.0 > 0);
+    let begins_later = end.offset.is_none_or(|last| plan.offset.0 > last);
+    if !has_units && begins_later && source.pieces.iter().any(|piece| piece.is_base) {
+        complain(&format!(
+            "the log begins with a base at offset {}: the copy holds that, which may be later than what was asked for, and nothing behind it",
+            plan.offset.0
+        ));
+    }
     if let Some(place) = place.filter(|place| place.annotated && !place.rest.is_empty()) {
         let lineage = plan.lineage.unwrap_or_else(|| plan.successor(ReplicationId::NONE));
         let mut writer = recovery::carry_out(&storage, &plan, lineage, Salts::random())

@@ -138,7 +138,7 @@ fn stream(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             field(reply, name);
             match entry {
                 Some(entry) => write_entry(reply, &entry),
-                None => reply.nil_array(),
+                None => reply.nil(),
             }
         }
         return Ok(());

@@ -72,7 +72,7 @@ fn without_meaning_section() -> String {
     table(&mut text, reason);
     text.push_str(
         "\nThese wait for a part of the server that is still to come. A start that relies on one of the parts\n\
-         (`cluster-enabled`, `user`, `aclfile`, `tls-port`) is refused.\n\n| setting | part |\n|---|---|\n",
+         (`user`, `aclfile`, `tls-port`) is refused.\n\n| setting | part |\n|---|---|\n",
     );
     table(&mut text, part);
     text

@@ -553,6 +553,11 @@ fn words_of_any_bytes_are_quoted_as_they_are() {
 }
 
 #[test]
+fn an_emptied_stream_has_neither_a_first_nor_a_last_entry() {
+    Pair::start().check("XADD s 1 a b\nXDEL s 1\nXINFO STREAM s\nXINFO STREAM s FULL");
+}
+
+#[test]
 fn a_zero_byte_ends_a_word_that_is_quoted() {
     Pair::start().check(
         r#"XADD s 1-1 f v

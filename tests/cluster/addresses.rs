@@ -2,7 +2,8 @@
 
 use highwater::keyspace::Slot;
 
-use crate::member::{BUS, Kind, Member, free_ports};
+use crate::member::ports::{BUS, free_ports};
+use crate::member::{Kind, Member};
 use crate::peer::words;
 use crate::server::{Server, wait_for};
 use crate::shards::{Shards, TIMEOUT_MS};
@@ -59,7 +60,7 @@ fn what_is_announced_is_told_to_all_and_may_change() {
     // A node of 7.0 tells others only by a name of its own that it would understand theirs.
     set(&shards.members[1], "cluster-announce-hostname", "stock.example");
     // Nobody is at the ports that are told for a while.
-    let (other_port, other_bus) = (free_ports(), free_ports());
+    let (other_port, other_bus) = (free_ports(1), free_ports(1));
     all_say(&shards, &format!("127.0.0.1:{port}@{bus}"));
     for (name, value, address, moved) in [
         ("ip", "127.0.0.2", format!("127.0.0.2:{port}@{bus}"), format!("127.0.0.2:{port}")),
@@ -173,7 +174,7 @@ fn a_port_without_room_for_the_bus_is_refused() {
 
 #[test]
 fn a_bus_port_of_ones_own_makes_room_for_any_port() {
-    let bus = [free_ports(), free_ports()].map(|port| port.to_string());
+    let bus = [free_ports(1), free_ports(1)].map(|port| port.to_string());
     let start = |bus: &String| {
         let settings = ["--cluster-port", bus, "--cluster-node-timeout", TIMEOUT_MS];
         Member::start(Ours, &settings)

@@ -1,6 +1,8 @@
 //! A node of a cluster: a process with a folder and a port that outlive it.
 
-use std::net::TcpListener;
+#[path = "../blackbox/ports.rs"]
+pub(crate) mod ports;
+
 use std::ops::Deref;
 use std::process::{Command, Stdio};
 
@@ -8,8 +10,7 @@ use tempfile::TempDir;
 
 use crate::server::Server;
 
-/// Distance of the bus port from the client port.
-pub(crate) const BUS: u16 = 10_000;
+use ports::free_ports;
 
 /// The file that CONFIG REWRITE writes to; what stands on the command line goes before it.
 const CONFIG: &str = "redis.conf";
@@ -36,7 +37,7 @@ impl Member {
         let settings = settings.iter().map(|&word| word.to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(CONFIG), "").unwrap();
-        let mut member = Member { kind, port: free_ports(), folder, settings, server: None };
+        let mut member = Member { kind, port: free_ports(1), folder, settings, server: None };
         member.restart();
         member
     }
@@ -76,7 +77,7 @@ impl Member {
 
     /// Starts at another port from the next start on.
     pub(crate) fn move_away(&mut self) {
-        self.port = free_ports();
+        self.port = free_ports(1);
     }
 
     pub(crate) fn address(&self) -> String {
@@ -137,17 +138,4 @@ impl Deref for Member {
     fn deref(&self) -> &Server {
         self.server.as_ref().expect("it runs")
     }
-}
-
-/// A port that is free together with that of the bus.
-pub(crate) fn free_ports() -> u16 {
-    let mut random = fastrand::Rng::new();
-    for _ in 0..1000 {
-        let port = random.u16(11_000..21_000);
-        let held = [port, port + BUS].map(|port| TcpListener::bind(("127.0.0.1", port)));
-        if held.iter().all(Result::is_ok) {
-            return port;
-        }
-    }
-    panic!("no pair of ports is free")
 }

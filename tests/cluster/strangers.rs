@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use highwater::clock::mono_us;
 
-use crate::member::{BUS, Kind, Member};
+use crate::member::ports::BUS;
+use crate::member::{Kind, Member};
 use crate::peer::words;
 use crate::server::wait_for;
 use crate::shards::Shards;

@@ -193,7 +193,7 @@ impl Drop for Running {
 fn a_bus_port_out_of_reach_is_named() {
     let mut shards = start(&[Ours; 2], &[]);
     // Nobody listens there.
-    let wrong = crate::member::free_ports().to_string();
+    let wrong = crate::member::ports::free_ports(1).to_string();
     let settings = ["--cluster-announce-bus-port", &wrong, "--cluster-node-timeout", TIMEOUT_MS];
     shards.members.push(Member::start(Ours, &settings));
     let mut command = Command::new("redis-cli");

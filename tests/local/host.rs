@@ -1,11 +1,12 @@
 //! A cluster in a temporary folder: one terminal in which `up` runs, and another one.
 
+#[path = "../blackbox/ports.rs"]
+mod ports;
 #[path = "../blackbox/wait.rs"]
 mod wait;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -14,32 +15,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use ports::{BUS, free_ports};
+
 /// Looks at a condition before a test gives up on it, and the time between two: about a minute.
 const LOOKS: usize = 1200;
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Distance of the bus port from the client port.
-pub(crate) const BUS: u16 = 10_000;
 
 /// What `up` says when the cluster is there.
 pub(crate) const THERE: &str = "Connect with";
 
 pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     wait::wait(what, (LOOKS, LOOK), look)
-}
-
-/// A port that is free with the `count - 1` behind it, and those of the bus.
-pub(crate) fn free_ports(count: u16) -> u16 {
-    let mut random = fastrand::Rng::new();
-    for _ in 0..1000 {
-        let port = random.u16(11_000..21_000);
-        let ports = (port..port + count).flat_map(|port| [port, port + BUS]);
-        let held: Vec<_> = ports.map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if held.iter().all(Result::is_ok) {
-            return port;
-        }
-    }
-    panic!("no ports are free")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

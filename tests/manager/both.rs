@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::dialogue::converse;
-use crate::member::{BUS, Kind, Member};
+use crate::member::ports::BUS;
+use crate::member::{Kind, Member};
 use crate::server::wait_for;
 
 /// Long enough that a busy machine is not taken for a dead node.

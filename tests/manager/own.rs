@@ -113,7 +113,7 @@ fn copies_of_one_folder_are_named() {
 fn the_bus_port_that_is_out_of_reach_is_named_soon() {
     let lab = Lab::start(Ours, &[Part::Alone; 2]);
     // Nobody listens there.
-    let wrong = crate::member::free_ports().to_string();
+    let wrong = crate::member::ports::free_ports(1).to_string();
     let other = Member::start(Ours, &["--cluster-announce-bus-port", &wrong]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
     let all = [other.address(), lab.at(0), lab.at(1)];

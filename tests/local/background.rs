@@ -30,7 +30,9 @@ fn detached_cluster_is_found_from_anywhere() {
 #[test]
 fn failure_of_a_detached_start_is_told() {
     let host = Host::new(1);
-    let _listener = std::net::TcpListener::bind(("127.0.0.1", host.port)).unwrap();
+    // A process that another test is just starting may still hold what looked whether the port is free.
+    let bind = || std::net::TcpListener::bind(("127.0.0.1", host.port)).ok();
+    let _listener = wait_for("the port", bind);
     let output = host.run("up", &["--detach", "--nodes", "1", "--port", &host.port.to_string()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("is taken by"), "{}", text(&output.stderr));

@@ -40,6 +40,7 @@ impl Node {
             || state.is_being_replaced()
             || state.may_be_behind()
             || state.shutdown_waits
+            || state.stopping
             || state.persistence.loading.is_some();
         if stands_still || !state.debug.active_expire || self.expire_left_us == 0 {
             return false;

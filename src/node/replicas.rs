@@ -132,6 +132,8 @@ impl Node {
             || state.replication.failover.is_some()
             || state.is_being_replaced()
             || state.shutdown_waits
+            // Nothing may come behind the last snapshot.
+            || state.stopping
             || state.replication.ping_due_ms > now_ms
         {
             return;
@@ -234,6 +236,10 @@ mod tests {
         bench.clock.advance_ms(51_001);
         bench.node.tick(bench.clock.0);
         assert_eq!(bench.log(), "ping");
+        bench.node.state.stopping = true;
+        bench.clock.advance_ms(60_000);
+        bench.node.tick(bench.clock.0);
+        assert_eq!(bench.log(), "", "the last snapshot has been begun");
         assert!(bench.node.take_outputs().contains(&Output::Close { client: replica }));
     }
 

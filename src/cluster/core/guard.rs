@@ -122,7 +122,7 @@ impl Cluster {
         let (shown, state) =
             (peer.shown(), if is_down { "is down" } else { "has not taken over yet" });
         self.say_from_time_to_time(since_ms, || {
-            format!("Replica {shown} has more than this master and {state}. CLUSTER FAILOVER FORCE there has it take over; CONFIG SET cluster-primary-guard no here goes on without what this master lacks")
+            format!("Replica {shown} has more than this master and {state}. CLUSTER FAILOVER FORCE there has it take over; CLUSTER FORGET of it, or CONFIG SET cluster-primary-guard no, here goes on without what this master lacks")
         });
     }
 
@@ -135,18 +135,15 @@ impl Cluster {
     /// is still to be had.
     fn replica_ahead(&self) -> Option<PeerIx> {
         let replicas = self.peers.replicas(PeerIx::ME);
-        let ahead = replicas.filter(|(_, peer)| peer.offset > self.facts.offset);
+        // One without an address has become somebody else.
+        let ahead =
+            replicas.filter(|(_, peer)| peer.offset > self.facts.offset && !peer.is(flags::NOADDR));
         ahead.max_by_key(|(_, peer)| peer.offset).map(|(place, _)| place)
     }
 
-    /// Whether this node, which steps back, knows of a replica with more than `offset` that is not down: `candidate` is not to
-    /// take its place then. Where an operator wants a failover it does not step back.
-    pub(super) fn a_replica_has_more_than(&self, candidate: PeerIx, offset: u64) -> bool {
-        let unfit = flags::FAIL | flags::PFAIL | flags::NOFAILOVER;
-        let is_better = |(place, peer): (PeerIx, &Peer)| {
-            place != candidate && peer.offset > offset && !peer.refuses && !peer.is(unfit)
-        };
-        matches!(self.guard, Guard::Behind { .. }) && self.peers.replicas(PeerIx::ME).any(is_better)
+    /// Since when this node knows that it lacks something.
+    pub(super) fn behind_since_ms(&self) -> Option<u64> {
+        if let Guard::Behind { since_ms } = self.guard { Some(since_ms) } else { None }
     }
 
     /// A node that may be a replica of this one, has not told its offset since the start, and may be alive: a slow disk

@@ -89,13 +89,18 @@ impl Cluster {
     /// Whether a sibling that has been heard since their primary failed, so that it stands too, has more. The rank sees to
     /// the order as a rule; here it is made sure of, because what WAIT has confirmed may be on that one alone.
     fn somebody_has_more(&self, sender: PeerIx, primary: PeerIx, offset: u64) -> bool {
-        if primary == PeerIx::ME {
-            return self.a_replica_has_more_than(sender, offset);
-        }
         let peer = &self.peers[primary];
         // Since when its replicas stand; where only an operator wants it, they do not.
-        let since_ms = if peer.has_failed() { Some(peer.failed_ms) } else { peer.gave_up_ms };
+        let since_ms = if primary == PeerIx::ME {
+            self.behind_since_ms()
+        } else if peer.has_failed() {
+            Some(peer.failed_ms)
+        } else {
+            peer.gave_up_ms
+        };
         let Some(since_ms) = since_ms else { return false };
+        // This node steps back for what it has heard before.
+        let heard_after_ms = if primary == PeerIx::ME { 0 } else { since_ms };
         // One that does not get elected must not keep the others from it for ever.
         if self.now_ms().saturating_sub(since_ms) > self.settings.timeout_ms.max(PREFERRED_MS) {
             return false;
@@ -103,7 +108,7 @@ impl Cluster {
         self.peers.replicas(primary).any(|(place, peer)| {
             place != sender
                 && peer.offset > offset
-                && peer.heard_ms.is_some_and(|heard_ms| heard_ms > since_ms)
+                && peer.heard_ms.is_some_and(|heard_ms| heard_ms > heard_after_ms)
                 && !peer.is(flags::FAIL | flags::PFAIL | flags::NOFAILOVER)
         })
     }

@@ -35,8 +35,6 @@ impl Node {
         run: impl FnOnce(&mut Link, &Facts<'_>, &mut Vec<Action>) -> T,
     ) -> Option<(T, Vec<Action>)> {
         self.state.time = time;
-        // A link may come and go between two steps of the cluster: what came over it counts all the same.
-        self.state.note_data_age();
         let State { replication, config, stream, .. } = &mut self.state;
         if replication.generation != generation {
             return None;
@@ -55,6 +53,7 @@ impl Node {
         };
         let mut actions = Vec::new();
         let result = run(&mut primary.link, &facts, &mut actions);
+        // A link may come and go between two steps of the cluster: what came over it counts all the same.
         self.state.note_data_age();
         Some((result, actions))
     }

@@ -1,12 +1,25 @@
 //! A primary that comes back with less than its replicas have. Source: docs/cluster.md, "A primary that comes back with less"
 //! (all tests here); the votes are those of Spec: cluster, "Manual failover".
 
-use highwater::cluster::Epoch;
 use highwater::cluster::core::Guard;
 use highwater::cluster::packet::flags;
+use highwater::cluster::settings::Settings;
+use highwater::cluster::{Cluster, Epoch};
+use highwater_persistence::nodes_conf::{NodeFlag, NodesConf};
 
 use crate::layout::{self, SIBLINGS, THREE, TIMEOUT_MS, slots};
 use crate::solo::{Solo, ping};
+
+fn guarding() -> Settings {
+    Settings { guards_replicas: true, ..layout::settings() }
+}
+
+/// A node that has read this file, among living ones.
+fn read(conf: &NodesConf, alive: &[char]) -> Solo {
+    let now = layout::at(layout::BEGIN_MS);
+    let cluster = Cluster::from_conf(conf, guarding(), 1, now).unwrap();
+    Solo::around(cluster, alive.iter().copied().collect())
+}
 
 /// The primary `a` right after its start, with a log up to 100.
 fn started(layout: &str) -> Solo {
@@ -15,9 +28,7 @@ fn started(layout: &str) -> Solo {
 
 /// The same with another timeout, and the processes of `gone` not there.
 fn started_with(layout: &str, timeout_ms: u64, gone: &str) -> Solo {
-    let mut settings = layout::settings();
-    settings.guards_replicas = true;
-    settings.timeout_ms = timeout_ms;
+    let settings = Settings { timeout_ms, ..guarding() };
     let mut node = Solo::started(layout, 'a', settings);
     node.shut.extend(gone.chars().map(|name| (name, true)));
     node.facts.offset = 100;
@@ -55,8 +66,7 @@ fn primary_with_slots_asks_for_two_seconds_after_its_start() {
 
 #[test]
 fn nodes_with_nothing_to_lose_do_not_ask() {
-    let mut settings = layout::settings();
-    settings.guards_replicas = true;
+    let settings = guarding();
     for (layout, me) in [(THREE, 'd'), ("a b:0-10 d>a", 'a')] {
         let node = Solo::started(layout, me, settings.clone());
         assert_eq!(node.cluster.guard(), Guard::Clear, "{layout}");
@@ -271,9 +281,7 @@ fn node_says_that_its_offset_is_not_known_yet() {
 // The bus of a primary stands still while it loads.
 #[test]
 fn primary_asks_for_two_seconds_after_a_load_without_ticks() {
-    let mut settings = layout::settings();
-    settings.guards_replicas = true;
-    let mut node = Solo::started(SIBLINGS, 'a', settings);
+    let mut node = Solo::started(SIBLINGS, 'a', guarding());
     node.facts.is_loading = true;
     node.ask(|_| ());
     node.now_ms += 60_000;
@@ -312,12 +320,8 @@ fn primary_without_a_guard_does_not_serve_right_after_a_load() {
 fn failure_that_only_the_file_knows_of_does_not_end_it() {
     let mut conf = layout::conf(THREE, 'a');
     let line = conf.nodes.iter_mut().find(|line| line.id == layout::id('d').to_string()).unwrap();
-    line.flags.push(highwater_persistence::nodes_conf::NodeFlag::Fail);
-    let mut settings = layout::settings();
-    settings.guards_replicas = true;
-    let now = layout::at(layout::BEGIN_MS);
-    let cluster = highwater::cluster::Cluster::from_conf(&conf, settings, 1, now).unwrap();
-    let mut node = Solo::around(cluster, ['b', 'c', 'e', 'f'].into());
+    line.flags.push(NodeFlag::Fail);
+    let mut node = read(&conf, &['b', 'c', 'e', 'f']);
     node.facts.offset = 100;
     node.run(100);
     tells(&mut node, 'd', 101);
@@ -330,11 +334,7 @@ fn node_that_is_only_named_is_not_waited_for() {
     let mut conf = layout::conf("a:0-5460 b:5461-10922 c:10923-16383 e>b", 'a');
     let line = conf.nodes.iter_mut().find(|line| line.id == layout::id('e').to_string()).unwrap();
     line.primary = Some(layout::id('z').to_string());
-    let mut settings = layout::settings();
-    settings.guards_replicas = true;
-    let now = layout::at(layout::BEGIN_MS);
-    let cluster = highwater::cluster::Cluster::from_conf(&conf, settings, 1, now).unwrap();
-    let mut node = Solo::around(cluster, ['b', 'c', 'e'].into());
+    let mut node = read(&conf, &['b', 'c', 'e']);
     node.run(5000);
     assert_eq!(node.cluster.guard(), Guard::Clear);
 }

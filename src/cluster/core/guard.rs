@@ -1,7 +1,7 @@
 //! A primary that comes back with less than its replicas have must not make them throw away the rest.
 //!
 //! After a start a primary with slots serves nobody for [`ASK_MS`], as stock's does not, and listens; longer, while a node
-//! that may be its replica, and may be alive, has not spoken yet: until that one is suspected, or its port refuses. If a
+//! that may be its replica, and may be alive, has not told its offset yet: until that one is suspected, or its port refuses. If a
 //! replica of its has more of the log it *steps back*: it tells its replicas so, says it in its headers, and gives nobody a
 //! full sync. A replica of ours that has everything it could have then asks for votes at once, as in a manual failover; the
 //! vote is that of the specification, so stock nodes give it too. Where no such replica comes forward the primary falls
@@ -192,7 +192,7 @@ impl Cluster {
 
     /// Whether the node plays dead, so that it is replaced by those who do not understand that it steps back.
     pub(super) fn is_silent(&self) -> bool {
-        let Guard::Behind { since_ms } = self.guard else { return false };
+        let Some(since_ms) = self.behind_since_ms() else { return false };
         let behind_ms = self.now_ms().saturating_sub(since_ms);
         let Some(over_ms) = behind_ms.checked_sub(SILENT_AFTER_MS) else { return false };
         // By turns: its replicas may need it to talk as much as others need it to be silent.

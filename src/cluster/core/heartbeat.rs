@@ -79,7 +79,7 @@ impl Cluster {
             is_down: !self.status.is_ok,
             is_paused: me.is_primary() && self.manual.is_some(),
             forces_ack: self.election_is_forced(),
-            steps_back: matches!(self.guard, super::Guard::Behind { .. }),
+            steps_back: self.behind_since_ms().is_some(),
             hides_offset: self.facts.is_loading
                 && self.facts.offset == 0
                 && self.facts.data_until_ms.is_some(),
